@@ -1,0 +1,139 @@
+"""min KL(θ' ‖ θ) subject to P(θ') = m: the second-order stage, from where EM crawls onto the maximum-likelihood set.
+
+`project_onto` moves a restart to the point with fitted probabilities m that is nearest to it, by Newton's method on the dual:
+θ'_j(u) = θ_j(u) · exp(J_jᵀλ), J the Jacobian of P; with one exogenous variable this is the I-projection onto the
+polytope {θ : Yθ = m} (Csiszár 1975), and chances that must vanish do so at a rate of 1/e per step where EM needs 1/t. After a
+hundred EM steps the point reached lies within .01 of where EM would arrive (measured on Table 1), but it is not that very
+point: the spread of the restarts, and so the meaning of `credibility`, is that of the projection.
+
+`squarem` (Varadhan & Roland 2008) extrapolates EM where m is not known: several exogenous variables in one group.
+
+Axes: b a restart of some segment, p distinct pattern, u exogenous state (of all the group's variables, one after the other).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.emcc import Chances, Step, Tick, em_step, measure
+from duckemcc.learn.likelihood import Group
+
+Floats = NDArray[np.float64]
+
+_ITERATIONS = 120
+_RESIDUAL = 1e-14  # of m/√m
+_RIDGE = 1e-15
+_LONGEST = 2.0  # of a step in log θ
+_FLOOR = 1e-14  # of an extrapolated chance: zero is absorbing in EM
+
+
+def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tick: Tick = lambda: None) -> Chances:
+    """The restarts moved onto P(θ) = fitted, given per block [s, p]; patterns without records are left free.
+
+    A restart keeps its old place where the log-likelihood would be lowered, or where no such point is found.
+    """
+    segments, restarts = chances[0].shape[:2]
+    flat = tuple(c.reshape(1, segments * restarts, -1) for c in chances)
+    goal = np.repeat(np.concatenate(fitted, axis=1), restarts, axis=0)
+    seen = np.repeat(np.concatenate([b.count > 0 for b in group.blocks], axis=1), restarts, axis=0)
+    moved = _newton(tuple(c[0] for c in flat), group, goal, seen, tick)
+    new = tuple(c.reshape(segments, restarts, -1) for c in moved)
+    before, after = measure(chances, group).loglik, measure(new, group).loglik
+    rounding = 1e-13 * group.total[:, None]
+    better = np.isfinite(after) & (after >= before - rounding)
+    return tuple(np.where(better[..., None], n, c) for n, c in zip(new, chances, strict=True))
+
+
+def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Chances:
+    theta = np.concatenate(chances, axis=1)  # [b, u]
+    cuts = np.cumsum([c.shape[1] for c in chances])[:-1]
+    sums = np.zeros((len(chances), theta.shape[1]))
+    for j, columns in enumerate(np.split(np.arange(theta.shape[1]), cuts)):
+        sums[j, columns] = 1.0
+    scale = np.where(seen, 1 / np.sqrt(np.where(seen, goal, 1)), 0.0)
+    active = np.arange(len(theta))
+    for _ in range(_ITERATIONS):
+        tick()
+        here = theta[active]
+        fitted, slope = _linearise(np.split(here, cuts, axis=1), group)
+        residual = np.concatenate([(goal[active] - fitted) * scale[active], 1 - here @ sums.T], axis=1)
+        going = np.abs(residual).max(axis=1) > _RESIDUAL
+        if not going.any():
+            break
+        active, here, residual = active[going], here[going], residual[going]
+        rows = slope if len(slope) == 1 else slope[going]
+        rows = np.concatenate([rows * scale[active][..., None], np.broadcast_to(sums, (len(active), *sums.shape))], axis=1)
+        weighted = rows * here[:, None, :]
+        normal = np.matmul(weighted, np.swapaxes(rows, 1, 2)) + _RIDGE * np.eye(rows.shape[1])
+        change = np.matmul(np.linalg.solve(normal, residual[..., None])[:, None, :, 0], rows)[:, 0]
+        change *= np.minimum(1, _LONGEST / np.maximum(np.abs(change).max(axis=1, keepdims=True), 1e-300))
+        theta[active] = here * np.exp(change)
+    theta = theta / np.repeat(theta @ sums.T, [c.shape[1] for c in chances], axis=1)
+    return tuple(np.split(theta, cuts, axis=1))
+
+
+def _linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
+    """P [b, p] and its Jacobian [b, p, u] (with b = 1 where it is constant: one exogenous variable)."""
+    if group.concave:
+        yields = np.vstack([b.yields for b in group.blocks])
+        return np.matmul(chances[0][:, None, :], yields.T)[:, 0], yields[None]
+    batch = len(chances[0])
+    values, slopes = [], []
+    for block in group.blocks:
+        cube = block.yields.reshape(-1, *(group.cards[j] for j in block.causes))
+        parts = []
+        for j in range(len(chances)):
+            parts.append(_derivative(cube, chances, block.causes, j) if j in block.causes else np.zeros((batch, len(cube), group.cards[j])))
+        slopes.append(np.concatenate(parts, axis=2))
+        first = block.causes[0]
+        values.append(np.einsum("bpu,bu->bp", parts[first], chances[first]))
+    return np.concatenate(values, axis=1), np.concatenate(slopes, axis=1)
+
+
+def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j: int) -> Floats:
+    """∂P_p/∂θ_j(u) [b, p, u]: the block's patterns averaged over its other variables."""
+    others = [i for i in causes if i != j]
+    letters = {i: "cdefghijklmn"[k] for k, i in enumerate(causes)}
+    spec = "p" + "".join(letters[i] for i in causes) + "," + ",".join("b" + letters[i] for i in others) + "->bp" + letters[j]
+    if not others:
+        return np.broadcast_to(cube[None], (len(chances[j]), *cube.shape))
+    return np.asarray(np.einsum(spec, cube, *(chances[i] for i in others), optimize=True))
+
+
+def squarem(
+    chances: Chances, group: Group, *, steps: int, gap: float, upper: Floats | None, tick: Tick
+) -> tuple[Chances, Step, NDArray[np.intp]]:
+    """EM extrapolated, LL never lowered, until every restart's gap per record is at most `gap` or `steps` EM steps are done."""
+    taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
+    enough = gap * np.maximum(group.total, 1e-300)[:, None]
+    step = measure(chances, group)
+    for _ in range(steps // 3):
+        left = step.gap if upper is None else np.minimum(step.gap, upper[:, None] - step.loglik)
+        going = left > enough
+        if not going.any():
+            break
+        tick()
+        once, _ = em_step(chances, group)
+        twice, _ = em_step(once, group)
+        leap, _ = em_step(_extrapolate(chances, once, twice), group)
+        at_leap, at_twice = measure(leap, group), measure(twice, group)
+        better = at_leap.loglik >= at_twice.loglik
+        new = tuple(np.where(better[..., None], a, b) for a, b in zip(leap, twice, strict=True))
+        chances = tuple(np.where(going[..., None], n, c) for n, c in zip(new, chances, strict=True))
+        taken += 3 * going
+        step = measure(chances, group)
+    return chances, step, taken
+
+
+def _extrapolate(start: Chances, once: Chances, twice: Chances) -> Chances:
+    """θ − 2αr + α²v with r = θ₁ − θ, v = (θ₂ − θ₁) − r, α = −‖r‖/‖v‖ (scheme S3), kept inside the simplex."""
+    r = [b - a for a, b in zip(start, once, strict=True)]
+    v = [(c - b) - d for b, c, d in zip(once, twice, r, strict=True)]
+    norm_r = np.sqrt(np.sum([(d**2).sum(axis=2) for d in r], axis=0))
+    norm_v = np.sqrt(np.sum([(d**2).sum(axis=2) for d in v], axis=0))
+    alpha = -np.maximum(norm_r / np.maximum(norm_v, 1e-300), 1.0)[..., None]
+    far = [np.maximum(a - 2 * alpha * d + alpha**2 * e, _FLOOR) for a, d, e in zip(start, r, v, strict=True)]
+    return tuple(f / f.sum(axis=2, keepdims=True) for f in far)
+
+

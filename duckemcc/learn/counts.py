@@ -1,0 +1,90 @@
+"""n[s, p]: how often a study saw each distinct pattern of the model's variables, segment by segment.
+
+Axes: s segment, p distinct pattern, v variable. Nothing after this type depends on the number of records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.errors import StudyError, UnknownName
+
+
+@dataclass(frozen=True, eq=False)
+class StudyCounts:
+    """The counts of one study.
+
+    name:      of the study
+    variables: the model's variables, in model order                       [v]
+    do:        those set by design, in model order
+    codes:     int32 [p, v], the state of each variable in each pattern
+    count:     float64 [s, p], the (weighted) number of records; zero where a segment lacks the pattern
+
+    The arrays are copied, brought into one canonical form (patterns sorted by their codes, repeated ones added up)
+    and made read-only, so that nothing downstream depends on the order or the splitting of rows.
+
+    Raises StudyError for arrays of the wrong shape or with impossible values, UnknownName for a `do` that is no variable.
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    do: tuple[str, ...]
+    codes: NDArray[np.int32]
+    count: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        codes, count = np.array(self.codes), np.array(self.count, np.float64)
+        _check(self.name, self.variables, codes, count)
+        for variable in self.do:
+            if variable not in self.variables:
+                raise UnknownName(f"study {self.name!r} intervenes on {variable}, which is none of {self.variables}.")
+        codes, count = _canonical(codes.astype(np.int32), count)
+        codes.flags.writeable = count.flags.writeable = False
+        object.__setattr__(self, "variables", tuple(self.variables))
+        object.__setattr__(self, "do", tuple(v for v in self.variables if v in self.do))
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "count", count)
+
+    def arms(self, label: Callable[[str, int], str]) -> list[StudyCounts]:
+        """One study per arm, that is per combination of values of the intervened variables, sorted by their codes.
+
+        `label` gives the text of a state: (variable, code) -> label; an arm is named like ``trial[Treatment=drug]``.
+        A study without interventions is its own single arm.
+        """
+        if not self.do:
+            return [self]
+        arm_codes, arm_of = np.unique(self.codes[:, self._columns()], axis=0, return_inverse=True)
+        return [self._arm(arm, arm_of.reshape(-1) == i, label) for i, arm in enumerate(arm_codes)]
+
+    def _arm(self, arm: NDArray[np.int32], rows: NDArray[np.bool_], label: Callable[[str, int], str]) -> StudyCounts:
+        setting = ", ".join(f"{v}={label(v, int(code))}" for v, code in zip(self.do, arm, strict=True))
+        return replace(self, name=f"{self.name}[{setting}]", codes=self.codes[rows], count=self.count[:, rows])
+
+    def _columns(self) -> list[int]:
+        return [self.variables.index(v) for v in self.do]
+
+
+def _check(name: str, variables: tuple[str, ...], codes: NDArray[np.generic], count: NDArray[np.float64]) -> None:
+    if codes.ndim != 2 or codes.shape[1] != len(variables):
+        raise StudyError(f"study {name!r}: codes has shape {codes.shape}; expected [patterns, {len(variables)}].")
+    if count.ndim != 2 or count.shape[1] != len(codes):
+        raise StudyError(f"study {name!r}: count has shape {count.shape}; expected [segments, {len(codes)}].")
+    if codes.dtype.kind not in "iu" or (codes.size and codes.min() < 0):
+        raise StudyError(f"study {name!r}: codes are to be integers from 0; found {codes.dtype}, {codes.min()}.")
+    if not np.all(np.isfinite(count)) or np.any(count < 0):
+        raise StudyError(f"study {name!r}: counts are to be finite and not negative.")
+
+
+def _canonical(codes: NDArray[np.int32], count: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Patterns in lexicographic order, each once."""
+    order = np.lexsort(codes.T[::-1]) if codes.shape[1] else np.arange(len(codes))
+    codes, count = codes[order], count[:, order]
+    first = np.ones(len(codes), np.bool_)
+    first[1:] = np.any(codes[1:] != codes[:-1], axis=1)
+    if first.all():  # np.add.reduceat would do, but fails on no pattern at all
+        return codes, count
+    return codes[first], np.add.reduceat(count, np.flatnonzero(first), axis=1)

@@ -1,0 +1,127 @@
+"""θ_j(u) ← θ_j(u) · (1/N_j) Σ_p n_p ∂ log P_p / ∂θ_j(u): EMCC (Algorithm 1), over distinct patterns, for all restarts and segments.
+
+Lines 6-16 of the paper's Algorithm 1 add P(U_j = u | v) over the records; with n_p equal records per pattern that sum is
+θ_j(u) Σ_p n_p ∂ log P_p / ∂θ_j(u). N_j counts the records in whose patterns U_j takes part. Line 13 as printed divides by all N
+records, where a record that says nothing of U_j leaves θ_j as it is: θ ← (N_j/N) · step + (1 − N_j/N) · θ, the same fixed
+points reached more slowly; `literal=True` takes exactly these steps.
+
+Stopping. Line 17, "until LL(θ_t) = LL(θ_t−1)", is replaced: with g_u = (1/N) Σ_p n_p yields[p, u] / P_p and one exogenous
+variable, LL_max − LL(θ) ≤ N (max_u g_u − 1) (concavity). With several variables the same bound, summed over them, tells how far
+any one of them could still raise LL while the others stay: stationarity, not a proof of the maximum.
+
+Axes: s segment, r restart, p distinct pattern, u exogenous state. Every matrix product has the shape of one segment, so a
+segment's answer does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.likelihood import Block, Group
+
+Floats = NDArray[np.float64]
+Chances = tuple[Floats, ...]
+"""θ of a group: one array [s, r, u] per exogenous variable."""
+
+Tick = Callable[[], None]
+"""Called between steps; may raise to stop the work (a time limit)."""
+
+_TINY = 1e-300  # P_p of a pattern without records may be zero; n_p / P_p is then zero as well
+
+
+class Step(NamedTuple):
+    """What one pass over the patterns tells of the chances given.
+
+    gradient: g_j [s, r, u] = (1/N_j) Σ_p n_p ∂ log P_p/∂θ_j(u) per variable; loglik [s, r]; gap [s, r]: Σ_j N_j (max_u g_j − 1) in nats.
+    """
+
+    gradient: Chances
+    loglik: Floats
+    gap: Floats
+
+
+def measure(chances: Chances, group: Group) -> Step:
+    """Gradient, log-likelihood and gap at the chances: the E-step (Algorithm 1, lines 6-12), once per distinct pattern."""
+    gradient: list[Floats | float] = [0.0] * len(chances)
+    loglik: Floats | float = 0.0
+    for block in group.blocks:
+        p_record = np.maximum(np.matmul(join(chances, block), block.yields.T), _TINY)  # P(v_p), eq. (4)
+        count = block.count[:, None, :]
+        loglik = loglik + np.matmul(np.log(p_record), block.count[:, :, None])[..., 0]
+        slope = np.matmul(count / p_record, block.yields)  # Σ_p n_p yields[p, u] / P_p
+        for j in block.causes:
+            gradient[j] = gradient[j] + _marginal_slope(slope, chances, block, j)
+    records = np.maximum(group.records, _TINY)
+    scaled = tuple(np.asarray(g) / records[:, None, j, None] for j, g in enumerate(gradient))
+    excess = [np.maximum(g.max(axis=2) - 1, 0) * group.records[:, None, j] for j, g in enumerate(scaled)]
+    return Step(scaled, np.asarray(loglik), np.sum(excess, axis=0))
+
+
+def em_step(chances: Chances, group: Group, literal: Floats | None = None) -> tuple[Chances, Step]:
+    """The next chances (Algorithm 1, lines 13-16), and what was measured at the chances given.
+
+    literal: N [s], the records of all studies, for line 13 as printed.
+    """
+    step = measure(chances, group)
+    new = []
+    for j, (chance, gradient) in enumerate(zip(chances, step.gradient, strict=True)):
+        weight = 1.0 if literal is None else group.records[:, j] / literal
+        live = group.records[:, j] > 0  # a segment without records on U_j leaves it at its start
+        weight = np.where(live, weight, 0.0)[:, None, None]
+        new.append(chance * (gradient * weight + (1 - weight)))
+    return tuple(new), step
+
+
+def run(
+    chances: Chances,
+    group: Group,
+    *,
+    steps: int,
+    gap: float,
+    upper: Floats | None = None,
+    literal: Floats | None = None,
+    tick: Tick = lambda: None,
+) -> tuple[Chances, Step, NDArray[np.intp]]:
+    """EM steps until every restart's gap per record is at most `gap`, or `steps` are done; a restart that is there stays.
+
+    upper: a proven bound on LL_max [s], which may show the gap sooner. Returns the chances, what was measured there, and the
+    steps that each restart took [s, r].
+    """
+    taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
+    enough = gap * np.maximum(group.total, _TINY)[:, None]
+    proposal, step = em_step(chances, group, literal)
+    for _ in range(steps):
+        left = step.gap if upper is None else np.minimum(step.gap, upper[:, None] - step.loglik)
+        going = left > enough
+        if not going.any():
+            break
+        tick()
+        chances = tuple(np.where(going[..., None], new, old) for new, old in zip(proposal, chances, strict=True))
+        taken += going
+        proposal, step = em_step(chances, group, literal)
+    return chances, step, taken
+
+
+def join(chances: Chances, block: Block) -> Floats:
+    """Π_j θ_j(u_j) over the block's variables, [s, r, joint u], the first variable slowest."""
+    joint = chances[block.causes[0]]
+    for j in block.causes[1:]:
+        joint = (joint[..., :, None] * chances[j][..., None, :]).reshape(*joint.shape[:2], -1)
+    return joint
+
+
+def _marginal_slope(slope: Floats, chances: Chances, block: Block, j: int) -> Floats:
+    """∂LL/∂θ_j [s, r, u] from the slope over joint states: weighted by the chances of the block's other variables."""
+    if len(block.causes) == 1:
+        return slope
+    cube = slope.reshape(*slope.shape[:2], *(chances[i].shape[2] for i in block.causes))
+    for i in reversed(block.causes):  # from the last axis on, so that the axes before keep their places
+        if i != j:
+            axis = 2 + block.causes.index(i)
+            weight = chances[i].reshape(*slope.shape[:2], *(chances[i].shape[2] if k == i else 1 for k in block.causes))
+            cube = (cube * weight).sum(axis=axis, keepdims=True)
+    return cube.reshape(*slope.shape[:2], -1)

@@ -1,0 +1,130 @@
+"""max_θ Σ_p n_p log (Yθ)_p on the simplex: the maximum of a concave likelihood, with a proof of how close it is.
+
+The constrained Newton method (Wang 2007): the quadratic model of the log-likelihood at θ is minimised over the simplex by
+non-negative least squares, on the support and the states of largest gradient, then a line search keeps LL monotone. The
+maximum needs no more states than there are patterns (Lindsay 1983). A duality bound says how far it still is:
+LL_max ≤ LL(θ) + N (max_u g_u − 1), g_u = (1/N) Σ_p n_p Y[p, u] / (Yθ)_p.
+
+EM does not get there where the feasible set touches the boundary, which is common with several studies; this does, in a few
+milliseconds. The fitted probabilities m = Yθ at the maximum are unique, so they also tell restarts where the maximum lies.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.likelihood import Group
+
+Floats = NDArray[np.float64]
+
+LARGEST_JOINT = 100_000
+"""Joint states up to which a group of several exogenous variables is relaxed to one."""
+
+_GAP = 1e-13  # per record; the fitted probabilities are then good to about √(2e-13) at worst, 1e-12 as measured
+_ITERATIONS = 100
+_SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is normalised afterwards
+
+
+class Maximum(NamedTuple):
+    """fitted: P_p at the maximum, per block [s, p]. loglik, upper [s]: LL there, and a proven bound on LL_max."""
+
+    fitted: tuple[Floats, ...]
+    loglik: Floats
+    upper: Floats
+
+
+def maximise(group: Group) -> Maximum | None:
+    """The maximum over the joint PMF of the group's variables: LL_max for one variable, an upper bound for several.
+
+    None where several variables have more than `LARGEST_JOINT` joint states.
+    """
+    yields = joint_yields(group)
+    if yields is None:
+        return None
+    count = np.concatenate([b.count for b in group.blocks], axis=1)
+    found = [_maximise_one(yields[n > 0], n[n > 0]) for n in count]
+    fitted = np.zeros_like(count)
+    for s, (theta, _, _) in enumerate(found):
+        fitted[s] = yields @ theta
+    cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
+    return Maximum(tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
+
+
+def joint_yields(group: Group) -> Floats | None:
+    """Every block's patterns over the joint states of all the group's variables, [p, u]."""
+    if group.concave:
+        return np.vstack([b.yields for b in group.blocks])
+    joint = int(np.prod(group.cards, dtype=np.float64))
+    if joint > LARGEST_JOINT:
+        return None
+    wide = []
+    for block in group.blocks:
+        shape = [group.cards[j] if j in block.causes else 1 for j in range(len(group.cards))]
+        cube = block.yields.reshape(-1, *shape)
+        wide.append(np.broadcast_to(cube, (len(cube), *group.cards)).reshape(len(cube), joint))
+    return np.vstack(wide)
+
+
+def _maximise_one(yields: Floats, count: Floats) -> tuple[Floats, float, float]:
+    """θ [u], LL and a proven bound on LL_max, for one count vector without zeros."""
+    if not len(count):
+        return np.full(yields.shape[1], 1 / yields.shape[1]), 0.0, 0.0
+    total = count.sum()
+    share = count / total
+    theta = _first_support(yields, share)
+    best = (theta, -np.inf, np.inf)
+    for _ in range(_ITERATIONS):
+        fitted = yields @ theta
+        loglik = share @ np.log(fitted)
+        gradient = yields.T @ (share / fitted)
+        excess = max(gradient.max() - 1, 0.0)
+        best = (theta, loglik, min(best[2], loglik + excess))
+        if excess <= _GAP:
+            break
+        advanced = _newton_step(yields, share, theta, fitted, gradient)
+        if advanced is None:
+            break
+        theta = advanced
+    return best[0], float(best[1] * total), float(best[2] * total)
+
+
+def _first_support(yields: Floats, share: Floats) -> Floats:
+    """A PMF on few states that gives every pattern some probability."""
+    fitted = yields.mean(axis=1)
+    gradient = yields.T @ (share / fitted)
+    chosen = np.unique(np.concatenate([_largest(gradient, 5 * len(share)), np.argmax(yields * gradient, axis=1)]))
+    theta = np.zeros(yields.shape[1])
+    theta[chosen] = 1 / len(chosen)
+    return theta
+
+
+def _newton_step(yields: Floats, share: Floats, theta: Floats, fitted: Floats, gradient: Floats) -> Floats | None:
+    """θ after one constrained Newton step, or None where LL can no longer be raised."""
+    from scipy.optimize import nnls
+
+    columns = np.union1d(np.flatnonzero(theta), _largest(gradient, 2 * len(share)))
+    root = np.sqrt(share)
+    model = np.vstack([yields[:, columns] * (root / fitted)[:, None], np.full(len(columns), _SUM_WEIGHT)])
+    try:
+        weights, _ = nnls(model, np.append(2 * root, _SUM_WEIGHT), maxiter=30 * len(columns))
+    except RuntimeError:  # it cycled: an EM step also raises LL
+        return np.asarray(theta * gradient)
+    target = np.zeros_like(theta)
+    target[columns] = weights / weights.sum()
+    direction = target - theta
+    slope = gradient @ direction
+    loglik = share @ np.log(fitted)
+    length = 1.0
+    while length > 1e-10:
+        trial = yields @ (theta + length * direction)
+        if trial.min() > 0 and share @ np.log(trial) >= loglik + 1e-3 * length * slope - 1e-16 * abs(loglik):
+            return np.asarray(target if length == 1.0 else np.maximum(theta + length * direction, 0))
+        length /= 2
+    return None
+
+
+def _largest(values: Floats, k: int) -> NDArray[np.intp]:
+    return np.arange(values.size) if values.size <= k else np.argsort(-values, kind="stable")[:k]

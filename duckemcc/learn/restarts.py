@@ -1,0 +1,169 @@
+"""Algorithm 1's outer loop: r learned models, those in worse optima replaced and counted.
+
+Each group of exogenous variables is learned on its own, as the likelihood is a product over groups. With one variable the
+maximum is found first (`maximum.py`), and EM restarts are finished on the set of points that attain it. With several, the
+likelihood is not concave: restarts may stay in strictly worse optima. As groups are independent, such a restart borrows its
+chances of that group from one that did reach the maximum, and `kept` counts those that needed no loan.
+
+Axes: s segment, r restart, u exogenous state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.accelerate import project_onto, squarem
+from duckemcc.learn.emcc import Chances, Tick, measure, run
+from duckemcc.learn.likelihood import Group, Ints, Likelihood
+from duckemcc.learn.maximum import Maximum, maximise
+
+Floats = NDArray[np.float64]
+
+EM_STEPS = 100
+"""Plain EM steps before the second-order stage: they carry a start to the part of the feasible set that Algorithm 1 would reach."""
+
+WORSE = 1e-8
+"""Log-likelihood per record by which a restart may fall short of the best and still count as being at the maximum."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard EM tries. gap: of the log-likelihood per record at which a restart has converged; max_steps: EM steps at most.
+
+    accelerate=False: the literal steps of Algorithm 1, line 13 as printed, and no second-order stage.
+    """
+
+    gap: float = 1e-9
+    max_steps: int = 5000
+    accelerate: bool = True
+
+
+class Learned(NamedTuple):
+    """chances: per exogenous variable [s, r, u], every row a maximum-likelihood PMF as far as EM got.
+
+    loglik, upper [s]: the best log-likelihood, and a proven bound on its maximum. optimality_gap [s]: nats between that bound and
+    the worst row. kept [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
+    """
+
+    chances: dict[str, Floats]
+    loglik: Floats
+    upper: Floats
+    optimality_gap: Floats
+    kept: Ints
+    converged: NDArray[np.bool_]
+    steps: Ints
+
+
+class _GroupFit(NamedTuple):
+    chances: Chances
+    loglik: Floats
+    upper: Floats
+    gap: Floats
+    stationary: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
+    steps: Ints
+
+
+def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tick: Tick = lambda: None) -> Learned:
+    """r learned models per segment. starts: chances [r, u] for each exogenous variable."""
+    segments = len(likelihood.n)
+    restarts = len(next(iter(starts.values()))) if starts else 1
+    chances = {name: np.broadcast_to(starts[name], (segments, *starts[name].shape)) for name in likelihood.free}
+    zero = np.zeros(segments)
+    loglik, upper, gap = zero, zero, zero
+    kept = np.full(segments, restarts)
+    converged = np.ones(segments, dtype=bool)
+    steps = np.zeros(segments, dtype=np.intp)
+    for group in likelihood.groups:
+        fit = _fit_group(group, starts, effort, likelihood.n, tick)
+        loglik = loglik + fit.loglik.max(axis=1)
+        upper = upper + fit.upper
+        gap = gap + np.where(fit.kept, fit.gap, 0).max(axis=1)
+        kept = np.minimum(kept, fit.kept.sum(axis=1))
+        converged = converged & (fit.stationary | ~fit.kept).all(axis=1)
+        steps = np.maximum(steps, fit.steps.max(axis=1))
+        lender = _borrow(fit.kept)
+        for name, start, classes, reduced in zip(group.names, _of(starts, group), group.classes, fit.chances, strict=True):
+            chances[name] = _split(np.take_along_axis(reduced, lender[..., None], axis=1), start, classes, lender)
+    return Learned(chances, loglik, upper, gap, kept, converged, steps)
+
+
+def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick) -> _GroupFit:
+    """The group's restarts brought to the maximum, as far as `effort` goes."""
+    segments = len(n)
+    chances = tuple(
+        np.broadcast_to(_collapse(start, classes), (segments, len(start), int(classes.max()) + 1))
+        for start, classes in zip(_of(starts, group), group.classes, strict=True)
+    )
+    peak = maximise(group)
+    upper = peak.upper if peak is not None else _saturated(group)
+    if not effort.accelerate:
+        chances, step, steps = run(chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick)
+    elif group.concave and peak is not None:
+        chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
+        chances = project_onto(chances, group, peak.fitted, tick)
+        chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
+        steps = steps + more
+    else:
+        chances, step, steps = _climb(chances, group, peak, upper, effort, tick)
+    upper = np.maximum(upper, step.loglik.max(axis=1))  # rounding
+    short = (step.loglik.max(axis=1, keepdims=True) - step.loglik) / np.maximum(group.total, 1e-300)[:, None]
+    gap = upper[:, None] - step.loglik
+    enough = effort.gap * np.maximum(group.total, 1e-300)[:, None]
+    at_maximum = (short <= WORSE) | group.concave  # a concave problem has no worse optima, only restarts on their way
+    return _GroupFit(chances, step.loglik, upper, gap, np.minimum(step.gap, gap) <= enough, at_maximum, steps)
+
+
+def _climb(chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick):  # type: ignore[no-untyped-def]
+    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, then extrapolation, then the best restart as a goal."""
+    chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
+    if peak is not None:
+        chances = project_onto(chances, group, peak.fitted, tick)
+    chances, step, more = squarem(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
+    best = step.loglik.argmax(axis=1)
+    goal = _fitted(tuple(np.take_along_axis(c, best[:, None, None], axis=1) for c in chances), group)
+    near = (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= 100 * WORSE * group.total[:, None]
+    moved = project_onto(chances, group, goal, tick)
+    chances = tuple(np.where(near[..., None], m, c) for m, c in zip(moved, chances, strict=True))
+    return chances, measure(chances, group), steps + more
+
+
+def _fitted(chances: Chances, group: Group) -> tuple[Floats, ...]:
+    from duckemcc.learn.emcc import join
+
+    return tuple(np.matmul(join(chances, b), b.yields.T)[:, 0] for b in group.blocks)
+
+
+def _saturated(group: Group) -> Floats:
+    """A bound on LL_max that always holds: log P_p ≤ 0."""
+    return np.zeros(len(group.total))
+
+
+def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:
+    return [starts[name] for name in group.names]
+
+
+def _collapse(start: Floats, classes: Ints) -> Floats:
+    """The mass of each class [r, class]."""
+    mass = np.zeros((int(classes.max()) + 1, len(start)))
+    np.add.at(mass, classes, start.T)
+    return mass.T
+
+
+def _split(reduced: Floats, start: Floats, classes: Ints, lender: Ints) -> Floats:
+    """Chances of all states [s, r, u]: a class's mass in the proportions of the start, which EM never changes."""
+    share = start / _collapse(start, classes)[:, classes]
+    return np.asarray(reduced[..., classes] * share[lender])
+
+
+def _borrow(kept: NDArray[np.bool_]) -> Ints:
+    """For each restart [s, r] the restart whose chances it uses: itself where kept, else the kept ones in turn."""
+    lender = np.tile(np.arange(kept.shape[1]), (len(kept), 1))
+    for s in np.flatnonzero(~kept.all(axis=1)):
+        good, bad = np.flatnonzero(kept[s]), np.flatnonzero(~kept[s])
+        lender[s, bad] = good[np.arange(len(bad)) % len(good)]
+    return lender

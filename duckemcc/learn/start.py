@@ -1,0 +1,77 @@
+"""θ⁰: where the restarts of Algorithm 1 begin (line 3), drawn once from the seed and used for every segment.
+
+`dirichlet(0.1)`, the default, spreads the restarts over the feasible set; measured at 30 restarts on the observational data
+of Table 1 it covers about four fifths of the exact width, where `uniform` covers a third. `stick` (stick-breaking in shuffled
+order) is what the paper's published bounds fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.errors import OptionError
+
+Floats = NDArray[np.float64]
+
+FLOOR = 1e-8
+"""Least chance at a start, over the number of states: EM never leaves a zero."""
+
+_DIRICHLET = re.compile(r"\s*dirichlet\s*\(\s*([0-9.eE+-]+)\s*\)\s*", re.IGNORECASE)
+
+
+def draw_starts(start: str, cards: list[int], restarts: int, seed: int) -> list[Floats]:
+    """Chances [r, u] for each exogenous variable, each row a PMF bounded away from zero.
+
+    A variable's draws depend only on the seed and its position, and fewer restarts are a prefix of more.
+    Raises `OptionError` for an unknown start.
+    """
+    draw = read_start(start)
+    starts = []
+    for position, card in enumerate(cards):
+        rng = np.random.default_rng([seed, position])
+        rows = np.maximum(np.stack([draw(rng, card) for _ in range(restarts)]), FLOOR / card)
+        starts.append(rows / rows.sum(axis=1, keepdims=True))
+    return starts
+
+
+def read_start(start: str) -> Callable[[np.random.Generator, int], Floats]:
+    """The function that draws one PMF: `uniform`, `dirichlet(alpha)` or `stick`."""
+    text = start.strip().lower() if isinstance(start, str) else ""
+    if text == "uniform":
+        return _uniform
+    if text == "stick":
+        return _stick
+    found = _DIRICHLET.fullmatch(text)
+    try:
+        alpha = float(found[1]) if found else 0.0
+    except ValueError:
+        alpha = 0.0
+    if not 0 < alpha < 1e6:
+        raise OptionError(f"start is {start!r}; it may be 'uniform', 'stick' or 'dirichlet(alpha)' with alpha > 0, e.g. 'dirichlet(0.1)'")
+    return lambda rng, card: _dirichlet(rng, card, alpha)
+
+
+def _uniform(rng: np.random.Generator, card: int) -> Floats:
+    return _normalise(rng.random(card))
+
+
+def _dirichlet(rng: np.random.Generator, card: int, alpha: float) -> Floats:
+    # log G with G ~ Gamma(alpha) as log Gamma(alpha + 1) + log(uniform) / alpha: does not underflow at small alpha
+    log_gamma = np.log(rng.standard_gamma(alpha + 1, card)) + np.log(1 - rng.random(card)) / alpha
+    return _normalise(np.exp(log_gamma - log_gamma.max()))
+
+
+def _stick(rng: np.random.Generator, card: int) -> Floats:
+    broken = rng.random(card)
+    broken[-1] = 1.0
+    pieces = broken * np.append(1.0, np.cumprod(1 - broken[:-1]))
+    return pieces[rng.permutation(card)]
+
+
+def _normalise(masses: Floats) -> Floats:
+    total = masses.sum()
+    return masses / total if total > 0 else np.full(masses.size, 1 / masses.size)

@@ -1,0 +1,1 @@
+"""What is assumed: the variables, their causes and their structural equations."""
