@@ -66,11 +66,19 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
         rows = np.concatenate([rows * scale[active][..., None], np.broadcast_to(sums, (len(active), *sums.shape))], axis=1)
         weighted = rows * here[:, None, :]
         normal = np.matmul(weighted, np.swapaxes(rows, 1, 2)) + _RIDGE * np.eye(rows.shape[1])
-        change = np.matmul(np.linalg.solve(normal, residual[..., None])[:, None, :, 0], rows)[:, 0]
+        change = np.matmul(_solve(normal, residual)[:, None, :], rows)[:, 0]
         change *= np.minimum(1, _LONGEST / np.maximum(np.abs(change).max(axis=1, keepdims=True), 1e-300))
         theta[active] = here * np.exp(change)
     theta = theta / np.repeat(theta @ sums.T, [c.shape[1] for c in chances], axis=1)
     return tuple(np.split(theta, cuts, axis=1))
+
+
+def _solve(normal: Floats, residual: Floats) -> Floats:
+    """Solutions [b, p] of the normal equations, each system on its own: a singular one must not change its neighbours'."""
+    try:
+        return np.asarray(np.linalg.solve(normal, residual[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        return np.stack([np.linalg.lstsq(a, b, rcond=None)[0] for a, b in zip(normal, residual, strict=True)])
 
 
 def _linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
@@ -104,13 +112,16 @@ def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j:
 def squarem(
     chances: Chances, group: Group, *, steps: int, gap: float, upper: Floats | None, tick: Tick
 ) -> tuple[Chances, Step, NDArray[np.intp]]:
-    """EM extrapolated, LL never lowered, until every restart's gap per record is at most `gap` or `steps` EM steps are done."""
+    """EM extrapolated, LL never lowered, until every restart's gap per record is at most `gap` or `steps` EM steps are done.
+
+    A restart is left alone as well once it is further below the best one than its own gap: it is in a worse optimum.
+    """
     taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
     enough = gap * np.maximum(group.total, 1e-300)[:, None]
     step = measure(chances, group)
     for _ in range(steps // 3):
         left = step.gap if upper is None else np.minimum(step.gap, upper[:, None] - step.loglik)
-        going = left > enough
+        going = (left > enough) & (step.loglik + step.gap >= step.loglik.max(axis=1, keepdims=True) - enough)
         if not going.any():
             break
         tick()

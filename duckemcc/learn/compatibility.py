@@ -16,7 +16,7 @@ Axes: s segment, p distinct pattern of a factor, u exogenous state.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,14 +55,18 @@ class Factor:
 
 
 class StudyTest(NamedTuple):
-    """One arm by itself: its saturated log-likelihood against its own maximum. All [s]; df counts free frequencies."""
+    """One arm by itself: its saturated log-likelihood against its own maximum. All [s]; df counts free frequencies.
+
+    misfit is that of the arm at the joint fit, and fault its worst pattern there.
+    """
 
     name: str
-    n: Floats
+    compatible: NDArray[np.bool_]
     loglik_gap: Floats
     p_value: Floats
     misfit: Floats
     df: Ints
+    fault: list[str | None]
 
 
 class Compatibility(NamedTuple):
@@ -173,7 +177,9 @@ def check(
     gap = np.where(impossible > 0, np.inf, gap)
     df = degrees_of_freedom(model, factors)
     joint = chi2.sf(2 * gap, np.maximum(df, 1))
-    tests = tuple(_test_study(likelihood, k, arms, factors, fitted, joint, every_study) for k in range(len(arms)))
+    tests = tuple(
+        _test_study(model, k, arms, factors, fitted, joint, level, tolerance, every_study) for k in range(len(arms))
+    )
     alone = np.min([t.p_value for t in tests], axis=0)
     p_value = joint if len(arms) == 1 else np.minimum(1, 2 * np.minimum(joint, len(arms) * alone))
     misfit = np.max([t.misfit for t in tests], axis=0)
@@ -187,18 +193,19 @@ def check(
 
 
 def _test_study(
-    likelihood: Likelihood,
+    model: Model,
     k: int,
     arms: Sequence[StudyCounts],
     factors: list[Factor],
     fitted: list[Floats],
     joint: Floats,
+    level: float | None,
+    tolerance: float,
     always: bool,
 ) -> StudyTest:
     """Arm k by itself. At the joint fit its gap is largest; its own maximum is sought only where that could change the verdict."""
     from scipy.stats import chi2
 
-    model = likelihood.model
     own = [(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k]
     with np.errstate(divide="ignore"):
         at_joint = np.sum([_xlogy(f.count, f.observed()).sum(axis=1) - _xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0)
@@ -207,16 +214,26 @@ def _test_study(
     bound = chi2.sf(2 * gap, np.maximum(df, 1))
     sought = np.flatnonzero((len(arms) * bound < joint) | always) if len(arms) > 1 else np.array([], dtype=np.intp)
     if len(sought):
-        arm = StudyCounts(arms[k].name, arms[k].do, arms[k].variables, arms[k].codes, arms[k].count[sought])
-        alone = compile_likelihood(model, [arm])
-        peaks = [maximise(g) for g in alone.groups]
-        upper = np.sum([np.zeros(len(sought)) if p is None else p.upper for p in peaks], axis=0) if peaks else np.zeros(len(sought))
-        blocked = np.sum([i.count for i in alone.impossible], axis=0) > 0 if alone.impossible else np.zeros(len(sought), dtype=bool)
-        least = np.where(blocked, np.inf, saturated_loglik([f for f, _ in own])[sought] - upper)
-        gap[sought] = np.clip(least, 0, gap[sought])
+        gap[sought] = np.clip(_gap_alone(model, replace(arms[k], count=arms[k].count[sought])), 0, gap[sought])
     p_value = chi2.sf(2 * gap, np.maximum(df, 1))
     misfit = np.max([_distances(f, q).max(axis=1) for f, q in own], axis=0)
-    return StudyTest(arms[k].name, arms[k].count.sum(axis=1), gap, p_value, misfit, df)
+    n = arms[k].count.sum(axis=1)
+    compatible = gap <= EXACT_GAP * n if level is None else ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
+    fault = [_worst(model, arms, [f for f, _ in own], [q for _, q in own], s) if always else None for s in range(len(n))]
+    return StudyTest(arms[k].name, compatible, gap, p_value, misfit, df, fault)
+
+
+def _gap_alone(model: Model, arm: StudyCounts) -> Floats:
+    """LL_sat − LL_max of one arm [s], the maximum taken of the relaxation where several variables share a component: a proven gap."""
+    alone = compile_likelihood(model, [arm])
+    upper = np.zeros(len(arm.count))
+    for group in alone.groups:
+        peak = maximise(group)
+        upper = upper + (0.0 if peak is None else peak.upper)
+    gap = saturated_loglik(saturate(model, [arm])) - upper
+    for records in alone.impossible:
+        gap = np.where(records.count > 0, np.inf, gap)
+    return gap
 
 
 def _distances(factor: Factor, fitted: Floats) -> Floats:
@@ -238,7 +255,8 @@ def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fit
         np.add.at(losses, factor.context, loss)
         if losses.max() > best[0]:
             inside = np.flatnonzero(factor.context == losses.argmax())
-            p = inside[np.abs(factor.observed()[s] - q[s])[inside].argmax()]
+            distance = np.where(np.isinf(loss), np.inf, np.abs(factor.observed()[s] - q[s]))
+            p = inside[distance[inside].argmax()]
             best = (float(losses.max()), _describe(model, arms[factor.study], factor, q, s, int(p)))
     return best[1]
 
@@ -255,9 +273,7 @@ def _describe(model: Model, arm: StudyCounts, factor: Factor, fitted: Floats, s:
 def _explain(tests: Sequence[StudyTest], s: int, level: float | None, n: float, impossible: float) -> str:
     if impossible > 0:
         return f"{impossible:.6g} records cannot occur under the model, whatever the chances; correct the equations, the graph or the records"
-    rejected = [
-        t.name for t in tests if (t.loglik_gap[s] > EXACT_GAP * n if level is None else t.p_value[s] < level / len(tests))
-    ]
+    rejected = [t.name for t in tests if (t.loglik_gap[s] > EXACT_GAP * n if level is None else t.p_value[s] < level / len(tests))]
     if rejected:
         return f"the data of {', '.join(repr(r) for r in rejected)} contradict the graph by themselves; add a shared cause or an arc, or leave the study out"
     return (

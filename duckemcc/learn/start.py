@@ -1,8 +1,9 @@
 """θ⁰: where the restarts of Algorithm 1 begin (line 3), drawn once from the seed and used for every segment.
 
-`dirichlet(0.1)`, the default, spreads the restarts over the feasible set; measured at 30 restarts on the observational data
-of Table 1 it covers about four fifths of the exact width, where `uniform` covers a third. `stick` (stick-breaking in shuffled
-order) is what the paper's published bounds fit.
+`dirichlet(0.03)` is the default: sparse starts end far apart, so that few restarts already span most of the feasible set.
+Mean share of the exact width at 30 restarts, over the 27 random problems with known bounds and 4 seeds:
+`dirichlet(0.03)` .85, `dirichlet(0.1)` .84, `stick` .82, `dirichlet(1)` .60 (one seed), `uniform` .51 (one seed).
+`stick` (stick-breaking in shuffled order) is what the paper's published bounds fit.
 """
 
 from __future__ import annotations

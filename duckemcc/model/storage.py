@@ -2,7 +2,7 @@
 
     endogenous: {"Y": {"states": [...], "parents": ["X"]}}     no states: learned from the data
     exogenous:  {"U": {"children": ["X", "Y"], "card": 4}}     no card: canonical
-    equations:  {"Y": {"table": [[0, 1], [1, 1]]}}             nested or flat; axes exogenous parents, then endogenous parents;
+    equations:  {"Y": {"table": [[0, 1], [1, 1]]}}             nested or flat (or axes merged); exogenous parents, then endogenous;
                                                                entries are positions in Y's states, or its states as text
     assumptions: [{"event": [...]}]                            not yet supported
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -143,15 +145,20 @@ def _infer_cards(
     cards = {u.name: u.card for u in exogenous}
     for name, table in tables.items():
         causes = [u.name for u in exogenous if name in u.children]
-        open_ = [c for c in causes if cards[c] is None]
-        if table.ndim == len(causes) + len(parents[name]):
-            cards.update({c: table.shape[i] for i, c in enumerate(causes) if c in open_})
-        elif table.ndim == 1 and len(open_) == 1 and all(p in states for p in parents[name]):
+        unknown = [c for c in causes if cards[c] is None]
+        if table.ndim > 1 and table.ndim >= len(causes):
+            cards.update({c: table.shape[i] for i, c in enumerate(causes) if c in unknown})
+        elif table.ndim == 1 and len(unknown) == 1 and all(p in states for p in parents[name]):
             known = prod(cards[c] or 1 for c in causes) * prod(states[p] for p in parents[name])
-            cards[open_[0]] = table.size // known if known and table.size % known == 0 else None
+            cards[unknown[0]] = table.size // known if known and table.size % known == 0 else None
     exogenous = tuple(replace(u, card=cards[u.name]) for u in exogenous)
     for name, table in tables.items():
         shape = tuple(cards[u.name] or 0 for u in exogenous if name in u.children) + tuple(states.get(p, 0) for p in parents[name])
-        if table.ndim == 1 and table.size == prod(shape):
+        if _merges(table.shape, shape):
             tables[name] = table.reshape(shape)
     return exogenous, tables
+
+
+def _merges(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether `found` is `wanted` with neighbouring axes written as one: a flat list, or one row per joint state of the parents."""
+    return prod(found) == prod(wanted) and set(accumulate(found, mul)) <= {1, *accumulate(wanted, mul)}

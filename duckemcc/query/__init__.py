@@ -1,0 +1,1 @@
+"""What is asked: a query as text, and what it means to a model."""

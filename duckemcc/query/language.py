@@ -1,0 +1,399 @@
+"""The query language: its syntax tree, its printer and its parser; ``parse(str(q)) == q``.
+
+    query = ["-"] term {("+"|"-") term}        term = [number ["*"]] prob | number
+    prob  = "P(" event ["|" event] ")" | NAME "(" args ["|" event] ")"
+    args  = arg {"," arg}                      arg  = name "=" value ["vs" value]
+    event = atom {("," | "&" | "AND") atom}
+    atom  = po ("=" | "!=" | "<>") value | po ["NOT"] "IN" "(" value {"," value} ")"
+    po    = name ["[" [set {"," set}] "]"]     set = name "=" (value | name "[" [set {"," set}] "]")
+    name  = bare | "…"                         value = bare | number | '…'
+
+Nothing here knows a model: names are resolved, and the named queries expanded, in ``named.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, NoReturn, TypeAlias, TypeVar
+
+from duckemcc.errors import QueryError, hint
+
+KINDS = ("PNS", "PN", "PS", "PD", "PE", "ACE", "ETT", "CDE", "NDE", "NIE")
+NO_VALUES = frozenset({"AND", "NOT", "IN", "VS", "NULL"})
+NO_NAMES = NO_VALUES | {"P", *KINDS}
+MAX_CHARACTERS = 100_000
+MAX_DEPTH = 50  # brackets in brackets; the parser recurses, and hostile text must not exhaust the stack
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_BARE = re.compile(r"""[^\s,()\[\]|&=!<>'"]+""")  # what a user may have meant as one name or value
+_TOKEN = re.compile(
+    r"""(?P<word>[^\W\d]\w*)
+    | (?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
+    | (?P<name>"[^"]*+(?:""[^"]*+)*+")
+    | (?P<value>'[^']*+(?:''[^']*+)*+')
+    | (?P<symbol>!=|<>|[-+*=(),&|\[\]])
+    | (?P<other>\S)""",
+    re.VERBOSE,
+)
+_Item = TypeVar("_Item")
+
+# -- the syntax tree, which prints itself --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Setting:
+    """``X=x``, or ``M=M[X=x]``: a variable set to a value, or to the value it would have in another world."""
+
+    name: str
+    value: str | PotentialOutcome
+
+    def __str__(self) -> str:
+        value = _print_value(self.value) if isinstance(self.value, str) else self.value.bracketed()
+        return f"{_print_name(self.name)}={value}"
+
+
+@dataclass(frozen=True)
+class PotentialOutcome:
+    """``Y[X=x]``: a variable in the world where others are set; just ``Y`` where none is."""
+
+    name: str
+    do: tuple[Setting, ...] = ()
+
+    def bracketed(self) -> str:
+        """The text with its brackets even if they are empty: ``M[]``, the natural value."""
+        return f"{_print_name(self.name)}[{_commas(self.do)}]"
+
+    def __str__(self) -> str:
+        return self.bracketed() if self.do else _print_name(self.name)
+
+
+@dataclass(frozen=True)
+class Atom:
+    """``Y[X=x] IN (a, b)``, or with ``negated`` its complement."""
+
+    outcome: PotentialOutcome
+    values: tuple[str, ...]
+    negated: bool = False
+
+    def __str__(self) -> str:
+        values = ", ".join(map(_print_value, self.values))
+        if len(self.values) == 1:
+            return f"{self.outcome}{'!=' if self.negated else '='}{values}"
+        return f"{self.outcome} {'NOT IN' if self.negated else 'IN'} ({values})"
+
+
+Event: TypeAlias = tuple[Atom, ...]
+"""A conjunction of atoms."""
+
+
+@dataclass(frozen=True)
+class Probability:
+    """``P(event | given)``."""
+
+    event: Event
+    given: Event = ()
+
+    def __str__(self) -> str:
+        return f"P({_commas(self.event)}{_print_condition(self.given)})"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """``X=x vs x0``: an argument of a named query."""
+
+    name: str
+    value: str
+    versus: str | None = None
+
+    def __str__(self) -> str:
+        versus = "" if self.versus is None else f" vs {_print_value(self.versus)}"
+        return f"{_print_name(self.name)}={_print_value(self.value)}{versus}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """``PNS(X=x vs x0, Y=y | given)``: a query with a name, one of ``KINDS``."""
+
+    kind: str
+    contrasts: tuple[Contrast, ...]
+    given: Event = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}({_commas(self.contrasts)}{_print_condition(self.given)})"
+
+
+@dataclass(frozen=True)
+class Term:
+    """``coefficient * body``; a constant where there is no body."""
+
+    coefficient: float
+    body: Probability | Named | None
+
+    def __str__(self) -> str:
+        return ("-" if self.coefficient < 0 else "") + self.unsigned()
+
+    def unsigned(self) -> str:
+        """The text without the coefficient's sign, which a combination prints as its operator."""
+        number = repr(abs(float(self.coefficient))).removesuffix(".0")
+        if self.body is None:
+            return number
+        return str(self.body) if number == "1" else f"{number}*{self.body}"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A linear combination of probabilities."""
+
+    terms: tuple[Term, ...]
+
+    def __str__(self) -> str:
+        rest = (f" {'-' if t.coefficient < 0 else '+'} {t.unsigned()}" for t in self.terms[1:])
+        return str(self.terms[0]) + "".join(rest)
+
+
+def _commas(items: tuple[object, ...]) -> str:
+    return ", ".join(map(str, items))
+
+
+def _print_condition(given: Event) -> str:
+    return f" | {_commas(given)}" if given else ""
+
+
+def _print_name(name: str) -> str:
+    bare = _WORD.fullmatch(name) and _keyword(name) not in NO_NAMES
+    return name if bare else _quote(name, '"')
+
+
+def _print_value(value: str) -> str:
+    return value if _read_bare(value) == value else _quote(value, "'")
+
+
+def _quote(text: str, mark: str) -> str:
+    return mark + text.replace(mark, mark * 2) + mark
+
+
+def _keyword(word: str) -> str:
+    # 'ſ'.upper() is 'S': only ASCII words are keywords
+    return word.upper() if word.isascii() else word
+
+
+def _read_bare(text: str) -> str | None:
+    """The label that an unquoted value stands for, or None if it needs quotes."""
+    if _NUMBER.fullmatch(text):
+        whole, _, fraction = text.partition(".")
+        return text if fraction.strip("0") else whole  # by text: 01 is not 1, and int() refuses very long numbers
+    if not _WORD.fullmatch(text) or _keyword(text) in NO_VALUES:
+        return None
+    return text.lower() if _keyword(text) in ("TRUE", "FALSE") else text
+
+
+# -- the parser ----------------------------------------------------------------------------------
+
+
+def query(text: str | Query) -> Query:
+    """The query that a text asks; ``str()`` of it prints it back. A Query is returned as it is."""
+    return text if isinstance(text, Query) else parse(text)
+
+
+def parse(text: str) -> Query:
+    """Read a query, or raise a QueryError that says where it cannot be read and what was expected there."""
+    if not isinstance(text, str):
+        raise QueryError(f"A query is a text such as 'P(Y[X=x]=y)', found {type(text).__name__}.")
+    if len(text) > MAX_CHARACTERS:
+        raise QueryError(f"A query has at most {MAX_CHARACTERS:,} characters, found {len(text):,}.")
+    return _Parser(text).query()
+
+
+class _Token(NamedTuple):
+    kind: str  # a group of _TOKEN, or "end"
+    text: str
+    start: int
+
+
+def _split(text: str) -> list[_Token]:
+    tokens = [_Token(m.lastgroup or "other", m.group(), m.start()) for m in _TOKEN.finditer(text)]
+    return [*tokens, _Token("end", "", len(text.rstrip()))]
+
+
+class _Parser:
+    """Recursive descent: a method for each rule of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.tokens, self.next = text, _split(text), 0
+        self.bare = (0, "")  # where the last unquoted value ended, and its text: for advice on `New York`
+
+    @property
+    def token(self) -> _Token:
+        return self.tokens[self.next]
+
+    def query(self) -> Query:
+        terms = [self.term(-1.0 if self.accept("-") else 1.0)]
+        while (plus := self.accept("+")) or self.accept("-"):
+            terms.append(self.term(1.0 if plus else -1.0))
+        if self.token.kind != "end":
+            self.fail("'+', '-' or the end")
+        if all(term.body is None for term in terms):
+            self.next = 0
+            self.fail("a probability such as P(Y=y)", " Numbers alone ask nothing.")
+        return Query(tuple(terms))
+
+    def term(self, sign: float) -> Term:
+        if self.token.kind != "number":
+            return Term(sign, self.body())
+        number = float(self.token.text)
+        if not math.isfinite(number):
+            self.fail("a finite number")
+        self.next += 1
+        has_body = self.accept("*") or self.token.kind == "word"
+        return Term(sign * number, self.body() if has_body else None)
+
+    def body(self) -> Probability | Named:
+        kind = _keyword(self.token.text)
+        if kind not in ("P", *KINDS):
+            advice = hint(kind, KINDS) if self.token.kind == "word" else ""
+            self.fail("a probability such as P(Y=y), or one of " + ", ".join(KINDS), advice)
+        self.next += 1
+        self.expect("(")
+        if kind == "P":
+            event, given = self.event(), self.condition("',', AND, '|' or ')'")
+            return Probability(event, given)
+        contrasts = self.listed(self.contrast)
+        return Named(kind, contrasts, self.condition("VS, ',', '|' or ')'"))
+
+    def condition(self, expected: str) -> Event:
+        given: Event = ()
+        if self.accept("|"):
+            given, expected = self.event(), "',', AND or ')'"
+        self.expect(")", expected)
+        return given
+
+    def contrast(self) -> Contrast:
+        name = self.name()
+        self.expect("=")
+        value = self.value()
+        return Contrast(name, value, self.value() if self.accept("VS") else None)
+
+    def event(self) -> Event:
+        atoms = [self.atom()]
+        while self.accept(",") or self.accept("&") or self.accept("AND"):
+            atoms.append(self.atom())
+        return tuple(atoms)
+
+    def atom(self) -> Atom:
+        outcome = self.outcome(1)
+        if self.accept("="):
+            return Atom(outcome, (self.value(),))
+        if self.accept("!=") or self.accept("<>"):
+            return Atom(outcome, (self.value(),), negated=True)
+        negated = self.accept("NOT")
+        self.expect("IN", "IN" if negated else "'=', '!=', IN or NOT IN")
+        self.expect("(")
+        values = self.listed(self.value)
+        self.expect(")", "',' or ')'")
+        return Atom(outcome, values, negated)
+
+    def outcome(self, depth: int) -> PotentialOutcome:
+        name = self.name()
+        if self.token.text == "[" and depth > MAX_DEPTH:
+            self.fail(f"at most {MAX_DEPTH} brackets in each other")
+        if not self.accept("[") or self.accept("]"):
+            return PotentialOutcome(name)
+        settings = self.listed(lambda: self.setting(depth))
+        self.expect("]", "',' or ']'")
+        return PotentialOutcome(name, settings)
+
+    def setting(self, depth: int) -> Setting:
+        name = self.name()
+        self.expect("=")
+        nested = self.token.kind in ("word", "name") and self.tokens[self.next + 1].text == "["
+        return Setting(name, self.outcome(depth + 1) if nested else self.value())
+
+    def name(self) -> str:
+        if self.token.kind == "name":
+            return self.unquote()
+        if self.token.kind == "value":
+            self.fail("a name", " Names take double quotes, values single ones.")
+        text = self.bare_text("a name")
+        if _keyword(text) in NO_NAMES:
+            advice = f" {text} is a word of the query language; as a name it takes double quotes: {_print_name(text)}."
+            self.fail("a name", advice)
+        if not _WORD.fullmatch(text):
+            self.fail("a name", f" Such a name takes double quotes: {_show(_print_name(text))}.", found=text)
+        self.next += 1
+        return text
+
+    def value(self) -> str:
+        if self.token.kind == "value":
+            return self.unquote()
+        if self.token.kind == "name":
+            self.fail("a value", " Values take single quotes, names double ones.")
+        text = self.bare_text("a value")
+        if _keyword(text) == "NULL":
+            self.fail("a value", " NULL is no value: it is not a state. The text takes single quotes: 'NULL'.")
+        if (label := _read_bare(text)) is None:
+            self.fail("a value", f" Such a value takes single quotes: {_show(_print_value(text))}.", found=text)
+        end = self.token.start + len(text)
+        while self.token.kind != "end" and self.token.start < end:  # a negative number is two tokens
+            self.next += 1
+        self.bare = (self.next, text)
+        return label
+
+    def bare_text(self, expected: str) -> str:
+        """All of `2nd` or `no-drug`, which are several tokens, so that the advice can quote the whole."""
+        match = _BARE.match(self.text, self.token.start)
+        if match is None:
+            self.fail(expected)
+        return match.group()
+
+    def unquote(self) -> str:
+        text = self.token.text
+        self.next += 1
+        return text[1:-1].replace(text[0] * 2, text[0])
+
+    def listed(self, item: Callable[[], _Item]) -> tuple[_Item, ...]:
+        items = [item()]
+        while self.accept(","):
+            items.append(item())
+        return tuple(items)
+
+    def accept(self, text: str) -> bool:
+        found = self.token.kind in ("word", "symbol") and _keyword(self.token.text) == text
+        self.next += found
+        return found
+
+    def expect(self, text: str, expected: str = "") -> None:
+        if not self.accept(text):
+            self.fail(expected or f"'{text}'")
+
+    def follows_bare_value(self) -> bool:
+        is_word = self.token.kind in ("word", "number") and _keyword(self.token.text) not in NO_VALUES
+        return is_word and self.bare[0] == self.next
+
+    def fail(self, expected: str, advice: str = "", found: str = "") -> NoReturn:
+        token = self.token
+        if token.kind == "other" and token.text in "'\"":
+            advice = " This quote is never closed."
+        elif not advice and self.follows_bare_value():
+            spaced = _print_value(f"{self.bare[1]} {token.text}")
+            advice = f" A value with a space takes single quotes: {_show(spaced)}."
+        found = _show(found or token.text)
+        quoted = found if token.kind in ("name", "value") else f"'{found}'"
+        where = f"Query, position {token.start + 1}: expected {expected}, "
+        what = f"found {'the end' if token.kind == 'end' else quoted}."
+        raise QueryError(where + what + advice + _point(self.text, token.start))
+
+
+def _show(text: str, limit: int = 60) -> str:
+    printable = "".join(c if c.isprintable() else " " for c in text[:limit])
+    return printable + ("…" if len(text) > limit else "")
+
+
+def _point(text: str, at: int) -> str:
+    """The line around a position, and a caret under it."""
+    left = max(text.rfind("\n", 0, at) + 1, at - 60)
+    right = min(f"{text}\n".find("\n", at), at + 60)
+    return f"\n  {_show(text[left:right], 120)}\n  {' ' * (at - left)}^"

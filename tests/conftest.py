@@ -1,0 +1,37 @@
+"""Shared by all tests: the --slow switch, and where the reference problems lie if they do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("duckemcc", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+settings.load_profile("duckemcc")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+for folder in ("learn", "query"):  # tests of other folders use their problems
+    sys.path.insert(0, str(Path(__file__).parent / folder))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture
+def gold() -> Path:
+    """The folder of problems with exact answers; the test is skipped where it is absent."""
+    folder = SHARED / "gold"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/gold")
+    return folder

@@ -1,0 +1,109 @@
+"""The maximum of a concave likelihood, and the second-order stage that brings restarts to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import random_arms, table1
+from test_emcc import starts_of
+
+from duckemcc.learn.accelerate import project_onto
+from duckemcc.learn.emcc import join, measure, run
+from duckemcc.learn.likelihood import Block, Group, compile_likelihood
+from duckemcc.learn.maximum import joint_yields, maximise
+from duckemcc.learn.restarts import _collapse
+
+
+def one_group(yields, count):
+    return Group(("U",), (np.arange(yields.shape[1]),), (Block((0,), yields, np.atleast_2d(count)),))
+
+
+@given(random_arms(names=("two", "iv")))
+def test_the_duality_bound_proves_the_maximum(problem):
+    for group in compile_likelihood(*problem).groups:
+        peak = maximise(group)
+        assert (peak.loglik <= peak.upper).all()
+        assert ((peak.upper - peak.loglik) / group.total <= 1e-11).all()
+
+
+@given(random_arms(names=("two", "iv")), st.integers(0, 50))
+def test_long_em_never_passes_the_proven_bound(problem, seed):
+    model, arms = problem
+    for group in compile_likelihood(model, arms).groups:
+        start = (_collapse(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
+        _, step, _ = run(start, group, steps=500, gap=0.0)
+        assert (step.loglik <= maximise(group).upper[:, None] + 1e-9).all()
+
+
+@pytest.mark.parametrize("part", ["O", "I", "O+I"])
+@pytest.mark.parametrize("gender", [True, False])
+def test_table_1_is_fitted_exactly(part, gender):
+    model, parts = table1(gender)
+    for group in compile_likelihood(model, parts[part]).groups:
+        peak = maximise(group)
+        assert ((peak.upper - peak.loglik) / group.total <= 1e-12).all()
+
+
+@given(random_arms(names=("two", "iv")), st.sampled_from(["dirichlet(1)", "dirichlet(0.02)", "stick"]))
+def test_the_projection_attains_the_fitted_probabilities_and_never_lowers_the_likelihood(problem, start):
+    model, arms = problem
+    for group in compile_likelihood(model, arms).groups:
+        chances = (_collapse(starts_of(model, start=start)[group.names[0]], group.classes[0])[None],)
+        peak = maximise(group)
+        moved = project_onto(chances, group, peak.fitted)
+        assert (measure(moved, group).loglik >= measure(chances, group).loglik - 1e-9).all()
+        fitted = np.matmul(join(moved, group.blocks[0]), group.blocks[0].yields.T)
+        np.testing.assert_allclose(fitted, np.broadcast_to(peak.fitted[0][:, None], fitted.shape), atol=1e-9)
+
+
+def test_the_projection_is_the_nearest_point_in_divergence():
+    """Against a general optimiser: min KL(θ' ‖ θ) over {Yθ' = m} by SLSQP."""
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(5)
+    half = (rng.random((3, 8)) < 0.5).astype(float)
+    yields = np.vstack([half, 1 - half])  # three binary contexts, so that the target is where the likelihood is largest
+    target = yields @ rng.dirichlet(np.ones(8))
+    theta = rng.dirichlet(np.ones(8))
+    moved = project_onto((theta[None, None],), one_group(yields, target), (target[None],))[0][0, 0]
+    rows = np.vstack([half, np.ones(8)])
+    found = minimize(
+        lambda x: (x * np.log(x / theta)).sum(),
+        theta,
+        constraints={"type": "eq", "fun": lambda x: rows @ x - np.append(target[:3], 1)},
+        bounds=[(1e-12, 1)] * 8,
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    np.testing.assert_allclose(moved, found.x, atol=1e-5)
+
+
+def test_a_large_concave_problem_is_solved_on_few_states():
+    rng = np.random.default_rng(0)
+    first = (rng.random((20, 5000)) < 0.3).astype(float)
+    yields = np.vstack([first, 1 - first])
+    count = yields @ rng.dirichlet(np.full(5000, 0.01)) * 1000 + rng.random(40)
+    peak = maximise(one_group(yields, count))
+    assert (peak.upper - peak.loglik)[0] / count.sum() <= 1e-11
+
+
+def test_several_variables_are_relaxed_to_one_whose_maximum_bounds_theirs():
+    from problems import MULTI, study
+
+    rng = np.random.default_rng(1)
+    cells = {tuple(map(int, c)): float(rng.integers(1, 9)) for c in np.indices((2, 2, 2)).reshape(3, -1).T}
+    group = compile_likelihood(MULTI, [study(MULTI, (), cells)]).groups[0]
+    assert len(group.names) == 2
+    assert joint_yields(group).shape[1] == np.prod(group.cards)
+    starts = starts_of(MULTI, restarts=20)
+    chances = tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+    _, step, _ = run(chances, group, steps=2000, gap=0.0)
+    assert (step.loglik <= maximise(group).upper[:, None] + 1e-9).all()
+
+
+def test_a_segment_without_records_is_no_obstacle():
+    yields = np.array([[1.0, 0.0], [0.0, 1.0]])
+    peak = maximise(one_group(yields, np.array([[0.0, 0.0], [3.0, 1.0]])))
+    np.testing.assert_allclose(peak.fitted[0][1], [0.75, 0.25])
+    assert peak.loglik[0] == 0
