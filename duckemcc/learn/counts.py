@@ -27,7 +27,7 @@ class StudyCounts:
     The arrays are copied, brought into one canonical form (patterns sorted by their codes, repeated ones added up)
     and made read-only, so that nothing downstream depends on the order or the splitting of rows.
 
-    Raises StudyError for arrays of the wrong shape or with impossible values, UnknownName for a `do` that is no variable.
+    Raises StudyError for arrays of the wrong shape or with impossible values, UnknownName for an unknown `do`.
     """
 
     name: str

@@ -5,30 +5,37 @@
     exo    = name ":" name {"," name}          unmeasured = "unmeasured" name {"," name}
     assume = "assume" "P(" event ")" "=" "0"
 
-``A <-> B`` is a shared exogenous variable ``U_A_B``; ``<->`` arcs that meet are merged into one (which assumes least).
+A name is a bare word or "…", a value a bare word, a whole number or '…'; a doubled quote stands for one. A list of
+states may span lines. ``A <-> B`` is a shared exogenous variable ``U_A_B``; ``<->`` arcs that meet are merged into one
+(which assumes least).
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, NoReturn
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, NoReturn, TypeVar
 
-from duckemcc.errors import GraphError, NotSupported, RepeatedName
-from duckemcc.model.scm import Endogenous, Exogenous, Model
+from duckemcc.errors import DuckEmccError, GraphError, NotSupported, RepeatedName
+from duckemcc.model.scm import Endogenous, Exogenous, Model, tie
 from duckemcc.model.states import State
 from duckemcc.model.storage import add_private
 
 LONGEST_TEXT = 1_000_000
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\f]+|\#[^\n]*)|(?P<end>[\n;])|(?P<sign><->|->|[{}:,()=\[\]|&!])
-      |"(?P<quoted>(?:[^"\n]|"")*)"|'(?P<text>(?:[^'\n]|'')*)'|(?P<number>-?\d+(?![\w.]))|(?P<word>[^\W\d]\w*)""",
+    r"""(?P<space>[^\S\n]+|\#[^\n]*)|(?P<end>[\n;])|(?P<sign><->|->|[{}:,()=\[\]|&!])
+      |"(?P<quoted>(?:[^"\n]|"")*)"|'(?P<text>(?:[^'\n]|'')*)'
+      |(?P<number>-?[0-9]+(?:\.0+)?(?![\w.]))|(?P<word>[^\W\d]\w*)""",
     re.VERBOSE,
 )
+_ODD = re.compile(r"[^\s,;:{}]+")  # what a user may have meant as one name or state
+_ARROWS = ("->", "<->")
 _RESERVED = ("assume", "unmeasured")
+_Item = TypeVar("_Item")
 
 
 class _Token(NamedTuple):
-    kind: str  # end | sign | quoted | text | number | word
+    kind: str  # end | sign | quoted | text | number | word; "stop" after the last
     text: str
     at: int
 
@@ -43,11 +50,14 @@ def parse(text: str) -> Model:
 
 
 class _Reader:
+    """One method per production; `here` is the token to be read next."""
+
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = _split(text)
+        self.tokens = list(_split(text))
         self.next = 0
-        self.parents: dict[str, list[str]] = {}
+        self.written: dict[str, str] = {}  # names as first written, by their casefold
+        self.parents: dict[str, dict[str, None]] = {}
         self.states: dict[str, tuple[State, ...]] = {}
         self.declared: dict[str, tuple[str, ...]] = {}
         self.shared: list[tuple[str, str]] = []
@@ -55,150 +65,176 @@ class _Reader:
     # -- statements ----------------------------------------------------------------------------
 
     def read(self) -> Model:
-        while self.next < len(self.tokens):
+        while self.here.kind != "stop":
             if not self._accept("end"):
                 self._statement()
-                if self.next < len(self.tokens) and not self._accept("end"):
-                    self._fail("the end of the line, or ';'")
-        endogenous = tuple(Endogenous(name, tuple(parents), self.states.get(name)) for name, parents in self.parents.items())
-        for name in self.declared:
-            if name in self.parents:
-                raise GraphError(f"{name} stands before ':' and so is exogenous; it may not stand in an arc or declare states as well")
-        causes = [*(Exogenous(n, c) for n, c in self.declared.items()), *merge_shared(self.shared)]
+                if self.here.kind != "stop" and not self._accept("end"):
+                    self._expected("the end of the line, or ';'")
+        endogenous = tuple(Endogenous(v, tuple(parents), self.states.get(v)) for v, parents in self.parents.items())
+        causes = [*(Exogenous(u, children) for u, children in self.declared.items()), *merge_shared(self.shared)]
         return Model(endogenous, add_private(endogenous, causes, {}), {})
 
     def _statement(self) -> None:
-        if self._peek("word") and self._word() in _RESERVED and self._follows() not in ("->", "<->", "{", ":"):
-            raise NotSupported(
-                f"{self._where(self.tokens[self.next].at)}: '{self._word()}' is not yet supported; "
-                f"leave the statement out (to name a variable so, quote it: \"{self._word()}\")"
-            )
+        start = self.here
+        if start.kind == "word" and start.text.lower() in _RESERVED and not self._is_name():
+            advice = f'leave the statement out (to name a variable so, quote it: "{start.text}")'
+            self._fail(NotSupported, f"'{start.text.lower()}' is not yet supported; {advice}")
         name = self._name("a variable")
         if self._accept("sign", "{"):
-            self._states(name)
+            self._states(name, start)
         elif self._accept("sign", ":"):
-            self._exogenous(name)
-        elif self._peek("sign", "->") or self._peek("sign", "<->"):
-            self._chain(name)
+            self._exogenous(name, start)
+        elif self._is_arrow():
+            self._chain(name, start)
         else:
-            self._fail(f"'->', '<->', '{{' or ':' after {name}")
+            self._expected(f"'->', '<->', '{{' or ':' after {name}")
 
-    def _chain(self, left: str) -> None:
-        self._mention(left)
-        while self._peek("sign", "->") or self._peek("sign", "<->"):
-            sign = self.tokens[self.next].text
-            self.next += 1
-            at = self.next
-            right = self._name(f"a variable after '{sign}'")
-            self._mention(right)
+    def _chain(self, left: str, start: _Token) -> None:
+        self._mention(left, start)
+        while self._is_arrow():
+            arrow = self._take().text
+            at = self.here
+            right = self._name(f"a variable after '{arrow}'")
+            self._mention(right, at)
             if left == right:
-                self.next = at
-                raise GraphError(f"{self._where(self.tokens[at].at)}: {left} {sign} {right} is a cycle; an arc joins two variables")
-            if sign == "<->":
+                self._fail(GraphError, f"{left} {arrow} {right} is a cycle; an arc joins two variables", at)
+            if arrow == "<->":
                 self.shared.append((left, right))
-            elif left not in self.parents[right]:
-                self.parents[right].append(left)
+            else:
+                self.parents[right][left] = None
             left = right
 
-    def _states(self, name: str) -> None:
+    def _states(self, name: str, start: _Token) -> None:
         values = self._list(self._value)
         if not self._accept("sign", "}"):
-            self._fail("',' or '}'")
+            self._expected("',' or '}'")
         if name in self.states:
-            raise RepeatedName(f"the states of {name} are declared twice; declare them once")
-        self._mention(name)
+            self._fail(RepeatedName, f"the states of {name} are declared twice; declare them once", start)
+        self._mention(name, start)
         self.states[name] = tuple(values)
 
-    def _exogenous(self, name: str) -> None:
+    def _exogenous(self, name: str, start: _Token) -> None:
         if name in self.declared:
-            raise RepeatedName(f"the exogenous variable {name} is declared twice; name all its children in one statement")
+            advice = "name all its children in one statement"
+            self._fail(RepeatedName, f"the exogenous variable {name} is declared twice; {advice}", start)
+        if name in self.parents:
+            self._refuse_exogenous(name, start)
         self.declared[name] = tuple(self._list(lambda: self._name("a child")))
 
-    def _list(self, item):  # type: ignore[no-untyped-def]
+    def _list(self, item: Callable[[], _Item]) -> list[_Item]:
         items = [item()]
         while self._accept("sign", ","):
             items.append(item())
         return items
 
-    def _mention(self, name: str) -> None:
-        for known in self.parents:
-            if known != name and known.casefold() == name.casefold():
-                raise RepeatedName(f"the graph names {known} and {name}; case does not count in names, so write them alike")
-        self.parents.setdefault(name, [])
+    def _mention(self, name: str, at: _Token) -> None:
+        known = self.written.setdefault(name.casefold(), name)
+        if known != name:
+            advice = "case does not count in names, so write them alike"
+            self._fail(RepeatedName, f"the graph names {known} and {name}; {advice}", at)
+        if name in self.declared:
+            self._refuse_exogenous(name, at)
+        self.parents.setdefault(name, {})
+
+    def _refuse_exogenous(self, name: str, at: _Token) -> NoReturn:
+        message = f"{name} stands before ':' and so is exogenous; it may not stand in an arc or declare states as well"
+        self._fail(GraphError, message, at)
+
+    # -- names and values ----------------------------------------------------------------------
+
+    def _name(self, expected: str) -> str:
+        if self.here.kind not in ("word", "quoted"):
+            quoted = ' (names take double quotes: "…")' if self.here.kind == "text" else ""
+            self._expected(expected + quoted)
+        if not self.here.text:
+            self._expected("a name between the quotes")
+        return self._take().text
+
+    def _value(self) -> State:
+        kind, text, _ = self.here
+        if kind not in ("word", "number", "text"):
+            quoted = " (states take single quotes: '…')" if kind == "quoted" else ""
+            self._expected(f"a state (a bare word, a whole number or quoted text){quoted}")
+        if kind == "word" and text.lower() == "null":
+            self._expected("a state (NULL is none; the text takes quotes: 'NULL')")
+        self._take()
+        return _read_state(kind, text)
 
     # -- tokens --------------------------------------------------------------------------------
 
-    def _peek(self, kind: str, text: str | None = None) -> bool:
-        here = self.tokens[self.next] if self.next < len(self.tokens) else None
-        return here is not None and here.kind == kind and text in (None, here.text)
+    @property
+    def here(self) -> _Token:
+        return self.tokens[self.next]
+
+    def _take(self) -> _Token:
+        self.next += 1
+        return self.tokens[self.next - 1]
 
     def _accept(self, kind: str, text: str | None = None) -> bool:
-        found = self._peek(kind, text)
+        found = self.here.kind == kind and text in (None, self.here.text)
         self.next += found
         return found
 
-    def _word(self) -> str:
-        return self.tokens[self.next].text.lower()
+    def _is_arrow(self) -> bool:
+        return self.here.kind == "sign" and self.here.text in _ARROWS
 
-    def _follows(self) -> str:
-        return self.tokens[self.next + 1].text if self.next + 1 < len(self.tokens) else ""
+    def _is_name(self) -> bool:
+        """Whether a reserved word opens a statement as a variable does."""
+        after = self.tokens[self.next + 1]
+        return after.kind == "sign" and after.text in (*_ARROWS, "{", ":")
 
-    def _name(self, expected: str) -> str:
-        for kind in ("word", "quoted"):
-            if self._accept(kind):
-                name = self.tokens[self.next - 1].text
-                return name if name else self._fail("a name between the quotes", back=1)
-        return self._fail(expected)
+    def _expected(self, expected: str) -> NoReturn:
+        named = {"stop": "the end of the text", "end": "the end of the line" if self.here.text == "\n" else "';'"}
+        found = named.get(self.here.kind) or repr(_cut(self.here.text))
+        self._fail(GraphError, f"expected {expected}, found {found}")
 
-    def _value(self) -> State:
-        for kind in ("text", "number", "word"):
-            if self._accept(kind):
-                return _read_state(kind, self.tokens[self.next - 1].text)
-        return self._fail("a state (a bare word, a number or quoted text)")
-
-    def _where(self, at: int) -> str:
-        return f"line {self.text.count(chr(10), 0, at) + 1}, column {at - self.text.rfind(chr(10), 0, at)}"
-
-    def _fail(self, expected: str, back: int = 0) -> NoReturn:
-        self.next -= back
-        if self.next < len(self.tokens):
-            here = self.tokens[self.next]
-            found = "the end of the line" if here.text == "\n" else repr(here.text)
-            raise GraphError(f"{self._where(here.at)}: expected {expected}, found {found}")
-        raise GraphError(f"{self._where(len(self.text))}: expected {expected}, found the end of the text")
+    def _fail(self, kind: type[DuckEmccError], message: str, at: _Token | None = None) -> NoReturn:
+        raise kind(f"{_place(self.text, (at or self.here).at)}: {message}")
 
 
 def merge_shared(arcs: list[tuple[str, str]]) -> list[Exogenous]:
-    """One exogenous variable for each set of ``<->`` arcs that meet, its children in the order in which the arcs name them."""
-    first = list(dict.fromkeys(name for arc in arcs for name in arc))
-    group = {name: {name} for name in first}
-    for left, right in arcs:
-        merged = group[left] | group[right]
-        group.update(dict.fromkeys(merged, merged))
-    roots = [name for name in first if name == min(group[name], key=first.index)]
-    members = [tuple(name for name in first if name in group[root]) for root in roots]
-    return [Exogenous("U_" + "_".join(children), children) for children in members]
+    """One exogenous variable for each set of ``<->`` arcs that meet, its children in the order of the arcs."""
+    return [Exogenous("U_" + "_".join(children), children) for children in tie((v for arc in arcs for v in arc), arcs)]
 
 
-def _split(text: str) -> list[_Token]:
-    tokens, at, braces = [], 0, 0
+def _split(text: str) -> Iterator[_Token]:
+    at, braces = 0, 0
     while at < len(text):
         found = _TOKEN.match(text, at)
         if not found:
-            line = text.count("\n", 0, at) + 1
-            raise GraphError(f"line {line}, column {at - text.rfind(chr(10), 0, at)}: {text[at : at + 12].split(chr(10))[0]!r} is not understood; quote odd names (\"…\") and states ('…')")
+            raise GraphError(f"{_place(text, at)}: {_advise(text, at)}")
         kind = str(found.lastgroup)
-        body = found[kind].replace('""', '"') if kind == "quoted" else found[kind].replace("''", "'") if kind == "text" else found[kind]
-        braces += {"{": 1, "}": -1}.get(body, 0) if kind == "sign" else 0
-        if kind != "space" and not (kind == "end" and body == "\n" and braces > 0):  # a list of states may span lines
-            tokens.append(_Token(kind, body, at))
+        body = found[kind]
+        if kind == "sign":
+            braces += {"{": 1, "}": -1}.get(body, 0)
+        if kind != "space" and not (body == "\n" and braces > 0):  # a list of states may span lines
+            yield _Token(kind, body.replace('""', '"') if kind == "quoted" else body.replace("''", "'"), at)
         at = found.end()
-    return tokens
+    yield _Token("stop", "", len(text))
+
+
+def _advise(text: str, at: int) -> str:
+    """What to do about a text that is no token."""
+    if text[at] in "\"'":
+        return f"the quote {text[at]} is not closed on its line"
+    if text.startswith("<-", at):
+        return "'<-' is not understood; write the cause first, as in X -> Y"
+    odd = _ODD.match(text, at)
+    return f"{_cut(odd.group() if odd else text[at])!r} is not understood; quote odd names (\"…\") and states ('…')"
+
+
+def _place(text: str, at: int) -> str:
+    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+
+
+def _cut(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _read_state(kind: str, text: str) -> State:
-    if kind == "number" and str(int(text)) == text:
-        return int(text)
+    whole = text.partition(".")[0]
+    if kind == "number" and len(whole) <= 40 and str(int(whole)) == whole:
+        return int(whole)
     if kind == "word" and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    return text
+    return whole if kind == "number" else text  # 007 is not 7, and int() refuses very long numbers

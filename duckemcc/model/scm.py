@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from duckemcc.errors import AmbiguousEquation, GraphError, InvalidEquation, RepeatedName, TooLarge, UnknownName, hint
+from duckemcc.errors import GraphError, InvalidEquation, UnknownName, hint
+from duckemcc.model.canonical import Relations, Table, canonical_card, canonical_tables
+from duckemcc.model.check import check_equations, check_known, check_names, check_states
 from duckemcc.model.states import State, label
-
-LARGEST_EXOGENOUS = 1_000_000
-"""States of one exogenous variable that are enumerated at most."""
-
-Table = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Endogenous:
     parents: tuple[str, ...] = ()
     states: tuple[State, ...] | None = None
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...] | None:
         return None if self.states is None else tuple(map(label, self.states))
 
@@ -73,14 +69,20 @@ class Model:
 
     @staticmethod
     def parse(text: str) -> Model:
-        """The model of a graph text, e.g. ``X -> Y; X <-> Y``. Raises as `Model` does, and `GraphError` with line and column."""
+        """The model of a graph text, e.g. ``X -> Y; X <-> Y``.
+
+        Raises as `Model` does, and `GraphError` with line and column.
+        """
         from duckemcc.model.graph import parse
 
         return parse(text)
 
     @staticmethod
     def from_dict(spec: Mapping[str, Any]) -> Model:
-        """The model of its storage form: keys ``endogenous``, ``exogenous``, ``equations``, ``assumptions``. Raises as `Model` does."""
+        """The model of its storage form: keys ``endogenous``, ``exogenous``, ``equations``, ``assumptions``.
+
+        Raises as `Model` does.
+        """
         from duckemcc.model.storage import from_dict
 
         return from_dict(spec)
@@ -92,18 +94,26 @@ class Model:
         return to_dict(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and self.to_dict() == other.to_dict()
+        """Equal models have the same variables, labels and equations in the same order, which is that of the axes."""
+        return isinstance(other, Model) and self._identity == other._identity
 
     def __hash__(self) -> int:
-        return hash((self.endogenous, self.exogenous))
+        return hash(self._identity)
 
     def __post_init__(self) -> None:
         if not self.endogenous:
             raise GraphError("the model has no variables; write an arc such as X -> Y, or declare one: X {0, 1}")
-        _check_names(self)
-        _check_states(self)
+        object.__setattr__(self, "equations", {name: _freeze(name, table) for name, table in self.equations.items()})
+        check_names(self)
+        check_states(self)
         _ = self.order
-        _check_equations(self)
+        check_equations(self)
+
+    @cached_property
+    def _identity(self) -> tuple[object, ...]:
+        variables = tuple((v.name, v.parents, v.labels) for v in self.endogenous)
+        tables = frozenset((name, t.shape, t.tobytes()) for name, t in self.equations.items())
+        return variables, self.exogenous, tables
 
     # -- the graph -----------------------------------------------------------------------------
 
@@ -120,7 +130,11 @@ class Model:
     @cached_property
     def causes(self) -> dict[str, tuple[str, ...]]:
         """Exogenous parents of each endogenous variable, in model order."""
-        return {v.name: tuple(u.name for u in self.exogenous if v.name in u.children) for v in self.endogenous}
+        causes: dict[str, list[str]] = {v: [] for v in self.variables}
+        for u in self.exogenous:
+            for child in u.children:
+                causes[child].append(u.name)
+        return {v: tuple(names) for v, names in causes.items()}
 
     @cached_property
     def states(self) -> dict[str, tuple[str, ...] | None]:
@@ -129,196 +143,130 @@ class Model:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """The topological order that keeps closest to the model's; raises `GraphError` where there is a cycle."""
-        placed: dict[str, None] = {}
-        while len(placed) < len(self.endogenous):
-            free = [v.name for v in self.endogenous if v.name not in placed and all(p in placed for p in v.parents)]
-            if not free:
-                raise GraphError(f"the graph has a cycle: {_find_cycle(self.parents, set(placed))}; remove one of its arcs")
-            placed[free[0]] = None
-        return tuple(placed)
+        """Topological: of the variables whose parents have gone before, always the first in model order.
+
+        Raises `GraphError` where there is a cycle.
+        """
+        place = {v: i for i, v in enumerate(self.variables)}
+        waits = [len(v.parents) for v in self.endogenous]
+        children: list[list[int]] = [[] for _ in waits]
+        for i, v in enumerate(self.endogenous):
+            for parent in v.parents:
+                children[place[parent]].append(i)
+        free = [i for i, n in enumerate(waits) if n == 0]
+        heapify(free)
+        order = []
+        while free:
+            order.append(self.variables[(first := heappop(free))])
+            for child in children[first]:
+                waits[child] -= 1
+                if waits[child] == 0:
+                    heappush(free, child)
+        if len(order) < len(waits):
+            raise GraphError(f"the graph has a cycle: {_show_cycle(self.parents, set(order))}; remove one of its arcs")
+        return tuple(order)
 
     def components(self, do: Iterable[str] = ()) -> tuple[Component, ...]:
         """The components of the model mutilated by `do`, intervened variables left out (Tian 2002).
 
         A variable that an equation makes deterministic is a component of its own, without exogenous variables.
         """
-        kept = [v for v in self.variables if v not in set(do)]
-        group = {v: {v} for v in kept}
-        for cause in self.exogenous:
-            tied = [v for v in kept if v in cause.children]
-            merged = set().union(*(group[v] for v in tied)) if tied else set()
-            group.update(dict.fromkeys(merged, merged))
-        found = []
-        for v in kept:
-            if v == min(group[v], key=kept.index):
-                members = tuple(w for w in kept if w in group[v])
-                found.append(Component(members, tuple(u.name for u in self.exogenous if set(u.children) & group[v])))
-        return tuple(found)
+        out = set(do)
+        check_known("the intervention sets", out, self.parents)
+        kept = [v for v in self.variables if v not in out]
+        tied = {u.name: [c for c in u.children if c not in out] for u in self.exogenous}
+        groups = tie(kept, tied.values())
+        group_of = {v: i for i, group in enumerate(groups) for v in group}
+        causes: list[list[str]] = [[] for _ in groups]
+        for u, children in tied.items():
+            if children:
+                causes[group_of[children[0]]].append(u)
+        return tuple(Component(group, tuple(names)) for group, names in zip(groups, causes, strict=True))
 
     # -- sizes and tables, once the states are known -------------------------------------------
 
-    def with_states(self, states: Mapping[str, Sequence[str]]) -> Model:
+    def with_states(self, states: Mapping[str, Sequence[State]]) -> Model:
         """This model with the states that the data show, for the variables that declare none."""
-        return replace(
-            self,
-            endogenous=tuple(v if v.states is not None else replace(v, states=tuple(states[v.name])) for v in self.endogenous),
-        )
+        unknown = [v.name for v in self.endogenous if v.states is None and v.name not in states]
+        if unknown:
+            raise GraphError(f"the states of {unknown[0]} are neither declared nor given")
+        learned = (v if v.states is not None else replace(v, states=tuple(states[v.name])) for v in self.endogenous)
+        return replace(self, endogenous=tuple(learned))
 
     def card(self, name: str) -> int:
-        """Number of states of an endogenous or exogenous variable; a canonical one is counted, not enumerated."""
-        for v in self.endogenous:
-            if v.name == name:
-                if v.states is None:
-                    raise GraphError(f"the states of {name} are not known yet; declare them: {name} {{…}}")
-                return len(v.states)
-        cause = next(u for u in self.exogenous if u.name == name)
-        return cause.card if cause.card is not None else prod(self._relations(child) for child in cause.children)
+        """Number of states of an endogenous or exogenous variable; a canonical one is counted, not enumerated.
+
+        Raises `TooLarge` where even the count is astronomic (beyond 2^100 000).
+        """
+        variable = self._by_name.get(name)
+        if variable is None:
+            raise UnknownName(f"the model has no variable {name}." + hint(name, self._by_name))
+        if isinstance(variable, Exogenous):
+            return canonical_card(name, self._relations(variable)) if variable.card is None else variable.card
+        if variable.states is None:
+            raise GraphError(f"the states of {name} are not known yet; declare them: {name} {{…}}")
+        return len(variable.states)
 
     def table(self, name: str) -> Table:
-        """f_V as an array of state positions: axes exogenous parents in model order, then endogenous parents.
+        """f_V as a read-only array of state positions: axes exogenous parents in model order, then endogenous parents.
 
-        Raises `TooLarge` for a canonical exogenous variable with more than `LARGEST_EXOGENOUS` states.
+        Raises `TooLarge` for a canonical exogenous parent with more than `LARGEST_EXOGENOUS` states.
         """
         if name in self.equations:
             return self.equations[name]
+        if name not in self._canonical:
+            check_known("there is no equation of", [name], self.parents)
+            cause = self._by_name[self.causes[name][0]]
+            assert isinstance(cause, Exogenous)
+            self._canonical.update(canonical_tables(cause.name, self._relations(cause)))
         return self._canonical[name]
 
     @cached_property
     def _canonical(self) -> dict[str, Table]:
-        """The canonical tables: state u of U writes, in mixed radix, the relation of its first child, of its second, …"""
-        tables: dict[str, Table] = {}
-        for cause in self.exogenous:
-            if cause.card is not None:
-                continue
-            size = self.card(cause.name)
-            if size > LARGEST_EXOGENOUS:
-                raise TooLarge(_too_large(self, cause, size))
-            place = size
-            for child in cause.children:
-                place //= self._relations(child)
-                relation = np.arange(size, dtype=np.intp) // place % self._relations(child)
-                shape = tuple(self.card(p) for p in self.parents[child])
-                contexts = prod(shape)
-                digit = self.card(child) ** np.arange(contexts - 1, -1, -1, dtype=np.intp)
-                tables[child] = (relation[:, None] // digit % self.card(child)).reshape(size, *shape)
-        return tables
+        """The canonical tables that have been needed so far."""
+        return {}
 
-    def _relations(self, child: str) -> int:
-        """Number of deterministic relations between a variable and its endogenous parents."""
-        return int(self.card(child) ** prod(self.card(p) for p in self.parents[child]))
+    @cached_property
+    def _by_name(self) -> dict[str, Endogenous | Exogenous]:
+        return {v.name: v for v in self.endogenous} | {u.name: u for u in self.exogenous}
+
+    def _relations(self, cause: Exogenous) -> list[Relations]:
+        return [
+            Relations(c, self.card(c), self.parents[c], tuple(map(self.card, self.parents[c]))) for c in cause.children
+        ]
 
 
-# -- what is checked -------------------------------------------------------------------------------
+def tie(names: Iterable[str], ties: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
+    """The names in sets, such that names of one tie share a set; sets and members in the order of the names."""
+    above = {name: name for name in names}  # union-find
+
+    def top(name: str) -> str:
+        while above[name] != name:
+            above[name] = name = above[above[name]]
+        return name
+
+    for tied in ties:
+        for other in tied[1:]:
+            above[top(other)] = top(tied[0])
+    sets: dict[str, list[str]] = {}
+    for name in above:
+        sets.setdefault(top(name), []).append(name)
+    return [tuple(members) for members in sets.values()]
 
 
-def _check_names(model: Model) -> None:
-    seen: dict[str, str] = {}
-    for name in [*model.variables, *(u.name for u in model.exogenous)]:
-        if name.casefold() in seen:
-            raise RepeatedName(
-                f"the name {name} stands for two variables"
-                + (f" (the other is written {seen[name.casefold()]}; case does not count)" if seen[name.casefold()] != name else "")
-                + "; rename one of them"
-            )
-        seen[name.casefold()] = name
-    for owner, names in [*((v.name, v.parents) for v in model.endogenous), *((u.name, u.children) for u in model.exogenous)]:
-        for name in names:
-            if name not in model.variables:
-                raise UnknownName(
-                    f"{owner} names {name}, which is no endogenous variable of the model; declare it, or correct the name."
-                    + hint(name, model.variables)
-                )
-            if names.count(name) > 1:
-                raise RepeatedName(f"{owner} names {name} twice; name it once")
+def _freeze(name: str, table: Table) -> Table:
+    if np.asarray(table).dtype.kind not in "iu":
+        raise InvalidEquation(f"the equation of {name} is no array of whole numbers, positions in the states of {name}")
+    frozen = np.array(table, dtype=np.intp)
+    frozen.setflags(write=False)
+    return frozen
 
 
-def _check_states(model: Model) -> None:
-    for v in model.endogenous:
-        if v.labels is None:
-            continue
-        if not v.labels:
-            raise GraphError(f"{v.name} has no states; declare at least one, or leave them to the data")
-        twice = [s for s in v.labels if v.labels.count(s) > 1]
-        if twice:
-            raise RepeatedName(f"{v.name} declares the state {twice[0]} twice (1 and '1' are one state)")
-
-
-def _check_equations(model: Model) -> None:
-    for cause in model.exogenous:
-        if not cause.children:
-            raise GraphError(f"the exogenous variable {cause.name} has no children; remove it, or name them")
-        if cause.card is not None and cause.card < 1:
-            raise InvalidEquation(f"{cause.name} has cardinality {cause.card}; it needs at least one state")
-    for v in model.endogenous:
-        if v.name in model.equations:
-            _check_table(model, v.name)
-        else:
-            _check_canonical(model, v.name)
-
-
-def _check_canonical(model: Model, name: str) -> None:
-    causes = model.causes[name]
-    if len(causes) > 1:
-        together = [c for u in model.exogenous if u.name in causes for c in u.children]
-        children = ", ".join(dict.fromkeys(together))
-        raise AmbiguousEquation(
-            f"{name} has {len(causes)} exogenous parents ({', '.join(causes)}), and the graph does not say how they act together. "
-            f"Give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: U: {children}"
-        )
-    if not causes:
-        raise AmbiguousEquation(f"{name} has no exogenous parent and no equation; give it one of the two")
-    cause = next(u for u in model.exogenous if u.name == causes[0])
-    if cause.card is not None or any(c in model.equations for c in cause.children):
-        raise AmbiguousEquation(
-            f"{name} has no equation, but its exogenous parent {cause.name} is not canonical (its states are fixed by a cardinality "
-            f"or by another child's equation); give the equation of {name} as well, or leave out the others"
-        )
-
-
-def _check_table(model: Model, name: str) -> None:
-    table = model.equations[name]
-    unknown = [p for p in (name, *model.parents[name]) if model.states[p] is None]
-    if unknown:
-        raise InvalidEquation(f"the equation of {name} needs the states of {', '.join(unknown)} declared; its entries are positions in them")
-    axes = (*model.causes[name], *model.parents[name])
-    shape = tuple(model.card(a) for a in axes)
-    if table.shape != shape:
-        wanted = " × ".join(f"{n} ({a})" for a, n in zip(axes, shape, strict=True)) or "a single entry"
-        found = " × ".join(map(str, table.shape)) or "a single entry"
-        raise InvalidEquation(f"the equation of {name} has the shape {found}; it needs {wanted}")
-    card = model.card(name)
-    outside = sorted(set(table[(table < 0) | (table >= card)].tolist()))
-    if outside:
-        raise InvalidEquation(f"the equation of {name} has the entry {outside[0]}; entries are positions 0 to {card - 1} of its states {_list(model, name)}")
-    missing = sorted(set(range(card)) - set(table.ravel().tolist()))
-    if missing:
-        state = (model.states[name] or ())[missing[0]]
-        raise InvalidEquation(f"the equation of {name} is not surjective: it never yields {state}; drop that state, or correct the equation")
-
-
-def _list(model: Model, name: str) -> str:
-    return ", ".join(model.states[name] or ())
-
-
-def _find_cycle(parents: Mapping[str, tuple[str, ...]], placed: set[str]) -> str:
-    path = [next(v for v in parents if v not in placed)]
-    while True:
-        before = next(p for p in parents[path[-1]] if p not in placed)
-        if before in path:
-            return " -> ".join([before, *reversed(path[path.index(before) :])])
-        path.append(before)
-
-
-def _too_large(model: Model, cause: Exogenous, size: int) -> str:
-    worst = max(cause.children, key=model._relations)
-    contexts = prod(model.card(p) for p in model.parents[worst])
-    return (
-        f"the canonical exogenous variable {cause.name} over {', '.join(cause.children)} has {_count(size)} states, more than the "
-        f"{LARGEST_EXOGENOUS:,} that are enumerated. {worst} alone has {model.card(worst)}^{contexts} relations to its parents "
-        f"({', '.join(model.parents[worst])}): coarsen one of them to fewer states, remove a parent, or give explicit equations"
-    )
-
-
-def _count(size: int) -> str:
-    return f"{size:,}" if size < 10**12 else f"about 10^{len(str(size)) - 1 if size.bit_length() < 10_000 else int(size.bit_length() * 0.30103)}"
+def _show_cycle(parents: Mapping[str, tuple[str, ...]], placed: set[str]) -> str:
+    path: dict[str, int] = {}
+    name = next(v for v in parents if v not in placed)
+    while name not in path:
+        path[name] = len(path)
+        name = next(p for p in parents[name] if p not in placed)
+    cycle = [name, *reversed(list(path)[path[name] :])]
+    return " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]])

@@ -1,15 +1,23 @@
 """States and their labels: the text by which values of any type are told apart and matched.
 
-``1``, ``1.0`` and ``'1'`` are one state, with the label ``1``; ``True`` is ``true``; text is itself, case and spaces kept.
+``1``, ``1.0`` and ``'1'`` are one state, with the label ``1``; ``True`` is ``true``; text is itself, with case and
+spaces.
 """
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
 
 State: TypeAlias = bool | int | str
+
+LONGEST_INTEGER = 1024
+"""Bits of an integer state at most: all of a double's range, and far below where Python refuses to print an integer."""
 
 
 def label(value: object) -> str:
@@ -17,12 +25,43 @@ def label(value: object) -> str:
 
     Raises TypeError for anything else, a number with a fraction, NaN and None included.
     """
+    state = to_state(value)
+    return ("true" if state else "false") if isinstance(state, bool) else str(state)
+
+
+def to_state(value: object) -> State:
+    """The value as plain text, integer or boolean. Raises TypeError as `label` does."""
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
-        return "true" if value else "false"
-    if isinstance(value, Integral):
-        return str(int(value))
-    if isinstance(value, (Real, Decimal)) and float(value).is_integer():
-        return str(int(value))
-    raise TypeError(f"{value!r} is no state: states are text, integers and booleans")
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    whole = _to_whole(value)
+    if whole is None:
+        raise TypeError(f"{show_value(value)} is no state: states are text, integers and booleans")
+    return whole
+
+
+def show_names(names: Sequence[str], most: int = 12) -> str:
+    """The names as a message lists them: the first few, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names) if rest <= 0 else f"{', '.join(names[:most])} and {rest:,} more"
+
+
+def show_value(value: object) -> str:
+    """The value as a message shows it: never long, and never an error of its own."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"a long {type(value).__name__}"
+
+
+def _to_whole(value: object) -> int | None:
+    if not isinstance(value, (Integral, Real, Decimal)):
+        return None
+    number: Any = value
+    try:
+        float(number)  # refuses or makes infinite what int() would take long for
+        whole = int(number)
+    except (ValueError, OverflowError):  # NaN, infinity, or beyond a double
+        return None
+    return whole if whole == number and whole.bit_length() <= LONGEST_INTEGER else None

@@ -6,6 +6,7 @@ Medians of several runs; the comparisons are ratios within one run.
 
 from __future__ import annotations
 
+import json
 import platform
 import statistics
 import sys
@@ -109,7 +110,7 @@ def more_records():
         )
         call = lambda: emcc.bounds(model, con.table("r"), "PNS(Treatment=1, Survival=1)")  # noqa: E731
         total = median_seconds(call, 5)
-        laps = eval(call().schema.metadata[b"duckemcc.seconds"])
+        laps = json.loads(call().schema.metadata[b"duckemcc.seconds"])
         rest = sum(v for k, v in laps.items() if k != "count")
         print(f"  10^{power} records: {total * 1e3:7.1f} ms a call, of which {rest * 1e3:6.1f} ms after counting")
 

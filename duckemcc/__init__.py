@@ -1,0 +1,15 @@
+"""Bounds counterfactuals where the data live: DuckDB, Parquet, polars and SQL."""
+
+from importlib.metadata import version as _version
+
+from duckemcc import errors
+from duckemcc.errors import DuckEmccError
+from duckemcc.model.scm import Model
+from duckemcc.query.language import query
+from duckemcc.serve.ask import bounds, compatibility, fit
+from duckemcc.serve.duck import register
+from duckemcc.serve.files import read_sql
+from duckemcc.study.study import Study
+
+__all__ = ["DuckEmccError", "Model", "Study", "bounds", "compatibility", "errors", "fit", "query", "read_sql", "register"]
+__version__ = _version("duckemcc")

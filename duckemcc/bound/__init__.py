@@ -1,0 +1,1 @@
+"""Pure: what the learned models say of a query."""

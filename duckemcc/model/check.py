@@ -1,0 +1,180 @@
+"""What a model must satisfy: names, states and equations; each failure says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from duckemcc.errors import AmbiguousEquation, GraphError, InvalidEquation, RepeatedName, TooLarge, UnknownName, hint
+from duckemcc.model.canonical import LARGEST_TABLE, check_table_size
+from duckemcc.model.states import show_names, show_value
+
+if TYPE_CHECKING:
+    from duckemcc.model.scm import Exogenous, Model
+
+LONGEST_NAME = 1_000
+MOST_HINTED = 10_000  # names that are compared for a hint; it takes their edit distance
+
+
+# -- names and states ------------------------------------------------------------------------------
+
+
+def check_names(model: Model) -> None:
+    """Names are text, unique ignoring case, and refer to variables of the model."""
+    for v in model.endogenous:
+        if not v.name or len(v.name) > LONGEST_NAME:
+            found = f"'{v.name[:40]}…', {len(v.name):,} characters" if v.name else "an empty one"
+            raise GraphError(f"a name has 1 to {LONGEST_NAME:,} characters; found {found}")
+    _check_unique([*model.variables, *(u.name for u in model.exogenous)])
+    for v in model.endogenous:
+        check_known(f"{v.name} has the parent", v.parents, model.parents)
+        _check_once(f"{v.name} has the parent", v.parents)
+    for u in model.exogenous:
+        check_known(f"the exogenous variable {u.name} has the child", u.children, model.parents)
+        _check_once(f"the exogenous variable {u.name} has the child", u.children)
+    check_known("there is an equation of", model.equations, model.parents)
+
+
+def check_known(said: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise `UnknownName` for a name that is none of the known variables (a set, or the keys of a dictionary)."""
+    for name in names:
+        if name not in known:
+            raise UnknownName(
+                f"{said} {name}, which is no endogenous variable of the model; declare it, or correct the name."
+                + (hint(name[:LONGEST_NAME], known) if len(known) <= MOST_HINTED else "")
+            )
+
+
+def _check_once(said: str, names: Iterable[str]) -> None:
+    twice = _find_repeated(names)
+    if twice is not None:
+        raise RepeatedName(f"{said} {twice} twice; name it once")
+
+
+def _check_unique(names: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        _check_text(name)
+        other = seen.get(name.casefold())
+        if other is not None:
+            alike = "" if other == name else f" (the other is written {other}; case does not count)"
+            raise RepeatedName(
+                f"the name {name} stands for two variables{alike}; rename one of them "
+                "(an exogenous variable is called U_… unless the model names it, as in U: X, Y)"
+            )
+        seen[name.casefold()] = name
+
+
+def check_states(model: Model) -> None:
+    """Declared states are at least one, and differ in their labels."""
+    for v in model.endogenous:
+        if v.labels is None:
+            continue
+        if not v.labels:
+            raise GraphError(f"{v.name} has no states; declare at least one, or leave them to the data")
+        _check_text("".join(v.labels))
+        twice = _find_repeated(v.labels)
+        if twice is not None:
+            raise RepeatedName(f"{v.name} declares the state {twice} twice (1 and '1' are one state)")
+
+
+def _find_repeated(items: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as wrong:
+            raise GraphError(f"{text[:40]!r} holds {text[wrong.start]!r}, which is no Unicode character") from None
+
+
+# -- equations -------------------------------------------------------------------------------------
+
+
+def check_equations(model: Model) -> None:
+    """Every variable has a table that fits and is surjective, or one canonical exogenous parent."""
+    for cause in model.exogenous:
+        if not cause.children:
+            raise GraphError(f"the exogenous variable {cause.name} has no children; remove it, or name them")
+        if cause.card is not None and cause.card < 1:
+            raise InvalidEquation(f"{cause.name} has cardinality {show_value(cause.card)}; it needs at least one state")
+        if cause.card is not None and cause.card > LARGEST_TABLE:
+            size = show_value(cause.card)
+            raise TooLarge(f"{cause.name} has cardinality {size}; at most {LARGEST_TABLE:,} states are enumerated")
+    causes = {u.name: u for u in model.exogenous}
+    fixed = {u.name for u in model.exogenous if u.card is not None or any(c in model.equations for c in u.children)}
+    for name in model.variables:
+        if name in model.equations:
+            _check_table(model, name, causes)
+        else:
+            _check_canonical(model, name, causes, fixed)
+
+
+def _check_canonical(model: Model, name: str, causes: Mapping[str, Exogenous], fixed: set[str]) -> None:
+    parents = model.causes[name]
+    if len(parents) > 1:
+        children = list(dict.fromkeys(c for u in parents for c in causes[u].children))
+        raise AmbiguousEquation(
+            f"{name} has {len(parents)} exogenous parents ({show_names(parents)}), and the graph does not say how they "
+            "act together. Give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: "
+            f"U: {show_names(children)}"
+        )
+    if not parents:
+        raise AmbiguousEquation(f"{name} has no exogenous parent and no equation; give it one of the two")
+    if parents[0] in fixed:
+        raise AmbiguousEquation(
+            f"{name} has no equation, but its exogenous parent {parents[0]} is not canonical (its states are fixed by "
+            f"a cardinality or another child's equation); give the equation of {name} as well, or leave out the others"
+        )
+
+
+def _check_table(model: Model, name: str, causes: Mapping[str, Exogenous]) -> None:
+    unknown = [p for p in (name, *model.parents[name]) if model.states[p] is None]
+    if unknown:
+        raise InvalidEquation(
+            f"the equation of {name} needs the states of {show_names(unknown)} declared; "
+            "its entries are positions in them"
+        )
+    unsized = [u for u in model.causes[name] if causes[u].card is None]
+    if unsized:
+        raise InvalidEquation(
+            f"the shape of the equation of {name} does not tell how many states {show_names(unsized)} has; "
+            "give its 'card'"
+        )
+    _check_shape(model, name)
+    _check_entries(model, name)
+
+
+def _check_shape(model: Model, name: str) -> None:
+    axes = (*model.causes[name], *model.parents[name])
+    shape = tuple(model.card(a) for a in axes)
+    check_table_size(name, axes, shape)
+    found = model.equations[name].shape
+    if found != shape:
+        wanted = " × ".join(f"{n} ({a})" for a, n in zip(axes, shape, strict=True)) or "a single entry"
+        given = " × ".join(map(str, found)) or "a single entry"
+        raise InvalidEquation(f"the equation of {name} has the shape {given}; it needs {wanted}")
+
+
+def _check_entries(model: Model, name: str) -> None:
+    states = model.states[name] or ()
+    used = set(model.equations[name].ravel().tolist())
+    outside = sorted(used - set(range(len(states))))
+    if outside:
+        raise InvalidEquation(
+            f"the equation of {name} has the entry {outside[0]}; entries are positions 0 to {len(states) - 1} of its "
+            f"states {show_names(states)}"
+        )
+    missing = [s for i, s in enumerate(states) if i not in used]
+    if missing:
+        raise InvalidEquation(
+            f"the equation of {name} is not surjective: it never yields {missing[0]}; "
+            "drop that state, or correct the equation"
+        )

@@ -1,0 +1,1 @@
+"""The ways in: Python, SQL, the command line."""

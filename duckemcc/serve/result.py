@@ -1,0 +1,85 @@
+"""The answer: one Arrow row per segment and query, always the same columns, null where not computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+COLUMNS: dict[str, str] = {
+    "query": "string",
+    "lower": "double",
+    "upper": "double",
+    "lower_ci": "double",
+    "upper_ci": "double",
+    "outer_lower": "double",
+    "outer_upper": "double",
+    "exact_lower": "bool",
+    "exact_upper": "bool",
+    "status": "string",
+    "message": "string",
+    "fault": "string",
+    "compatible": "bool",
+    "misfit": "double",
+    "loglik_gap": "double",
+    "p_value": "double",
+    "optimality_gap": "double",
+    "n": "double",
+    "studies": "list<string>",
+    "patterns": "int64",
+    "restarts": "int64",
+    "kept": "int64",
+    "converged": "bool",
+    "steps": "int64",
+    "credibility": "double",
+    "method": "string",
+    "seed": "int64",
+    "version": "string",
+}
+"""The result's columns and their types, after the `by` columns.
+
+lower, upper: the bounds. status: bounded | identified | incompatible | undefined | no_data | too_large | timeout | invalid.
+message: what to do. fault: the study, component and pattern that contradict most. loglik_gap, optimality_gap: nats. n: sum of
+weights. kept: restarts at the maximum. steps: EM steps of the slowest restart.
+"""
+
+STUDY_COLUMNS: dict[str, str] = {
+    "study": "string",
+    "compatible": "bool",
+    "loglik_gap": "double",
+    "misfit": "double",
+    "p_value": "double",
+    "df": "int64",
+    "n": "double",
+    "patterns": "int64",
+    "fault": "string",
+    "message": "string",
+}
+"""The columns of the compatibility report, after the `by` columns; `study` is null in the row for all studies together."""
+
+SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
+
+
+def struct_type(columns: Mapping[str, str]) -> str:
+    """The DuckDB type of one row."""
+    return "STRUCT(" + ", ".join(f'"{name}" {SQL_TYPES[kind]}' for name, kind in columns.items()) + ")"
+
+
+def make_table(
+    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], segments: pl.DataFrame, place: Sequence[int], timings: Mapping[str, float]
+) -> pa.Table:
+    """The Arrow table of these rows, each behind the `by` columns of its segment; timings (seconds) go into the metadata."""
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "double": pa.float64(), "bool": pa.bool_(), "int64": pa.int64(), "list<string>": pa.list_(pa.string())}
+    front = segments[list(place)].to_arrow() if segments.width else None
+    arrays = list(front.columns) if front is not None else []
+    names = list(front.column_names) if front is not None else []
+    for name, kind in columns.items():
+        names.append(name)
+        arrays.append(pa.array([row.get(name) for row in rows], type=types[kind]))
+    return pa.table(arrays, names=names, metadata={"duckemcc.seconds": json.dumps({k: round(v, 6) for k, v in timings.items()})})

@@ -1,0 +1,1 @@
+"""What was measured: studies, and the small tables of counts that they become."""

@@ -1,0 +1,244 @@
+"""What is said to engines: a user's `where`, and DuckDB's counting query.
+
+A `where` is read as a tree, checked against a list of what is allowed, and written for an engine.
+
+Text is never handed on: what an engine gets is written anew from the checked tree, with every column quoted as the
+source spells it. Only constructs that mean the same in DuckDB and polars are allowed, so that a study does not change
+with its engine; that leaves out ESCAPE, IS TRUE, casts to integers (one rounds, the other truncates) and the like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import TokenType
+
+from duckemcc.errors import OptionError
+from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
+from duckemcc.study.study import find_column
+
+_LONGEST = 50_000
+_DEEPEST = 200  # of the tree
+_NESTED = 16  # parentheses and prefixes: polars' parser hangs on some 48 nested NOT, and recursion costs stack
+
+_PREDICATES = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In, exp.Between, exp.Is, exp.Like, exp.ILike)
+_ARITHMETIC = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.Neg, exp.Abs)
+_LOGIC = (exp.And, exp.Or, exp.Not)
+_LEAVES = (exp.Literal, exp.Boolean, exp.Null, exp.Column, exp.Identifier)
+_ALLOWED = (*_PREDICATES, *_ARITHMETIC, *_LOGIC, *_LEAVES, exp.Paren, exp.Cast, exp.DataType, exp.Lower, exp.Coalesce)
+
+# What such a node may hold; anything else (a subquery in IN, a table before a column, ...) changes its meaning.
+_PARTS: dict[type, set[str]] = {
+    exp.In: {"this", "expressions"},
+    exp.Between: {"this", "low", "high"},
+    exp.Column: {"this"},
+    exp.Cast: {"this", "to"},
+    exp.DataType: {"this", "nested"},
+}
+_CAST_TO = {"TEXT": "VARCHAR", "VARCHAR": "VARCHAR", "DOUBLE": "DOUBLE", "DATE": "DATE", "TIMESTAMP": "TIMESTAMP"}
+_REFUSED_TOKENS = {
+    TokenType.SEMICOLON: "a semicolon",
+    TokenType.SELECT: "SELECT",
+    TokenType.WITH: "WITH",
+    TokenType.CASE: "CASE",
+    TokenType.ARROW: "a lambda",
+    TokenType.PLACEHOLDER: "a parameter",
+    TokenType.PARAMETER: "a parameter",
+    TokenType.L_BRACKET: "a bracket",
+    TokenType.L_BRACE: "a brace",
+}
+_ADVICE = (
+    "It takes comparisons, AND, OR, NOT, IN (values), BETWEEN, IS NULL, LIKE, arithmetic, CAST to VARCHAR, DOUBLE, "
+    "DATE or TIMESTAMP, lower, abs and coalesce of columns and literals; prepare anything else in the source."
+)
+
+
+def check_filter(text: str, columns: Sequence[str], what: str = "the source") -> exp.Expression:
+    """The condition as a tree, its columns spelled and quoted as in `columns`.
+
+    Raises OptionError naming the construct that is not allowed, MissingColumn (with a hint), RepeatedName.
+    """
+    _check_tokens(text)
+    try:
+        tree = sqlglot.parse_one(text, into=exp.Condition, dialect="duckdb")
+        _check_depth(tree, text)
+        for node in tree.walk():
+            _check_node(node, text)
+        return tree.transform(lambda node: _resolved(node, columns, what))
+    except SqlglotError as error:
+        raise _refusal(text, f"cannot be read: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise _refusal(text, "is nested too deeply") from None
+
+
+def filter_columns(tree: exp.Expression) -> set[str]:
+    return {column.name for column in tree.find_all(exp.Column)}
+
+
+def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
+    """The condition as SQL that DuckDB and polars take.
+
+    `integers` are the integer columns: in arithmetic they become doubles, as small ones would overflow, which DuckDB
+    refuses and polars does silently (``u - 2 < 0`` for an unsigned u).
+    """
+    widened = tree.transform(lambda node: _widened(node, integers))
+    return str(_explicit(widened).sql(dialect="duckdb"))
+
+
+def _refusal(text: str, problem: str) -> OptionError:
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return OptionError(f"where={shown!r} {problem}. {_ADVICE}")
+
+
+def _check_tokens(text: str) -> None:
+    """What can be told before parsing, where depth would cost stack: length, nesting, comments, statements."""
+    if len(text) > _LONGEST:
+        raise _refusal(text, f"has {len(text)} characters, more than {_LONGEST}")
+    if any(not c.isprintable() and c not in "\t\n\r\u00a0" for c in text):
+        raise _refusal(text, "holds a control character")
+    try:
+        tokens = sqlglot.tokenize(text, dialect="duckdb")
+    except SqlglotError as error:
+        raise _refusal(text, f"cannot be read: {str(error).splitlines()[0]}") from None
+    depth = prefixes = 0
+    for token in tokens:
+        if token.comments:
+            raise _refusal(text, "holds a comment, which is not allowed")
+        if (name := _REFUSED_TOKENS.get(token.token_type)) is not None:
+            raise _refusal(text, f"holds {name}, which is not allowed")
+        depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
+        prefixes = prefixes + 1 if token.token_type in (TokenType.NOT, TokenType.DASH, TokenType.PLUS) else 0
+        if max(depth, prefixes) > _NESTED:
+            raise _refusal(text, "is nested too deeply")
+
+
+def _check_depth(tree: exp.Expression, text: str) -> None:
+    level: list[exp.Expression] = [tree]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in node.iter_expressions()]
+        if not level:
+            return
+    raise _refusal(text, "is nested too deeply; write many alternatives as IN (…)")
+
+
+def _check_node(node: exp.Expression, text: str) -> None:
+    if type(node) not in _ALLOWED:
+        raise _refusal(text, f"holds {_construct(node)}, which is not allowed")
+    parts = {key for key, value in node.args.items() if value}
+    extra = parts - _PARTS.get(type(node), parts)
+    if extra:
+        raise _refusal(text, f"holds {_construct(node)}, which is not allowed")
+    if isinstance(node, exp.In) and not all(_is_literal(value) for value in node.expressions):
+        raise _refusal(text, f"holds {_construct(node)}, whose values are not all literals")
+    if isinstance(node, exp.Is) and not isinstance(node.expression, exp.Null):
+        raise _refusal(text, f"holds {_construct(node)}; IS goes with NULL only")
+    if isinstance(node, exp.Cast):
+        _check_cast(node, text)
+    if isinstance(node, (*_PREDICATES, *_ARITHMETIC)):
+        for child in node.iter_expressions():  # engines disagree on how tightly these bind
+            if isinstance(child, (*_PREDICATES, *_LOGIC)):
+                raise _refusal(text, f"holds {_construct(node)}, which needs parentheses around {_construct(child)}")
+
+
+def _check_cast(node: exp.Cast, text: str) -> None:
+    target = _CAST_TO.get(node.to.this.value)
+    if target is None:
+        raise _refusal(text, f"holds a cast to {node.to.sql(dialect='duckdb')}, which is not allowed")
+    if node.to.find(exp.DataTypeParam):
+        raise _refusal(text, f"holds a cast to {node.to.sql()}; leave out the length")
+    if not isinstance(node.this, (exp.Column, exp.Literal)):  # polars widens arithmetic and would write 2 as 2.0
+        raise _refusal(text, f"holds {_construct(node)}; only a column or a literal can be cast")
+
+
+def _is_literal(node: exp.Expression) -> bool:
+    node = node.this if isinstance(node, exp.Neg) else node
+    if isinstance(node, exp.Cast):  # DATE '2024-01-01'
+        node = node.this
+    return isinstance(node, (exp.Literal, exp.Boolean, exp.Null))
+
+
+def _construct(node: exp.Expression) -> str:
+    shown = str(node.sql(dialect="duckdb"))
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _resolved(node: exp.Expression, columns: Sequence[str], what: str) -> exp.Expression:
+    if not isinstance(node, exp.Column):
+        return node
+    name = node.name
+    if not (node.this.quoted and name in columns):
+        remedy = " In SQL, text stands in 'single quotes'."
+        name = find_column(what, name, f"name {name} in where", columns, remedy)
+    return exp.column(exp.to_identifier(name, quoted=True))
+
+
+def _widened(node: exp.Expression, integers: Collection[str]) -> exp.Expression:
+    if isinstance(node, exp.Column) and node.name in integers and isinstance(_above_parentheses(node), _ARITHMETIC):
+        return exp.cast(node.copy(), "DOUBLE")
+    return node
+
+
+def _above_parentheses(node: exp.Expression) -> exp.Expression | None:
+    above = node.parent
+    while isinstance(above, (exp.Paren, exp.Coalesce)):
+        above = above.parent
+    return above
+
+
+def _explicit(tree: exp.Expression) -> exp.Expression:
+    """The same condition with parentheses wherever an engine might bind differently."""
+
+    def wrapped(node: exp.Expression) -> exp.Expression:
+        inner = isinstance(node.parent, (*_LOGIC, exp.Neg))
+        return exp.Paren(this=node.copy()) if inner and isinstance(node, (*_PREDICATES, *_LOGIC)) else node
+
+    return tree.transform(wrapped)
+
+
+# -- the counting query for DuckDB -------------------------------------------------------------
+
+# A double between 1e-15 and 1e15 is a whole part and three fractions of 31 bits. Sums of those integers are exact, so
+# that neither the order of rows nor the number of threads can change a total.
+PIECES = 4
+STEP = 2.0**31
+
+
+def projection(wanted: Mapping[str, str]) -> str:
+    """Columns under our own names (name -> column). The one place where the source's names are written."""
+    items = [exp.alias_(exp.column(exp.to_identifier(c, quoted=True)), alias) for alias, c in wanted.items()]
+    return ", ".join(item.sql(dialect="duckdb") for item in items)
+
+
+def weight_items(is_float: bool) -> list[str]:
+    """Of emcc_weight: the weight if it can be one, or else 0; whether it cannot; and what it is then."""
+    weight = "CAST(emcc_weight AS DOUBLE)" if is_float else "emcc_weight"
+    smallest = SMALLEST_WEIGHT if is_float else 0
+    good = f"COALESCE({weight} = 0 OR {weight} BETWEEN {smallest} AND {LARGEST_WEIGHT:.0f}, FALSE)"  # NaN is above all
+    return [
+        f"CASE WHEN {good} THEN {weight} ELSE 0 END AS emcc_good",
+        f"NOT {good} AS emcc_is_bad",
+        f"CASE WHEN {good} THEN NULL ELSE emcc_weight END AS emcc_bad_weight",
+    ]
+
+
+def weight_sums(is_float: bool) -> list[str]:
+    """Aggregates over `weight_items`."""
+    sums = ["SUM(emcc_good) AS emcc_s0"]  # HUGEINT or DECIMAL
+    if is_float:
+        sums = ["SUM(CAST(FLOOR(emcc_good) AS BIGINT)) AS emcc_s0"]
+        for i in range(1, PIECES):  # products and remainders by powers of two are exact
+            sums.append(f"SUM(CAST(FLOOR((emcc_good * {STEP**i!r}) % {STEP!r}) AS BIGINT)) AS emcc_s{i}")
+    return [
+        *sums,
+        "COUNT(*) FILTER (WHERE emcc_good > 0) AS emcc_records",
+        "COUNT(*) FILTER (WHERE emcc_is_bad) AS emcc_bad",
+        "MIN(emcc_bad_weight) AS emcc_example",
+    ]
+
+
+def weight_totals(is_float: bool) -> list[str]:
+    """What is left of `weight_sums`: the pieces put together."""
+    count = " + ".join(f"CAST(emcc_s{i} AS DOUBLE) / {STEP**i!r}" for i in range(PIECES if is_float else 1))
+    return [f"{count} AS emcc_count", "emcc_records", "emcc_bad", "CAST(emcc_example AS VARCHAR) AS emcc_example"]

@@ -1,0 +1,136 @@
+"""From labels to codes: the states of each variable, the segments, and each study as `StudyCounts`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.errors import OptionError, StudyError, TooLarge, UnknownState, hint
+from duckemcc.learn.counts import StudyCounts
+from duckemcc.study.read import CountTable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST_COUNTS = 100_000_000  # of one study: segments times patterns, 800 MB
+
+
+class Encoded(NamedTuple):
+    """Studies in codes.
+
+    states:   variable -> its labels, whose positions are the codes; variables in model order
+    segments: one row per distinct combination of the `by` columns, sorted, NULLs first; without `by` there is one
+              segment and this frame is empty, as a frame without columns has no rows: ask `segment_count`
+    studies:  in the order of the tables; axis s of their counts is that of the segments
+    """
+
+    states: dict[str, tuple[str, ...]]
+    segments: pl.DataFrame
+    studies: tuple[StudyCounts, ...]
+
+    @property
+    def segment_count(self) -> int:
+        return self.segments.height if self.segments.width else 1
+
+
+def encode(
+    tables: Sequence[CountTable], declared: Mapping[str, tuple[str, ...] | None], by: Sequence[str] = ()
+) -> Encoded:
+    """Codes for labels, over all studies at once.
+
+    `declared` has the variables in model order with their states, or None where the states are those in the data:
+    sorted as numbers if all are integers, otherwise as text.
+
+    Raises UnknownState for a label that is not declared, StudyError for segments of different types, TooLarge for more
+    counts than fit into memory, OptionError without tables.
+    """
+    if not tables:
+        raise OptionError("there is no study; give at least one.")
+    states = {v: _states(tables, v) if given is None else tuple(given) for v, given in declared.items()}
+    for table in tables:
+        for variable, labels in declared.items():
+            if labels is not None:
+                _check_declared(table, variable, tuple(labels))
+    segments, positions = _segments(tables, by)
+    size = segments.height if by else 1
+    studies = tuple(_study(t, states, s, size) for t, s in zip(tables, positions, strict=True))
+    return Encoded(states, segments, studies)
+
+
+def _states(tables: Sequence[CountTable], variable: str) -> tuple[str, ...]:
+    return tuple(_sorted({label for t in tables for label in t.frame[variable].unique().to_list()}))
+
+
+def _sorted(labels: Iterable[str]) -> list[str]:
+    labels = list(labels)
+    if all(re.fullmatch(r"-?[0-9]+", label) for label in labels):
+        return sorted(labels, key=lambda label: (int(label), label))
+    return sorted(labels)
+
+
+def _check_declared(table: CountTable, variable: str, declared: tuple[str, ...]) -> None:
+    import polars as pl
+
+    unknown = table.frame.filter(~pl.col(variable).is_in(list(declared)))
+    if unknown.is_empty():
+        return
+    label, count = unknown.group_by(variable).agg(pl.col("count").sum()).sort(-pl.col("count"), variable).row(0)
+    number = f"{count:.0f}" if float(count).is_integer() else f"{count:g}"
+    raise UnknownState(
+        f"study {table.name!r} has {variable} = {label!r} in {number} record{'' if count == 1 else 's'}; the model "
+        f"declares {', '.join(declared)}. Map it with columns=…, or declare the state."
+        f"{hint(label.strip(), declared, 'states')}"
+    )
+
+
+def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataFrame, list[NDArray[np.intp]]]:
+    """The distinct segments, and for each table the segment of each of its rows."""
+    import polars as pl
+
+    if not by:
+        return pl.DataFrame(), [np.zeros(t.frame.height, np.intp) for t in tables]
+    try:
+        rows = pl.concat([t.frame.select(by) for t in tables], how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        raise StudyError(
+            f"the studies' segments are of different types: {_types(tables, by)}. Cast them alike."
+        ) from None
+    # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.
+    ordered = rows.with_row_index("emcc_row").sort(by, nulls_last=False)
+    starts = ordered.select(
+        pl.any_horizontal(pl.int_range(pl.len()) == 0, *(pl.col(b).ne_missing(pl.col(b).shift()) for b in by))
+    ).to_series()
+    position = np.empty(rows.height, np.intp)
+    position[ordered["emcc_row"].to_numpy()] = np.cumsum(starts.to_numpy()) - 1
+    ends = np.cumsum([t.frame.height for t in tables])[:-1]
+    return ordered.filter(starts).select(by), np.split(position, ends)
+
+
+def _types(tables: Sequence[CountTable], by: Sequence[str]) -> str:
+    return "; ".join(f"{t.name} has {', '.join(f'{b} {t.frame.schema[b]}' for b in by)}" for t in tables)
+
+
+def _study(
+    table: CountTable, states: Mapping[str, tuple[str, ...]], segment: NDArray[np.intp], segments: int
+) -> StudyCounts:
+    codes = np.stack([_codes(table, v, labels) for v, labels in states.items()], axis=1)
+    patterns, pattern = np.unique(codes, axis=0, return_inverse=True)
+    if segments * len(patterns) > MOST_COUNTS:
+        raise TooLarge(
+            f"study {table.name!r} has {len(patterns)} distinct patterns and there are {segments} segments, too "
+            "many to be counted together; take fewer segments, or fewer states."
+        )
+    count = np.zeros((segments, len(patterns)))
+    np.add.at(count, (segment, pattern.reshape(-1)), table.frame["count"].to_numpy())
+    return StudyCounts(table.name, tuple(states), table.do, patterns, count)
+
+
+def _codes(table: CountTable, variable: str, labels: tuple[str, ...]) -> NDArray[np.int32]:
+    import polars as pl
+
+    column = table.frame[variable].replace_strict(list(labels), list(range(len(labels))), return_dtype=pl.Int32)
+    return np.asarray(column.to_numpy(), np.int32)

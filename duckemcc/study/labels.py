@@ -1,0 +1,184 @@
+"""From the values that an engine counted to the labels of states.
+
+A state's label is its text: true is 'true', 1 and 1.0 and Decimal('1.00') are '1', text is itself unchanged. So the
+integer 1 and the text '1' are one state, while the text 'True' and the boolean true ('true') are two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, UnsupportedColumn
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Nulls = Literal["error", "drop"]
+
+MOST_PATTERNS = 1_000_000
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-15, 1e15  # what read.py can sum exactly
+
+_EXACT = 2**53  # above it, neighbouring integers share a double
+
+
+def label(value: object) -> str:
+    """The label of one value. Raises UnsupportedColumn for a value without one (NULL, 1.5, NaN, a date, ...)."""
+    if isinstance(value, str):
+        return str(value)
+    if type(value).__name__ in ("bool", "bool_"):  # numpy's is no subclass of Python's
+        return "true" if value else "false"
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
+        return str(int(value))
+    if isinstance(value, Real) and (number := float(value)).is_integer() and abs(number) <= _EXACT:
+        return str(int(number))
+    raise UnsupportedColumn(
+        f"{value!r} ({type(value).__name__}) is no state; states are booleans, integers and text. Cast it to text."
+    )
+
+
+def has_labels(dtype: pl.DataType) -> bool:
+    """Whether a polars column of this type can hold states."""
+    import polars as pl
+
+    kinds = (pl.Boolean, pl.String, pl.Categorical, pl.Enum, pl.Null)
+    return dtype.is_numeric() or isinstance(dtype, kinds)
+
+
+def label_series(values: pl.Series) -> pl.Series:
+    """The labels of a column as String; null where the value is NULL, or a number that is not integral.
+
+    Raises UnsupportedColumn for a type without states.
+    """
+    import polars as pl
+
+    if not has_labels(values.dtype):
+        raise UnsupportedColumn(f"the column {values.name} has type {values.dtype}; cast it to text in the source.")
+    if values.dtype.is_float():
+        wide = values.cast(pl.Float64)
+        exact = wide.is_finite() & (wide.floor() == wide) & (wide.abs() <= _EXACT)
+        return wide.cast(pl.Int64, strict=False).cast(pl.String).zip_with(exact.fill_null(False), _nulls(values))
+    if values.dtype.is_decimal():
+        return values.cast(pl.String).str.extract(r"^(-?\d+)(?:\.0*)?$", 1)
+    return values.cast(pl.String)
+
+
+def _nulls(values: pl.Series) -> pl.Series:
+    import polars as pl
+
+    return pl.Series(values.name, [None], dtype=pl.String).new_from_index(0, len(values))
+
+
+# -- a counted study ---------------------------------------------------------------------------
+
+
+class Tally(NamedTuple):
+    """What an engine counted.
+
+    frame: emcc_v0.. (values of the variables), emcc_b0.. (segments), emcc_count (Float64), emcc_records (those of
+           positive weight); where there are weights, emcc_bad (records of an impossible weight) and emcc_example (one
+           such weight, as text)
+    """
+
+    name: str
+    variables: tuple[str, ...]
+    by: tuple[str, ...]
+    columns: Mapping[str, str]  # variable -> column
+    weight: str
+    frame: pl.DataFrame
+
+
+def _check_size(tally: Tally) -> None:
+    if tally.frame.height <= MOST_PATTERNS:
+        return
+    keys = [f"emcc_v{i}" for i in range(len(tally.variables))] + [f"emcc_b{i}" for i in range(len(tally.by))]
+    distinct = {n: tally.frame[k].n_unique() for n, k in zip((*tally.variables, *tally.by), keys, strict=True)}
+    shown = ", ".join(f"{n} has {d}" for n, d in sorted(distinct.items(), key=lambda item: -item[1]))
+    raise TooLarge(
+        f"study {tally.name!r} has more than {MOST_PATTERNS} distinct patterns. Among the first of them, {shown} "
+        "distinct values; group the values of the largest into fewer states, or leave it out."
+    )
+
+
+def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
+    """The frame of a `CountTable`: labels for values, equal patterns added up, rows sorted.
+
+    Raises TooLarge, InvalidWeight, EmptyStudy, NullValue, UnsupportedColumn.
+    """
+    import polars as pl
+
+    _check_size(tally)
+    frame = _checked_weights(tally)
+    variable_keys = [f"emcc_v{i}" for i in range(len(tally.variables))]
+    frame = _without_nulls(tally, frame, variable_keys, nulls)
+    labels = frame.with_columns(label_series(frame[key]) for key in variable_keys)
+    for variable, key in zip(tally.variables, variable_keys, strict=True):
+        _check_labels(tally, variable, frame.filter(labels[key].is_null()), key)
+    names = dict(zip(variable_keys, tally.variables, strict=True))
+    names |= {f"emcc_b{i}": b for i, b in enumerate(tally.by)} | {"emcc_count": "count"}
+    labels = labels.select(names.keys()).rename(names)
+    keys = [*tally.variables, *tally.by]
+    summed = labels.group_by(keys).agg(pl.col("count").sum()).sort(keys)
+    count = pl.Series("count", [_rounded(c) for c in summed["count"].to_list()], dtype=pl.Float64)
+    return summed.with_columns(count)
+
+
+def _rounded(count: float) -> float:
+    """Thirteen digits, so that three weights of 0.1 weigh 0.3."""
+    return count if count.is_integer() else float(f"{count:.13g}")
+
+
+def _checked_weights(tally: Tally) -> pl.DataFrame:
+    import polars as pl
+
+    frame = tally.frame
+    if "emcc_bad" in frame.columns and (bad := int(frame["emcc_bad"].sum())) > 0:
+        examples = frame.filter(pl.col("emcc_bad") > 0)["emcc_example"].drop_nulls().sort()
+        example = examples[0] if len(examples) else "NULL"
+        raise InvalidWeight(
+            f"study {tally.name!r} has {bad} {_records(bad)} whose weight {tally.weight} is NULL, negative, not a "
+            f"number or beyond {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or "
+            "leave the records out by where=…."
+        )
+    frame = frame.filter(pl.col("emcc_count") > 0)
+    if frame.is_empty():
+        raise EmptyStudy(f"study {tally.name!r} is empty: all its weights {tally.weight} are zero.")
+    return frame
+
+
+def _without_nulls(tally: Tally, frame: pl.DataFrame, keys: Sequence[str], nulls: Nulls) -> pl.DataFrame:
+    import polars as pl
+
+    if nulls == "drop":
+        kept = frame.drop_nulls(list(keys))
+        if kept.is_empty():
+            raise EmptyStudy(f"study {tally.name!r} is empty: every record has a NULL in a variable.")
+        return kept
+    for variable, key in zip(tally.variables, keys, strict=True):
+        records = int(frame.filter(pl.col(key).is_null())["emcc_records"].sum())
+        if records > 0:
+            column = tally.columns[variable]
+            called = column if column == variable else f"{column} (variable {variable})"
+            raise NullValue(
+                f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}. NULLs are "
+                f'not yet supported; filter them with where="{column} IS NOT NULL".'
+            )
+    return frame
+
+
+def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) -> None:
+    if without.drop_nulls(key).is_empty():
+        return
+    value, records = without.drop_nulls(key).sort(key)[0, key], int(without["emcc_records"].sum())
+    raise UnsupportedColumn(
+        f"study {tally.name!r}: {tally.columns[variable]} = {value} is no state of {variable}, as it is no exact "
+        f"integer ({records} such {_records(records)}); group it into states, or cast it to text in the source."
+    )
+
+
+def _records(number: float) -> str:
+    return "record" if number == 1 else "records"

@@ -1,0 +1,475 @@
+"""n(pattern): the engine that holds the records counts them, and only the counts come to Python.
+
+DuckDB counts relations, tables, files and Arrow streams, polars its own frames; `labels.labelled` then takes both the
+same way through the checks of weights, NULLs and values. SQL callers bring a counted relation to `split_relation`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duckemcc.errors import (
+    DuckEmccError,
+    EmptyStudy,
+    NotSupported,
+    NullValue,
+    OptionError,
+    RepeatedName,
+    SourceError,
+    UnsupportedColumn,
+)
+from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, Nulls, Tally, has_labels, labelled
+from duckemcc.study.study import CSV, Columns, Study, check_segments, find_column, match_columns, model_name, names_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_INTEGERS = {f"{u}{size}int" for u in ("", "u") for size in ("tiny", "small", "big", "huge")} | {"integer", "uinteger"}
+_FLOATS = {"float", "double"}
+_STATES = _INTEGERS | _FLOATS | {"boolean", "varchar", "enum", "decimal", "sqlnull", "null"}
+_TIMES = {
+    "date",
+    "time",
+    "timestamp",
+    "timestamp_s",
+    "timestamp_ms",
+    "timestamp_ns",
+    "timestamp with time zone",
+    "uuid",
+}
+_AS_TEXT = {"enum", "hugeint", "uhugeint", "sqlnull", "null", "uuid"}  # what polars would not take as it is
+
+
+class CountTable(NamedTuple):
+    """A counted study: one row per distinct pattern.
+
+    frame: for each variable a String column of labels, then the `by` columns in their own types, then ``count``
+           (Float64, > 0); sorted by variables and segments
+    """
+
+    name: str
+    do: tuple[str, ...]
+    frame: pl.DataFrame
+
+
+def count_study(
+    study: Study, variables: Sequence[str], *, name: str, by: Sequence[str] = (), nulls: Nulls = "error"
+) -> CountTable:
+    """Count a study's records by the model's variables and the segments.
+
+    Raises, with the study's name: MissingColumn, UnknownName, RepeatedName (names), UnsupportedColumn (types),
+    OptionError (where, by), InvalidWeight, NullValue, EmptyStudy, TooLarge (patterns), NotSupported, SourceError.
+    """
+    variables, by = _names(variables, by)
+    _check_supported(study, name)
+    if nulls not in ("error", "drop"):
+        raise OptionError(f"nulls takes 'error' or 'drop' here; found {nulls!r}.")
+    with _engine_errors(name, study):
+        columns, frame = (_count_polars if study.kind == "polars" else _count_duckdb)(study, variables, name, by)
+    if frame.is_empty():
+        kept = f" that satisfy where={study.where!r}" if study.where else ""
+        raise EmptyStudy(f"study {name!r} has no records{kept}.")
+    tally = Tally(name, variables, by, columns.variables, columns.weight or "", frame)
+    return CountTable(name, columns.do, labelled(tally, nulls))
+
+
+def _names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    variables = names_of("variables", variables)
+    if not variables:
+        raise OptionError("there is no variable to count by.")
+    return variables, names_of("by", by)
+
+
+def _check_supported(study: Study, name: str) -> None:
+    for option in ("unmeasured", "local", "shared"):
+        if value := getattr(study, option):
+            raise NotSupported(f"study {name!r} has {option}={value!r}, which is not yet supported.")
+
+
+@contextmanager
+def _engine_errors(name: str, study: Study) -> Iterator[None]:
+    """Engines' own errors as SourceError; which packages they come from is told without importing them."""
+    try:
+        yield
+    except DuckEmccError:
+        raise
+    except Exception as error:
+        package = type(error).__module__.split(".")[0].lstrip("_")
+        if "Interrupt" in type(error).__name__ or (
+            package not in ("duckdb", "polars", "pyarrow") and not isinstance(error, OSError)
+        ):
+            raise
+        if type(error).__name__ == "ResourceInUseException":  # ending it would lose the user's rows
+            raise SourceError(
+                f"study {name!r} cannot be counted while its connection has an unfinished result; fetch that to its "
+                "end first, or run it on a cursor of its own."
+            ) from error
+        asked = f" with where={study.where!r}" if study.where else ""
+        raise SourceError(f"study {name!r} cannot be read{asked}: {str(error).strip().splitlines()[0]}") from error
+
+
+# -- DuckDB ------------------------------------------------------------------------------------
+
+
+def _count_duckdb(
+    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...]
+) -> tuple[Columns, pl.DataFrame]:
+    """Through the relation's own connection: a cursor would not see temporary tables and uncommitted rows."""
+    import polars as pl
+
+    from duckemcc.study import dialect
+
+    relation, con = _open(study)
+    found = _true_names(study, relation, con)
+    types = {c: _type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
+    columns = match_columns(study, name, variables, by, found)
+    used = {*columns.variables.values(), *columns.by.values(), columns.weight or ""}
+    if study.where is not None:
+        tree = dialect.check_filter(study.where, found, f"study {name!r}")
+        used |= dialect.filter_columns(tree)
+        relation = relation.filter(dialect.filter_text(tree, {c for c, t in types.items() if t in _INTEGERS}))
+    _refuse_twins(name, used, found)
+    _check_types(name, columns, types)
+    keys = _keys(columns)
+    if columns.weight is None:
+        relation = relation.project(dialect.projection(keys))
+        sums, totals = ["COUNT(*) AS emcc_s0"], ["CAST(emcc_s0 AS DOUBLE) AS emcc_count", "emcc_s0 AS emcc_records"]
+    else:
+        is_float = types[columns.weight] in _FLOATS
+        relation = relation.project(dialect.projection({**keys, "emcc_weight": columns.weight}))
+        relation = relation.project(", ".join([*keys, *dialect.weight_items(is_float)]))
+        sums, totals = dialect.weight_sums(is_float), dialect.weight_totals(is_float)
+    relation = relation.aggregate(", ".join([*keys, *sums]), ", ".join(keys))
+    items = [f"CAST({k} AS VARCHAR) AS {k}" if types[c] in _AS_TEXT else k for k, c in keys.items()]
+    relation = relation.project(", ".join([*items, *totals])).limit(MOST_PATTERNS + 1)
+    frame = pl.from_arrow(relation.to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)
+    return columns, frame
+
+
+def _open(study: Study) -> tuple[Any, Any]:
+    """The source as a relation, and its connection."""
+    if study.kind == "relation":
+        return study.source, None
+    import duckdb
+
+    con = study.con if study.con is not None else duckdb.connect()
+    if study.kind == "table":
+        return _table(con, study.source), con
+    if study.kind == "file":
+        path = _found_path(os.fspath(study.source))
+        packed = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
+        return (con.read_csv(path, header=True) if packed else con.read_parquet(path)), con
+    import pyarrow as pa
+
+    source = study.source
+    if not isinstance(source, (pa.Table, pa.RecordBatchReader)):  # DuckDB 1.4 takes the stream of others only once
+        source = pa.RecordBatchReader.from_stream(source)
+    return con.from_arrow(source), con
+
+
+def _table(emcc_con: Any, emcc_table: str) -> Any:
+    """In a scope of its own: DuckDB would take a Python variable of this name for a missing table."""
+    return emcc_con.table(emcc_table)
+
+
+def _found_path(path: str) -> str:
+    if "://" in path:
+        return path
+    if os.path.isfile(path):
+        return glob.escape(path)
+    if not glob.has_magic(path):
+        raise SourceError(f"the file {path!r} does not exist.")
+    if not glob.glob(path, recursive=True):
+        raise SourceError(f"no file matches {path!r}.")
+    return path
+
+
+def _true_names(study: Study, relation: Any, con: Any) -> list[str]:
+    """The columns as the source spells them: where two differ by case only, DuckDB renames the second (a, A_1)."""
+    names: list[str] = relation.columns
+    if not any(n.endswith("_1") for n in names):
+        return names
+    if study.kind == "arrow":
+        return list(getattr(getattr(study.source, "schema", None), "names", names))
+    if study.kind == "file":
+        path = _found_path(os.fspath(study.source))
+        if path.lower().endswith(CSV):
+            return list(con.read_csv(path, header=False, all_varchar=True).limit(1).fetchall()[0])
+        rows = con.sql("SELECT file_name, name FROM parquet_schema($1)", params=[path]).fetchall()
+        inside = [name for file, name in rows if file == rows[0][0]]
+        return inside if _twins(inside) else names
+    return names
+
+
+def _twins(names: Sequence[str]) -> set[str]:
+    folded = [n.casefold() for n in names]
+    return {n for n in names if folded.count(n.casefold()) > 1}
+
+
+def _refuse_twins(name: str, used: set[str], found: Sequence[str]) -> None:
+    if twins := sorted(_twins(found) & used):
+        raise RepeatedName(
+            f"study {name!r} has several columns called {twins[0]} but for upper and lower case; "
+            "DuckDB cannot tell them apart, so rename one in the source."
+        )
+
+
+def _type_name(duckdb_type: Any) -> str:
+    return "json" if str(duckdb_type) == "JSON" else str(duckdb_type.id).strip('"').lower()
+
+
+def _keys(columns: Columns) -> dict[str, str]:
+    """What is grouped by: emcc_v0.. for variables, emcc_b0.. for segments -> the source's column."""
+    keys = {f"emcc_v{i}": c for i, c in enumerate(columns.variables.values())}
+    return keys | {f"emcc_b{i}": c for i, c in enumerate(columns.by.values())}
+
+
+def _check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
+    for variable, column in columns.variables.items():
+        if types[column] not in _STATES:
+            raise _unsupported(name, variable, column, types[column].upper())
+    for segment, column in columns.by.items():
+        if types[column] not in _STATES | _TIMES:
+            raise _no_segment(name, segment, types[column].upper())
+    if columns.weight and types[columns.weight] not in _INTEGERS | _FLOATS | {"decimal"}:
+        raise _no_number(name, columns.weight, types[columns.weight].upper())
+
+
+def _unsupported(name: str, variable: str, column: str, type_name: str) -> UnsupportedColumn:
+    called = column if column == variable else f"{column} (variable {variable})"
+    return UnsupportedColumn(
+        f"study {name!r}: the column {called} has type {type_name}; cast it to text in the source."
+    )
+
+
+def _no_segment(name: str, segment: str, type_name: str) -> UnsupportedColumn:
+    return UnsupportedColumn(
+        f"study {name!r} has segments by {segment} of type {type_name}; cast it to text in the source."
+    )
+
+
+def _no_number(name: str, weight: str, type_name: str) -> UnsupportedColumn:
+    return UnsupportedColumn(f"study {name!r} has weights {weight} of type {type_name}; a weight is a number.")
+
+
+# -- polars ------------------------------------------------------------------------------------
+
+
+def _count_polars(
+    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...]
+) -> tuple[Columns, pl.DataFrame]:
+    import polars as pl
+
+    frame = study.source.lazy()
+    schema = frame.collect_schema()
+    columns = match_columns(study, name, variables, by, schema.names())
+    _check_dtypes(name, columns, schema)
+    if study.where is not None:
+        from duckemcc.study.dialect import check_filter, filter_text
+
+        tree = check_filter(study.where, schema.names(), f"study {name!r}")
+        text = filter_text(tree, {c for c, t in schema.items() if t.is_integer()})
+        frame = frame.filter(pl.sql_expr(text))
+    keys = _keys(columns)
+    named = [pl.col(c).alias(k) for k, c in keys.items()]
+    if columns.weight is None:
+        counted = (
+            frame.select(named).group_by(list(keys)).agg(emcc_count=pl.len().cast(pl.Float64), emcc_records=pl.len())
+        )
+    else:
+        items, sums, total = _weight_expressions(columns.weight, schema[columns.weight])
+        counted = frame.select(*named, *items).group_by(list(keys)).agg(sums).with_columns(emcc_count=total)
+    as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], (pl.Categorical, pl.Enum))]
+    return columns, counted.head(MOST_PATTERNS + 1).with_columns(as_text).collect(engine="streaming")
+
+
+def _check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType]) -> None:
+    for variable, column in columns.variables.items():
+        if not has_labels(schema[column]):
+            raise _unsupported(name, variable, column, str(schema[column]))
+    for segment, column in columns.by.items():
+        if not (has_labels(schema[column]) or schema[column].is_temporal()):
+            raise _no_segment(name, segment, str(schema[column]))
+    if columns.weight and not schema[columns.weight].is_numeric():
+        raise _no_number(name, columns.weight, str(schema[columns.weight]))
+
+
+def _weight_expressions(weight: str, dtype: pl.DataType) -> tuple[list[pl.Expr], list[pl.Expr], pl.Expr]:
+    """Columns, aggregates over them and the total of these; as `dialect.weight_items` and so on say it in SQL."""
+    import polars as pl
+
+    from duckemcc.study.dialect import PIECES, STEP
+
+    value = pl.col(weight) if dtype.is_decimal() else pl.col(weight).cast(pl.Float64)
+    good = (value == 0) | value.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, int(LARGEST_WEIGHT))
+    good = good.fill_null(False)
+    items = [
+        pl.when(good).then(value).otherwise(0).alias("emcc_good"),
+        (~good).alias("emcc_is_bad"),
+        pl.when(~good).then(pl.col(weight)).alias("emcc_bad_weight"),
+    ]
+    kept = pl.col("emcc_good")
+    sums = [kept.sum().alias("emcc_s0")]
+    total = pl.col("emcc_s0").cast(pl.Float64)
+    if dtype.is_float():  # the whole parts stay doubles, whose sums are exact to 2^53
+        sums = [kept.floor().sum().alias("emcc_s0")]
+        for i in range(1, PIECES):
+            scaled = kept * STEP**i
+            piece = (scaled - (scaled / STEP).floor() * STEP).floor().cast(pl.Int64)
+            sums.append(piece.sum().alias(f"emcc_s{i}"))
+            total = total + pl.col(f"emcc_s{i}").cast(pl.Float64) / STEP**i
+    sums += [
+        (kept > 0).sum().alias("emcc_records"),
+        pl.col("emcc_is_bad").sum().alias("emcc_bad"),
+        pl.col("emcc_bad_weight").min().cast(pl.String).alias("emcc_example"),
+    ]
+    return items, sums, total
+
+
+# -- what SQL counted --------------------------------------------------------------------------
+
+
+def split_relation(
+    frame: pl.DataFrame, variables: Sequence[str], *, by: Sequence[str] = (), nulls: Nulls = "error"
+) -> list[CountTable]:
+    """One count table per study and set of intervened variables, from one relation that is counted already.
+
+    frame: columns called like the variables and `by`, in any case; optionally ``study`` (else all is 'studies') and
+           ``intervened`` (list of variables set by design; NULL and [] are observational); ``emcc_count`` and
+           ``emcc_bad`` (the number of records in the group whose weight is NULL, negative or not a number)
+
+    A study with several such sets gives ``study`` and ``study do(Treatment)``. Sorted by name and set. Raises what
+    `count_study` raises, and NotSupported for a column that is NULL throughout a study, as it is unmeasured there.
+    """
+    import polars as pl
+
+    variables, by = _names(variables, by)
+    spelled = _relation_columns(frame.columns, variables, by)
+    if frame.is_empty():
+        raise EmptyStudy("the studies relation has no records.")
+    _check_relation(frame, variables, by, spelled)
+    items = [pl.col(spelled[n]).alias(k) for n, k in _relation_keys(variables, by).items()]
+    items += [
+        pl.col(spelled["emcc_count"]).cast(pl.Float64).fill_null(0).alias(k) for k in ("emcc_count", "emcc_records")
+    ]
+    items.append(pl.col(spelled["emcc_bad"]).cast(pl.Int64).alias("emcc_bad"))
+    items.append(pl.lit(None, pl.String).alias("emcc_example"))
+    items.append(_as_text(frame, spelled.get("study")).alias("emcc_study"))
+    sets = _intervened_sets(frame, spelled.get("intervened"), variables)
+    parts = (
+        frame.select(items)
+        .with_columns(pl.Series("emcc_do", sets, dtype=pl.String))
+        .partition_by("emcc_study", "emcc_do", as_dict=True, include_key=False)
+    )
+    split = {(str(study), _unpacked(str(do), variables)): part for (study, do), part in parts.items()}
+    return [
+        _relation_table(name, key[1], split[key], variables, by, spelled, nulls)
+        for key, name in _relation_names(sorted(split)).items()
+    ]
+
+
+def _relation_columns(found: Sequence[str], variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
+    """name -> the frame's column, for all that is needed and there."""
+    for taken in ("study", "intervened"):
+        for variable in variables:
+            if variable.casefold() == taken:
+                raise RepeatedName(
+                    f"the variable {variable} bears the name of the studies' own column {taken}; rename it."
+                )
+    where = "the studies relation"
+    spelled = {v: find_column(where, v, f"variable {v}", found) for v in variables}
+    segments = {b: find_column(where, b, f"segment {b}", found) for b in by}
+    check_segments(variables, by, {c: v for v, c in spelled.items()}, segments)
+    own = {n: find_column(where, n, f"count {n}", found) for n in ("emcc_count", "emcc_bad")}
+    folded = {c.casefold() for c in found}
+    own |= {n: find_column(where, n, f"name {n}", found) for n in ("study", "intervened") if n in folded}
+    return spelled | segments | own
+
+
+def _relation_keys(variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
+    return {v: f"emcc_v{i}" for i, v in enumerate(variables)} | {b: f"emcc_b{i}" for i, b in enumerate(by)}
+
+
+def _check_relation(
+    frame: pl.DataFrame, variables: Sequence[str], by: Sequence[str], spelled: Mapping[str, str]
+) -> None:
+    import polars as pl
+
+    identity = {v: spelled[v] for v in variables}
+    _check_dtypes("studies", Columns(identity, {b: spelled[b] for b in by}, None, ()), frame.schema)
+    column = spelled.get("intervened")
+    if column is not None and not isinstance(frame.schema[column], (pl.List, pl.Null)):
+        raise UnsupportedColumn(
+            f"the column {column} has type {frame.schema[column]}; it takes a list of variables, VARCHAR[], "
+            "such as ['Treatment']."
+        )
+    study = spelled.get("study")
+    if study is not None and (missing := frame[study].null_count()):
+        raise NullValue(f"the column {study} is NULL in {missing} patterns; every record needs the name of its study.")
+
+
+def _as_text(frame: pl.DataFrame, column: str | None) -> pl.Expr:
+    import polars as pl
+
+    return pl.lit("studies") if column is None else pl.col(column).cast(pl.String)
+
+
+def _intervened_sets(frame: pl.DataFrame, column: str | None, variables: Sequence[str]) -> list[str]:
+    """Per row the positions of the intervened variables, as text like "0,2": order, case and repeats are gone."""
+    if column is None:
+        return [""] * frame.height
+    known: dict[tuple[Any, ...], str] = {}
+    sets = []
+    for names in frame[column].to_list():
+        key = tuple(names or ())
+        if key not in known:
+            known[key] = ",".join(str(i) for i in sorted({_intervened_position(n, variables) for n in key}))
+        sets.append(known[key])
+    return sets
+
+
+def _intervened_position(name: object, variables: Sequence[str]) -> int:
+    if not isinstance(name, str):
+        raise NullValue(
+            f"the column intervened lists {'NULL' if name is None else name!r}; it takes names of variables."
+        )
+    return variables.index(model_name(name, variables, "the column intervened names"))
+
+
+def _unpacked(positions: str, variables: Sequence[str]) -> tuple[str, ...]:
+    return tuple(variables[int(i)] for i in positions.split(",") if i)
+
+
+def _relation_names(keys: Sequence[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], str]:
+    studies = [study for study, _ in keys]
+    names: dict[tuple[str, tuple[str, ...]], str] = {}
+    for study, do in keys:
+        name = f"{study} do({', '.join(do)})" if do and studies.count(study) > 1 else study
+        while name in names.values():  # a study may itself be called 'trial do(Treatment)'
+            name += "'"
+        names[study, do] = name
+    return names
+
+
+def _relation_table(
+    name: str,
+    do: tuple[str, ...],
+    part: pl.DataFrame,
+    variables: tuple[str, ...],
+    by: tuple[str, ...],
+    spelled: Mapping[str, str],
+    nulls: Nulls,
+) -> CountTable:
+    for i, variable in enumerate(variables):
+        if part[f"emcc_v{i}"].null_count() == part.height:
+            raise NotSupported(
+                f"study {name!r} has no value of {variable} at all, so {variable} is unmeasured in it; unmeasured "
+                "variables are not yet supported."
+            )
+    tally = Tally(name, variables, by, {v: spelled[v] for v in variables}, "", part)
+    return CountTable(name, do, labelled(tally, nulls))

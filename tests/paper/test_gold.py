@@ -1,0 +1,123 @@
+"""Problems with exact answers, worked out by closed forms or an exact LP: learned bounds lie inside, and meet them where identified."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import duckemcc as emcc
+from duckemcc.query.language import Atom, PotentialOutcome, Probability, Query, Setting, Term
+
+GOLD = Path(__file__).resolve().parents[2].parent / "shared" / "gold"
+CASES = sorted(GOLD.glob("*.json"))
+RANDOM = sorted((GOLD / "random").glob("*.json"))
+needs_gold = pytest.mark.skipif(not CASES, reason="needs ../shared/gold")
+
+
+def read_atom(atom):
+    values = atom["val"] if isinstance(atom["val"], list) else [atom["val"]]
+    do = tuple(Setting(name, str(value)) for name, value in atom.get("do", {}).items())
+    return Atom(PotentialOutcome(atom["var"], do), tuple(map(str, values)))
+
+
+def read_query(spec):
+    given = tuple(map(read_atom, spec.get("given", [])))
+    terms = [Term(t["coef"], Probability(tuple(map(read_atom, t["event"])), given)) for t in spec.get("terms", [{"coef": 1.0, "event": spec.get("event", [])}])]
+    return Query((*terms, *([Term(spec["constant"], None)] if spec.get("constant") else [])))
+
+
+def read_study(study):
+    rows = [study.get("do", {}) | row for row in study["rows"]]
+    return emcc.Study(pl.DataFrame(rows), do=tuple(study.get("do", {})), name=study["name"], weight="n")
+
+
+def why_not(case):
+    if case.get("assumptions"):
+        return "assumptions are not yet supported"
+    variables = set(case["endogenous"])
+    rows = [study.get("do", {}) | row for study in case["studies"] for row in study["rows"]]
+    if any(variables - set(row) or None in row.values() for row in rows):
+        return "NULLs and unmeasured variables are not yet supported"
+    return None
+
+
+def ask(case, studies, query, **options):
+    model = emcc.Model.from_dict({k: case[k] for k in ("endogenous", "exogenous", "equations") if k in case})
+    return emcc.bounds(model, [read_study(s) for s in studies], [query], **options).to_pylist()[0]
+
+
+@needs_gold
+@pytest.mark.parametrize("path", CASES, ids=[p.stem for p in CASES])
+def test_gold_problems_come_out_as_their_exact_answers_say(path):
+    case = json.loads(path.read_text())
+    if reason := why_not(case):
+        model = emcc.Model.from_dict({k: case[k] for k in ("endogenous", "exogenous")})
+        with pytest.raises(emcc.DuckEmccError, match="not yet supported|has no column"):
+            emcc.Model.from_dict(case)
+            emcc.bounds(model, [read_study(s) for s in case["studies"]], read_query(case["query"]))
+        pytest.skip(reason)
+    row, expected = ask(case, case["studies"], read_query(case["query"]), level=None, restarts=60), case["expected"]
+    if expected["status"] == "infeasible":
+        assert row["status"] == "incompatible"
+        assert row["lower"] is None
+        assert row["fault"]
+    elif expected["status"] == "undefined":
+        assert row["status"] == "undefined"
+        assert row["lower"] is None
+    else:
+        assert row["status"] == "bounded"
+        scale = max(1.0, abs(expected["lower"]), abs(expected["upper"]))
+        assert expected["lower"] - 1e-6 * scale <= row["lower"] <= row["upper"] <= expected["upper"] + 1e-6 * scale
+        if expected["upper"] - expected["lower"] < 1e-9:
+            assert row["lower"] == pytest.approx(expected["lower"], abs=1e-6)
+            assert row["upper"] == pytest.approx(expected["upper"], abs=1e-6)
+
+
+CHOICES = {"O": ["obs"], "I": ["do0", "do1"], "OI": ["obs", "do0", "do1"]}
+PROVEN = ("lp-exact", "point", "global")
+
+
+@needs_gold
+@pytest.mark.parametrize("choice", list(CHOICES))
+@pytest.mark.parametrize("path", RANDOM, ids=[p.stem for p in RANDOM])
+def test_random_models_are_bounded_inside_their_exact_bounds(path, choice):
+    case = json.loads(path.read_text())
+    query = read_query(case["query"])
+    for version in ("infinite", "finite"):
+        reference = case.get("bounds", {}).get(choice, {})
+        exact = reference if version == "infinite" else reference.get("finite", {}).get("ml", {})
+        row = ask(case, [case[version][k] for k in CHOICES[choice]], query, incompatible="report", tolerance=0.999)
+        assert row["converged"]
+        assert 0 <= row["lower"] <= row["upper"] <= 1
+        if str(exact.get("method", "")).startswith(PROVEN):
+            slack = 3e-5 if exact["method"].startswith("global") else 1e-6
+            assert exact["lower"] - slack <= row["lower"] <= row["upper"] <= exact["upper"] + slack
+            if exact["upper"] - exact["lower"] > 1e-6:
+                assert row["upper"] - row["lower"] > 0.3 * (exact["upper"] - exact["lower"])
+        if version == "infinite" and choice == "OI":
+            assert row["lower"] - 0.12 <= case["truth"] <= row["upper"] + 0.12
+
+
+@needs_gold
+@pytest.mark.parametrize("choice", list(CHOICES))
+@pytest.mark.parametrize("path", RANDOM, ids=[p.stem for p in RANDOM])
+def test_the_log_likelihood_gap_is_that_of_an_independent_solver(path, choice):
+    case = json.loads(path.read_text())
+    reference = case.get("bounds", {}).get(choice, {}).get("finite", {}).get("tian", {})
+    if "ll_gap" not in reference:
+        pytest.skip("no reference gap for this problem")
+    row = ask(case, [case["finite"][k] for k in CHOICES[choice]], read_query(case["query"]))
+    assert row["loglik_gap"] == pytest.approx(max(reference["ll_gap"], 0), rel=1e-5, abs=1e-5)
+
+
+@needs_gold
+def test_in_infinite_data_every_random_model_is_exactly_compatible():
+    for path in RANDOM:
+        case = json.loads(path.read_text())
+        row = ask(case, case["infinite"].values(), read_query(case["query"]), level=None)
+        assert row["compatible"], path.stem
+        assert np.isfinite(row["loglik_gap"])
