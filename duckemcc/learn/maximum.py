@@ -29,8 +29,10 @@ _SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is n
 
 
 class Maximum(NamedTuple):
-    """fitted: P_p at the maximum, per block [s, p]. loglik, upper [s]: LL there, and a proven bound on LL_max."""
+    """chances [s, u], joint where there are several variables. fitted: P_p there, per block [s, p]. loglik, upper [s]: LL there, and
+    a proven bound on LL_max."""
 
+    chances: Floats
     fitted: tuple[Floats, ...]
     loglik: Floats
     upper: Floats
@@ -46,11 +48,10 @@ def maximise(group: Group) -> Maximum | None:
         return None
     count = np.concatenate([b.count for b in group.blocks], axis=1)
     found = [_maximise_one(yields[n > 0], n[n > 0]) for n in count]
-    fitted = np.zeros_like(count)
-    for s, (theta, _, _) in enumerate(found):
-        fitted[s] = yields @ theta
+    chances = np.stack([theta for theta, _, _ in found])
+    fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
-    return Maximum(tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
+    return Maximum(chances, tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
 
 
 def joint_yields(group: Group) -> Floats | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.accelerate import project_onto, squarem
-from duckemcc.learn.emcc import Chances, Tick, measure, run
+from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
 from duckemcc.learn.maximum import Maximum, maximise
 
@@ -45,11 +45,12 @@ class Effort:
 class Learned(NamedTuple):
     """chances: per exogenous variable [s, r, u], every row a maximum-likelihood PMF as far as EM got.
 
-    loglik, upper [s]: the best log-likelihood, and a proven bound on its maximum. optimality_gap [s]: nats between that bound and
-    the worst row. kept [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
+    best: per exogenous variable [s, u], where the likelihood is largest; loglik [s]: there, however far the restarts got.
+    upper [s]: a proven bound on the maximum. optimality_gap [s]: nats between that bound and the worst row. kept [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
     """
 
     chances: dict[str, Floats]
+    best: dict[str, Floats]
     loglik: Floats
     upper: Floats
     optimality_gap: Floats
@@ -59,7 +60,10 @@ class Learned(NamedTuple):
 
 
 class _GroupFit(NamedTuple):
+    """chances [s, r, class] with their gap [s, r]; best [s, class] with its loglik [s]."""
+
     chances: Chances
+    best: Chances
     loglik: Floats
     upper: Floats
     gap: Floats
@@ -73,6 +77,7 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
     segments = len(likelihood.n)
     restarts = len(next(iter(starts.values()))) if starts else 1
     chances = {name: np.broadcast_to(starts[name], (segments, *starts[name].shape)) for name in likelihood.free}
+    best = {name: c[:, 0] for name, c in chances.items()}
     zero = np.zeros(segments)
     loglik, upper, gap = zero, zero, zero
     kept = np.full(segments, restarts)
@@ -80,16 +85,17 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
     steps = np.zeros(segments, dtype=np.intp)
     for group in likelihood.groups:
         fit = _fit_group(group, starts, effort, likelihood.n, tick)
-        loglik = loglik + fit.loglik.max(axis=1)
+        loglik = loglik + fit.loglik
         upper = upper + fit.upper
         gap = gap + np.where(fit.kept, fit.gap, 0).max(axis=1)
         kept = np.minimum(kept, fit.kept.sum(axis=1))
         converged = converged & (fit.stationary | ~fit.kept).all(axis=1)
         steps = np.maximum(steps, fit.steps.max(axis=1))
         lender = _borrow(fit.kept)
-        for name, start, classes, reduced in zip(group.names, _of(starts, group), group.classes, fit.chances, strict=True):
-            chances[name] = _split(np.take_along_axis(reduced, lender[..., None], axis=1), start, classes, lender)
-    return Learned(chances, loglik, upper, gap, kept, converged, steps)
+        for j, (name, start, classes) in enumerate(zip(group.names, _of(starts, group), group.classes, strict=True)):
+            chances[name] = _split(np.take_along_axis(fit.chances[j], lender[..., None], axis=1), start, classes, lender)
+            best[name] = _split(fit.best[j][:, None], start, classes, np.zeros((segments, 1), np.intp))[:, 0]
+    return Learned(chances, best, loglik, upper, gap, kept, converged, steps)
 
 
 def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick) -> _GroupFit:
@@ -100,47 +106,53 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
     peak = maximise(group)
-    upper = peak.upper if peak is not None else _saturated(group)
+    upper = peak.upper if peak is not None else np.zeros(segments)  # log P ≤ 0
     if not effort.accelerate:
-        chances, step, steps = run(chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick)
+        literal, step, steps = run(chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick)
+        if group.concave and peak is not None:
+            best, loglik = (peak.chances,), peak.loglik
+        else:  # a verdict must not rest on literal steps that have not arrived
+            best, loglik = _best(*_climb(chances, group, peak, upper, Effort(effort.gap), tick)[:2])
+        chances = literal
     elif group.concave and peak is not None:
         chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
         chances = project_onto(chances, group, peak.fitted, tick)
         chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
         steps = steps + more
+        best, loglik = (peak.chances,), peak.loglik
     else:
         chances, step, steps = _climb(chances, group, peak, upper, effort, tick)
-    upper = np.maximum(upper, step.loglik.max(axis=1))  # rounding
-    short = (step.loglik.max(axis=1, keepdims=True) - step.loglik) / np.maximum(group.total, 1e-300)[:, None]
+        best, loglik = _best(chances, step)
+    loglik = np.maximum(loglik, step.loglik.max(axis=1))
+    upper = np.maximum(upper, loglik)  # rounding
     gap = upper[:, None] - step.loglik
-    enough = effort.gap * np.maximum(group.total, 1e-300)[:, None]
-    at_maximum = (short <= WORSE) | group.concave  # a concave problem has no worse optima, only restarts on their way
-    return _GroupFit(chances, step.loglik, upper, gap, np.minimum(step.gap, gap) <= enough, at_maximum, steps)
+    records = np.maximum(group.total, 1e-300)[:, None]
+    # a concave problem has no worse optima, only restarts on their way
+    kept = np.full_like(gap, group.concave, dtype=bool) | ((step.loglik.max(axis=1, keepdims=True) - step.loglik) <= WORSE * records)
+    return _GroupFit(chances, best, loglik, upper, gap, np.minimum(step.gap, gap) <= effort.gap * records, kept, steps)
 
 
-def _climb(chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick):  # type: ignore[no-untyped-def]
-    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, then extrapolation, then the best restart as a goal."""
+def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
+    """The restart with the largest likelihood, per segment."""
+    place = step.loglik.argmax(axis=1)[:, None]
+    at = tuple(np.take_along_axis(c, place[..., None], axis=1)[:, 0] for c in chances)
+    return at, np.take_along_axis(step.loglik, place, axis=1)[:, 0]
+
+
+def _climb(
+    chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick
+) -> tuple[Chances, Step, Ints]:
+    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, extrapolation, and the best restart as a goal."""
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
     if peak is not None:
         chances = project_onto(chances, group, peak.fitted, tick)
     chances, step, more = squarem(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
-    best = step.loglik.argmax(axis=1)
-    goal = _fitted(tuple(np.take_along_axis(c, best[:, None, None], axis=1) for c in chances), group)
-    near = (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= 100 * WORSE * group.total[:, None]
+    best, loglik = _best(chances, step)
+    goal = tuple(np.matmul(join(tuple(c[:, None] for c in best), b), b.yields.T)[:, 0] for b in group.blocks)
+    near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]
     moved = project_onto(chances, group, goal, tick)
     chances = tuple(np.where(near[..., None], m, c) for m, c in zip(moved, chances, strict=True))
     return chances, measure(chances, group), steps + more
-
-
-def _fitted(chances: Chances, group: Group) -> tuple[Floats, ...]:
-    from duckemcc.learn.emcc import join
-
-    return tuple(np.matmul(join(chances, b), b.yields.T)[:, 0] for b in group.blocks)
-
-
-def _saturated(group: Group) -> Floats:
-    """A bound on LL_max that always holds: log P_p ≤ 0."""
-    return np.zeros(len(group.total))
 
 
 def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:

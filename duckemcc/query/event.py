@@ -11,7 +11,7 @@ Axes: r restart, u exogenous state; a node has an axis for its value where the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -81,8 +81,6 @@ Probability: TypeAlias = Callable[[Mapping[str, Floats], int], Floats]
 
 def compile_event(model: Model, event: Event) -> Probability:
     """The function from chances [r, u] per exogenous variable, and the number of restarts, to P(event) [r]."""
-    import opt_einsum
-
     worlds = _Worlds(model)
     allowed: dict[Node, set[int]] = {}
     for atom in event:
@@ -109,36 +107,48 @@ def compile_event(model: Model, event: Event) -> Probability:
     spec = ",".join([*inputs, *(letters("restart") + letters(u) for u in causes)])
     # a query that depends on no exogenous variable (all equations deterministic) is the same for all restarts
     spec += "->" + (letters("restart") if causes else "")
-    return _Contraction(opt_einsum.contract_path, spec, operands, tuple(causes), [model.card(u) for u in causes], str(len(nodes)))
+    return _Contraction(spec, operands, tuple(causes), [model.card(u) for u in causes], len(nodes))
 
 
 class _Contraction:
-    """The compiled contraction; its path is found once per number of restarts."""
+    """The compiled contraction, run for as many restarts at a time as fit into `LARGEST_TENSOR`."""
 
-    def __init__(self, find: Any, spec: str, tables: list[Floats], causes: tuple[str, ...], cards: list[int], size: str) -> None:
-        self._find, self._spec, self._tables, self._causes, self._cards, self._size = find, spec, tables, causes, cards, size
+    def __init__(self, spec: str, tables: list[Floats], causes: tuple[str, ...], cards: list[int], nodes: int) -> None:
+        self._spec, self._tables, self._causes, self._cards = spec, tables, causes, cards
         self._expressions: dict[int, Any] = {}
-        self._expression(1)
+        entries = max(self._find_path(1)[1].largest_intermediate, *(t.size for t in tables))
+        if entries > LARGEST_TENSOR:
+            raise TooLarge(
+                f"evaluating the query needs a table of {int(entries):,} entries over {nodes} potential outcomes, "
+                f"more than {LARGEST_TENSOR:,}; ask about fewer worlds at once, or coarsen a variable"
+            )
+        self._batch = max(1, int(LARGEST_TENSOR // entries))
 
     def __call__(self, chances: Mapping[str, Floats], restarts: int) -> Floats:
-        value = self._expression(restarts)(*(np.ascontiguousarray(chances[u]) for u in self._causes))
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), (restarts,)).clip(0.0, None)
+        values = np.empty(restarts)
+        for first in range(0, restarts, self._batch):
+            batch = slice(first, min(first + self._batch, restarts))
+            operands = [np.ascontiguousarray(chances[u][batch]) for u in self._causes]
+            values[batch] = self._expression(batch.stop - first)(*operands)
+        return values.clip(0.0, None)
+
+    def _shapes(self, restarts: int) -> list[tuple[int, int]]:
+        return [(restarts, n) for n in self._cards]
+
+    def _find_path(self, restarts: int) -> Any:
+        import opt_einsum
+
+        shapes = [*(t.shape for t in self._tables), *self._shapes(restarts)]
+        return opt_einsum.contract_path(self._spec, *shapes, shapes=True, optimize="auto")
 
     def _expression(self, restarts: int) -> Any:
         import opt_einsum
 
         if restarts not in self._expressions:
-            shapes = [(restarts, n) for n in self._cards]
-            everything = [*(t.shape for t in self._tables), *shapes]
-            path, info = self._find(self._spec, *everything, shapes=True, optimize="auto")
-            if max(info.largest_intermediate, max(t.size for t in self._tables)) > LARGEST_TENSOR:
-                raise TooLarge(
-                    f"evaluating the query needs a table of {int(info.largest_intermediate):,} entries over {self._size} potential outcomes, "
-                    f"more than {LARGEST_TENSOR:,}; ask about fewer worlds at once, or coarsen a variable"
-                )
             constants = list(range(len(self._tables)))
+            path = self._find_path(restarts)[0]
             self._expressions[restarts] = opt_einsum.contract_expression(
-                self._spec, *self._tables, *shapes, constants=constants, optimize=path
+                self._spec, *self._tables, *self._shapes(restarts), constants=constants, optimize=path
             )
         return self._expressions[restarts]
 
@@ -246,7 +256,3 @@ def _zero(chances: Mapping[str, Floats], restarts: int) -> Floats:
 
 def _one(chances: Mapping[str, Floats], restarts: int) -> Floats:
     return np.ones(restarts)
-
-
-def compile_queries(queries: Sequence[Query], model: Model) -> list[Compiled]:
-    return [Compiled(q, model) for q in queries]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -265,6 +265,7 @@ class Job:
         starts = dict(zip(causes, drawn, strict=True))
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate)
         for first in range(0, self.segment_count, BATCH):
+            clock.tick()
             segments = range(first, min(first + BATCH, self.segment_count))
             arms = [replace(arm, count=arm.count[segments.start : segments.stop]) for arm in self.arms]
             likelihood = compile_likelihood(self.model, arms)
@@ -280,9 +281,8 @@ class Job:
         return int(self.arms[0].count.shape[0])
 
     def _judge(self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool) -> Compatibility:
-        best = {name: chances[:, 0] for name, chances in learned.chances.items()}  # all restarts fit alike once at the maximum
         return check(
-            likelihood, arms, learned.loglik, best, level=self.options.level, tolerance=self.options.tolerance, every_study=every_study
+            likelihood, arms, learned.loglik, learned.best, level=self.options.level, tolerance=self.options.tolerance, every_study=every_study
         )
 
 
@@ -290,6 +290,8 @@ def prepare(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opt
     """The job of these count tables. Raises `UnknownState`, `TooLarge`."""
     encoded = encode(tables, model.states, by)
     model = model.with_states(encoded.states)
+    for variable in model.variables:
+        model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
     states = encoded.states
     arms = [arm for counts in encoded.studies for arm in counts.arms(lambda variable, code: states[variable][code])]
     return Job(model, encoded, arms, options)
@@ -443,7 +445,6 @@ class Clock:
         now = time.perf_counter()
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self.last
         self.last = now
-        self.tick()
 
     def tick(self) -> None:
         """Raises `Timeout` once the time is over."""
@@ -470,7 +471,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("duckemcc")
-
-
-__all__: Sequence[str] = ("Fit", "Options", "bounds", "compatibility", "fit")
-_Tick = Callable[[], None]

@@ -56,7 +56,7 @@ def _demo_table(answers: list[Answer]) -> Table:
     from rich.table import Table
 
     table = Table(title="Table 1: was the drug necessary and sufficient for survival?", title_justify="left")
-    for name in ("query", "data", "learned", "exact", "status", "kept"):
+    for name in ("query", "data", "learned", "exact", "status"):
         table.add_column(name, no_wrap=True)
     for answer in answers:
         row = answer.row
@@ -66,7 +66,6 @@ def _demo_table(answers: list[Answer]) -> Table:
             _interval(row["lower"], row["upper"]),
             _interval(*answer.question.exact[answer.data]),
             row["status"],
-            f"{row['kept']}/{row['restarts']}",
             end_section=answer.data == "O+I",
         )
     return table

@@ -23,8 +23,7 @@ VIOLATED = {  # Pearl 1995: Σ_y max_z P(x0, y | z) = 1.75 > 1
 def judge(model, arms, level=0.01, tolerance=0.01, **more):
     likelihood = compile_likelihood(model, arms)
     learned = learn(likelihood, starts_of(model), Effort())
-    best = {name: c[:, 0] for name, c in learned.chances.items()}
-    return check(likelihood, arms, learned.loglik, best, level=level, tolerance=tolerance, **more)
+    return check(likelihood, arms, learned.loglik, learned.best, level=level, tolerance=tolerance, **more)
 
 
 def scaled(cells, n):

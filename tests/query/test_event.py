@@ -184,6 +184,16 @@ def test_a_contraction_that_is_too_large_is_refused_before_it_is_made(monkeypatc
         Compiled(query("PNS(T=drug, S=alive)"), DRUG)
 
 
+def test_restarts_are_evaluated_in_batches_where_memory_is_short(monkeypatch):
+    from duckemcc.query import event
+
+    chances = draw(DRUG, 3, restarts=7)
+    whole = Compiled(query("PN(T=drug, S=alive)"), DRUG)(chances)
+    monkeypatch.setattr(event, "LARGEST_TENSOR", 300)
+    parts = Compiled(query("PN(T=drug, S=alive)"), DRUG)(chances)
+    np.testing.assert_allclose(parts.value, whole.value, rtol=1e-12)
+
+
 def test_an_unknown_variable_is_named():
     with pytest.raises(UnknownName, match="Tratment"):
         Compiled(query("P(S[Tratment=drug]=alive)"), DRUG)

@@ -1,0 +1,276 @@
+"""The public Python face: what bounds, compatibility and fit take, give and refuse."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import duckemcc as emcc
+from duckemcc import errors
+from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS
+
+GRAPH = "X -> Y; X <-> Y"
+PNS = "PNS(X=1 vs 0, Y=1)"
+
+
+def frame(cells, **more):
+    return pl.DataFrame([{"X": x, "Y": y, "n": n} | more for (x, y), n in cells.items()])
+
+
+OBSERVED = frame({(0, 0): 300, (0, 1): 200, (1, 0): 100, (1, 1): 400})
+RANDOMISED = frame({(0, 0): 650, (0, 1): 350, (1, 0): 400, (1, 1): 600})
+CONTRADICTING = frame({(0, 0): 500, (0, 1): 500, (1, 0): 950, (1, 1): 50})
+
+
+def obs(**more):
+    return emcc.Study(OBSERVED, weight="n", name="obs", **more)
+
+
+def rct(data=RANDOMISED):
+    return emcc.Study(data, weight="n", do="X", name="trial")
+
+
+def one(*args, **options):
+    rows = emcc.bounds(*args, **options).to_pylist()
+    assert len(rows) == 1
+    return rows[0]
+
+
+# -- the result --------------------------------------------------------------------------------
+
+
+def test_the_result_has_always_the_same_columns_and_types():
+    table = emcc.bounds(GRAPH, [obs(), rct()], PNS)
+    assert isinstance(table, pa.Table)
+    assert table.column_names == list(COLUMNS)
+    for options in ({"incompatible": "report"}, {"restarts": 2}, {"max_seconds": 0}):
+        assert emcc.bounds(GRAPH, [obs(), rct(CONTRADICTING)], [PNS, "P(Y=1)"], **options).schema.equals(table.schema)
+
+
+def test_bounds_are_those_of_tian_and_pearl():
+    row = one(GRAPH, [obs(), rct()], PNS, level=None)
+    # max(0, P(y_x) − P(y_x'), P(y) − P(y_x'), P(y_x) − P(y)) ≤ PNS ≤ min(P(y_x), P(y'_x'), P(x,y)+P(x',y'), …)
+    assert row["lower"] == pytest.approx(max(0, 0.6 - 0.35, 0.6 - 0.35, 0.6 - 0.6), abs=1e-3)
+    assert row["upper"] == pytest.approx(min(0.6, 0.65, 0.4 + 0.3, 0.6 - 0.35 + 0.1 + 0.2), abs=1e-3)
+    assert (row["status"], row["compatible"], row["kept"], row["restarts"]) == ("bounded", True, 30, 30)
+    assert row["studies"] == ["obs", "trial"]
+    assert (row["n"], row["patterns"]) == (3000.0, 8)
+    assert row["exact_lower"] is False
+    assert row["converged"]
+    assert row["optimality_gap"] / row["n"] <= 1e-9
+
+
+def test_timings_are_in_the_metadata_so_that_equal_inputs_give_equal_tables():
+    one_, two = (emcc.bounds(GRAPH, [obs(), rct()], PNS, seed=3) for _ in range(2))
+    assert one_.equals(two)
+    assert set(json.loads(one_.schema.metadata[b"duckemcc.seconds"])) >= {"count", "learn", "judge", "bound"}
+
+
+def test_the_row_order_does_not_change_the_answer():
+    shuffled = emcc.Study(OBSERVED.sample(fraction=1, shuffle=True, seed=1), weight="n", name="obs")
+    assert emcc.bounds(GRAPH, [obs(), rct()], PNS).equals(emcc.bounds(GRAPH, [shuffled, rct()], PNS))
+
+
+def test_more_restarts_never_narrow_the_bounds():
+    few, many = (one(GRAPH, obs(), PNS, restarts=r) for r in (5, 40))
+    assert many["lower"] <= few["lower"] + 1e-9
+    assert many["upper"] >= few["upper"] - 1e-9
+
+
+def test_queries_come_back_in_their_order_and_as_they_were_written():
+    asked = ["P( Y=1 )", PNS, emcc.query("ACE(X=1 vs 0,Y=1)")]
+    assert emcc.bounds(GRAPH, obs(), asked)["query"].to_pylist() == ["P( Y=1 )", PNS, "ACE(X=1 vs 0, Y=1)"]
+
+
+# -- statuses ----------------------------------------------------------------------------------
+
+
+def test_incompatible_data_have_no_bounds_and_say_who_is_to_blame():
+    row = one(GRAPH, [obs(), rct(CONTRADICTING)], PNS)
+    assert (row["status"], row["lower"], row["upper"], row["exact_lower"]) == ("incompatible", None, None, None)
+    assert row["compatible"] is False
+    assert row["p_value"] < 0.01
+    assert row["misfit"] > 0.01
+    assert "trial" in row["fault"] or "obs" in row["fault"]
+    assert "contradict" in row["message"]
+
+
+def test_incompatible_data_are_reported_on_request_and_still_called_so():
+    row = one(GRAPH, [obs(), rct(CONTRADICTING)], PNS, incompatible="report")
+    assert row["status"] == "incompatible"
+    assert 0 <= row["lower"] <= row["upper"] <= 1
+
+
+def test_a_condition_of_probability_zero_is_undefined():
+    never = emcc.Study(frame({(0, 0): 30, (0, 1): 70}), weight="n")
+    row = one("X -> Y; X <-> Y; X {0, 1}", never, "PN(X=1 vs 0, Y=1)")
+    assert (row["status"], row["lower"], row["upper"]) == ("undefined", None, None)
+    assert "probability zero" in row["message"]
+
+
+def test_a_time_limit_is_a_status():
+    table = emcc.bounds(GRAPH, [obs(), rct()], [PNS, "P(Y=1)"], max_seconds=0)
+    assert table["status"].to_pylist() == ["timeout", "timeout"]
+    assert table["lower"].to_pylist() == [None, None]
+    assert "max_seconds=0" in table["message"][0].as_py()
+
+
+def test_a_query_that_is_too_large_does_not_fail_the_others(monkeypatch):
+    from duckemcc.query import event
+
+    monkeypatch.setattr(event, "LARGEST_TENSOR", 3)
+    statuses = emcc.bounds("X -> Y", obs(), [PNS, "P(X=1)"])["status"].to_pylist()
+    assert statuses == ["too_large", "bounded"]
+
+
+def test_too_few_literal_steps_are_called_not_converged():
+    row = one(GRAPH, [obs(), rct()], PNS, accelerate=False, max_steps=2)
+    assert row["converged"] is False
+    assert (row["steps"], row["optimality_gap"] > 1e-6) == (2, True)
+    assert "raise max_steps" in row["message"]
+
+
+# -- segments ----------------------------------------------------------------------------------
+
+
+def test_segments_are_answered_as_if_they_were_asked_alone():
+    parts = {"north": (OBSERVED, RANDOMISED), "south": (OBSERVED, CONTRADICTING)}
+    o = pl.concat([a.with_columns(region=pl.lit(k)) for k, (a, _) in parts.items()])
+    i = pl.concat([b.with_columns(region=pl.lit(k)) for k, (_, b) in parts.items()])
+    together = emcc.bounds(GRAPH, [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")], PNS, by="region")
+    assert together.column_names == ["region", *COLUMNS]
+    assert together["region"].to_pylist() == ["north", "south"]
+    for place, (a, b) in enumerate(parts.values()):
+        alone = emcc.bounds(GRAPH, [emcc.Study(a, weight="n", name="obs"), emcc.Study(b, weight="n", do="X", name="trial")], PNS)
+        assert together.drop_columns(["region"]).slice(place, 1).to_pylist() == alone.to_pylist()
+
+
+def test_many_segments_do_not_depend_on_the_batch(monkeypatch):
+    from duckemcc.serve import ask
+
+    rng = np.random.default_rng(0)
+    rows = [
+        {"X": x, "Y": y, "week": w, "n": int(n)}
+        for w in range(11)
+        for (x, y), n in zip([(0, 0), (0, 1), (1, 0), (1, 1)], rng.multinomial(500, [0.3, 0.2, 0.1, 0.4]), strict=True)
+    ]
+    study = emcc.Study(pl.DataFrame(rows), weight="n", name="obs")
+    whole = emcc.bounds(GRAPH, study, PNS, by=["week"])
+    monkeypatch.setattr(ask, "BATCH", 3)
+    assert emcc.bounds(GRAPH, study, PNS, by=["week"]).equals(whole)
+
+
+def test_a_segment_that_one_study_lacks_is_answered_from_the_others():
+    o = OBSERVED.with_columns(region=pl.lit("north"))
+    i = RANDOMISED.with_columns(region=pl.lit("south"))
+    table = emcc.bounds(GRAPH, [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")], PNS, by="region")
+    assert table["studies"].to_pylist() == [["obs"], ["trial"]]
+    assert table["status"].to_pylist() == ["bounded", "bounded"]
+
+
+def test_a_segment_column_may_not_shadow_a_result_column():
+    with pytest.raises(errors.OptionError, match="'Status', which is a column of the result"):
+        emcc.bounds(GRAPH, obs(), PNS, by="Status")
+
+
+# -- compatibility and fit ---------------------------------------------------------------------
+
+
+def test_the_report_has_a_row_for_all_studies_and_one_for_each_arm():
+    table = emcc.compatibility(GRAPH, [obs(), rct(CONTRADICTING)])
+    assert table.column_names == list(STUDY_COLUMNS)
+    rows = table.to_pylist()
+    assert [row["study"] for row in rows] == [None, "obs", "trial[X=0]", "trial[X=1]"]
+    assert [row["compatible"] for row in rows] == [False, True, True, True]
+    assert rows[0]["fault"]
+    assert "together they contradict each other" in rows[0]["message"]
+
+
+def test_fit_gives_the_learned_distributions():
+    fitted = emcc.fit(GRAPH, [obs(), rct()], restarts=7)
+    chances = fitted.chances["U_X_Y"]
+    assert chances.shape == (7, 8)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    x_is_1 = fitted.model.table("X") == 1
+    np.testing.assert_allclose(chances @ x_is_1, 0.5, atol=1e-6)
+    assert fitted.compatible
+    assert fitted.kept == 7
+
+
+# -- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "fast"}, r"method is 'fast'; it may be 'emcc', 'sharp'"),
+        ({"restarts": 0}, "restarts is 0; it takes a whole number of at least 1"),
+        ({"restarts": 2.5}, "restarts is 2.5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"level": 2}, "level is 2; it takes a number from 0 to 1"),
+        ({"tolerance": float("nan")}, "tolerance is nan"),
+        ({"gap": "small"}, "gap is 'small'"),
+        ({"incompatible": "hide"}, "incompatible is 'hide'"),
+        ({"nulls": "keep"}, "nulls is 'keep'"),
+        ({"start": "somewhere"}, "start is 'somewhere'"),
+        ({"accelerate": 1}, "accelerate is 1; it is true or false"),
+        ({"max_seconds": -1}, "max_seconds is -1"),
+        ({"max_steps": 0}, "max_steps is 0"),
+        ({"restart": 5}, r"there is no option 'restart'.*Hint: did you mean one of these options: \['restarts'"),
+    ],
+)
+def test_a_bad_option_is_named_with_what_it_may_be(options, message):
+    with pytest.raises(errors.OptionError, match=message):
+        emcc.bounds(GRAPH, obs(), PNS, **options)
+
+
+@pytest.mark.parametrize("options", [{"method": "sharp"}, {"population": "trial"}, {"confidence": 0.95}])
+def test_what_is_not_there_yet_is_refused_with_that_word(options):
+    with pytest.raises(errors.NotSupported, match="not yet supported"):
+        emcc.bounds(GRAPH, obs(), PNS, **options)
+
+
+def test_a_model_is_a_model_or_graph_text():
+    assert one(emcc.Model.parse(GRAPH), obs(), PNS) == one(GRAPH, obs(), PNS)
+    with pytest.raises(errors.GraphError, match="a model is a Model or graph text; found int"):
+        emcc.bounds(3, obs(), PNS)
+    with pytest.raises(errors.UnknownModel, match="no model named 'drug'"):
+        emcc.bounds("drug", obs(), PNS)
+
+
+@pytest.mark.parametrize("queries", [[], None, 5])
+def test_queries_are_a_text_a_query_or_a_list(queries):
+    with pytest.raises(errors.QueryError, match="queries are a text"):
+        emcc.bounds(GRAPH, obs(), queries)
+
+
+def test_an_empty_list_of_studies_is_refused():
+    with pytest.raises(errors.OptionError, match="at least one Study"):
+        emcc.bounds(GRAPH, [], PNS)
+
+
+def test_a_source_may_stand_for_a_study():
+    assert one(GRAPH, OBSERVED.drop("n"), PNS)["n"] == 4
+
+
+def test_a_query_about_a_state_that_the_data_lack_is_an_error():
+    with pytest.raises(errors.QueryError, match="X has no state '2'"):
+        emcc.bounds(GRAPH, obs(), "P(Y[X=2]=1)")
+
+
+def test_nulls_are_refused_or_dropped():
+    holes = emcc.Study(pl.DataFrame({"X": [0, 1, 1, None], "Y": [0, 1, 0, 1]}), name="holes")
+    with pytest.raises(errors.NullValue, match=r"'holes'.*X.*1 record"):
+        emcc.bounds(GRAPH, holes, PNS)
+    assert one(GRAPH, holes, PNS, nulls="drop")["n"] == 3
+
+
+def test_a_canonical_cause_that_is_too_large_says_how_large_and_what_to_do():
+    arcs = "; ".join(f"P{i} -> Y; P{i} {{0, 1}}" for i in range(6))
+    data = pl.DataFrame({**{f"P{i}": [0, 1] for i in range(6)}, "Y": [0, 1]})
+    with pytest.raises(errors.TooLarge, match=r"U_Y over Y has .* states.*coarsen"):
+        emcc.bounds(arcs, data, "P(Y=1)")

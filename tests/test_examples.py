@@ -1,0 +1,64 @@
+"""The examples run, and print what the literature says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import duckemcc as emcc
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(name):
+    done = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def interval(line):
+    found = re.search(r"\[(-?[\d.]+), (-?[\d.]+)\]", line)
+    return float(found[1]), float(found[2])
+
+
+def test_the_drug_trial_identifies_pns_from_both_studies():
+    lines = run("drug_trial.py").splitlines()
+    both = lines[lines.index("both") + 1 :]
+    assert [interval(line)[0] for line in both] == pytest.approx([0.3845, 0.279, 0.49], abs=1e-3)
+    assert all(interval(line)[0] == interval(line)[1] for line in both)
+
+
+def test_the_vitamin_a_trial_comes_out_as_balke_and_pearl_published_it():
+    out = run("vitamin_a.py")
+    low, high = interval(out)
+    assert -0.1947 <= low <= -0.1940
+    assert 0.0050 <= high <= 0.0054
+    assert "23682 children" in out
+    assert "compatible with the graph: True" in out
+
+
+def test_the_sql_example_runs_statement_by_statement():
+    con = duckdb.connect()
+    emcc.register(con)
+    con.execute(emcc.read_sql("drug_trial"))
+    statements = (EXAMPLES / "drug_trial.sql").read_text().split(";\n")
+    rows = []
+    for statement in statements:
+        text = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip().rstrip(";")
+        if text.startswith("SELECT"):
+            rows.append(con.execute(text).fetchall())
+        elif text:
+            con.execute(text)
+    assert rows[0] == [("PNS(Treatment=drug, Survival=survived)", 0.3395, 0.4295, "bounded")]
+    assert [title for title, *_ in rows[1]] == ["benefit", "effect"]
+    assert rows[2] == [("female", 0.279, 0.279), ("male", 0.49, 0.49)]
+    assert all(compatible and exact for _, compatible, exact in rows[3])
+
+
+def test_every_example_is_run_here():
+    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == {"drug_trial.py", "vitamin_a.py", "drug_trial.sql"}
