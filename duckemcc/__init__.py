@@ -11,5 +11,16 @@ from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
 from duckemcc.study.study import Study
 
-__all__ = ["DuckEmccError", "Model", "Study", "bounds", "compatibility", "errors", "fit", "query", "read_sql", "register"]
+__all__ = [
+    "DuckEmccError",
+    "Model",
+    "Study",
+    "bounds",
+    "compatibility",
+    "errors",
+    "fit",
+    "query",
+    "read_sql",
+    "register",
+]
 __version__ = _version("duckemcc")

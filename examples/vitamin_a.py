@@ -1,8 +1,8 @@
 """The vitamin A trial in northern Sumatra: children were assigned a supplement, and many of those did not take it.
 
-Counts of Sommer & Zeger (1991) as Balke & Pearl (1997) publish them: 23 682 children. Assigned is randomised; whoever does not
-take the supplement may be at another risk, so Taken and Survived share an unmeasured cause. What would the supplement do if
-everybody took it? Balke & Pearl: between -0.1946 and 0.0054.
+Counts of Sommer & Zeger (1991) as Balke & Pearl (1997) publish them: 23 682 children. Assigned is randomised; whoever
+does not take the supplement may be at another risk, so Taken and Survived share an unmeasured cause. What would the
+supplement do if everybody took it? Balke & Pearl: between -0.1946 and 0.0054.
 """
 
 import polars as pl
@@ -25,5 +25,5 @@ graph = "Assigned -> Taken -> Survived; Taken <-> Survived"
 
 table = emcc.bounds(graph, emcc.Study(children, weight="n"), "ACE(Taken=yes vs no, Survived=yes)", restarts=100)
 row = table.to_pylist()[0]
-print(f"effect of taking vitamin A on survival: [{row['lower']:.4f}, {row['upper']:.4f}], {row['status']}, {row['n']:.0f} children")
+print(f"effect of taking vitamin A on survival: [{row['lower']:.4f}, {row['upper']:.4f}], {row['n']:.0f} children")
 print(f"compatible with the graph: {row['compatible']} (misfit {row['misfit']:.1e})")

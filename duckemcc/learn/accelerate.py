@@ -1,14 +1,16 @@
 """min KL(θ' ‖ θ) subject to P(θ') = m: the second-order stage, from where EM crawls onto the maximum-likelihood set.
 
-`project_onto` moves a restart to the point with fitted probabilities m that is nearest to it, by Newton's method on the dual:
-θ'_j(u) = θ_j(u) · exp(J_jᵀλ), J the Jacobian of P; with one exogenous variable this is the I-projection onto the
-polytope {θ : Yθ = m} (Csiszár 1975), and chances that must vanish do so at a rate of 1/e per step where EM needs 1/t. After a
-hundred EM steps the point reached lies within .01 of where EM would arrive (measured on Table 1), but it is not that very
+`project_onto` moves a restart to the point with fitted probabilities m that is nearest to it, by Newton's method on
+the dual: θ'_j(u) = θ_j(u) · exp(J_jᵀλ), J the Jacobian of P; with one exogenous variable this is the I-projection
+onto the polytope {θ : Yθ = m} (Csiszár 1975), and chances that must vanish do so at a rate of 1/e per step where EM
+needs 1/t. After a hundred EM steps the point reached lies within .01 of where EM would arrive (measured on Table 1),
+but it is not that very
 point: the spread of the restarts, and so the meaning of `credibility`, is that of the projection.
 
 `squarem` (Varadhan & Roland 2008) extrapolates EM where m is not known: several exogenous variables in one group.
 
-Axes: b a restart of some segment, p distinct pattern, u exogenous state (of all the group's variables, one after the other).
+Axes: b a restart of some segment, p distinct pattern, u exogenous state (of all the group's variables, one after the
+other).
 """
 
 from __future__ import annotations
@@ -63,7 +65,9 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
             break
         active, here, residual = active[going], here[going], residual[going]
         rows = slope if len(slope) == 1 else slope[going]
-        rows = np.concatenate([rows * scale[active][..., None], np.broadcast_to(sums, (len(active), *sums.shape))], axis=1)
+        rows = np.concatenate(
+            [rows * scale[active][..., None], np.broadcast_to(sums, (len(active), *sums.shape))], axis=1
+        )
         weighted = rows * here[:, None, :]
         normal = np.matmul(weighted, np.swapaxes(rows, 1, 2)) + _RIDGE * np.eye(rows.shape[1])
         change = np.matmul(_solve(normal, residual)[:, None, :], rows)[:, 0]
@@ -74,7 +78,8 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
 
 
 def _solve(normal: Floats, residual: Floats) -> Floats:
-    """Solutions [b, p] of the normal equations, each system on its own: a singular one must not change its neighbours'."""
+    """Solutions [b, p] of the normal equations, each system on its own: a singular one must not change its
+    neighbours'."""
     try:
         return np.asarray(np.linalg.solve(normal, residual[..., None])[..., 0])
     except np.linalg.LinAlgError:
@@ -90,9 +95,8 @@ def _linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
     values, slopes = [], []
     for block in group.blocks:
         cube = block.yields.reshape(-1, *(group.cards[j] for j in block.causes))
-        parts = []
-        for j in range(len(chances)):
-            parts.append(_derivative(cube, chances, block.causes, j) if j in block.causes else np.zeros((batch, len(cube), group.cards[j])))
+        absent = [np.zeros((batch, len(cube), card)) for card in group.cards]
+        parts = [_derivative(cube, chances, block.causes, j) if j in block.causes else a for j, a in enumerate(absent)]
         slopes.append(np.concatenate(parts, axis=2))
         first = block.causes[0]
         values.append(np.einsum("bpu,bu->bp", parts[first], chances[first]))
@@ -103,7 +107,14 @@ def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j:
     """∂P_p/∂θ_j(u) [b, p, u]: the block's patterns averaged over its other variables."""
     others = [i for i in causes if i != j]
     letters = {i: "cdefghijklmn"[k] for k, i in enumerate(causes)}
-    spec = "p" + "".join(letters[i] for i in causes) + "," + ",".join("b" + letters[i] for i in others) + "->bp" + letters[j]
+    spec = (
+        "p"
+        + "".join(letters[i] for i in causes)
+        + ","
+        + ",".join("b" + letters[i] for i in others)
+        + "->bp"
+        + letters[j]
+    )
     if not others:
         return np.broadcast_to(cube[None], (len(chances[j]), *cube.shape))
     return np.asarray(np.einsum(spec, cube, *(chances[i] for i in others), optimize=True))
@@ -112,7 +123,8 @@ def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j:
 def squarem(
     chances: Chances, group: Group, *, steps: int, gap: float, upper: Floats | None, tick: Tick
 ) -> tuple[Chances, Step, NDArray[np.intp]]:
-    """EM extrapolated, LL never lowered, until every restart's gap per record is at most `gap` or `steps` EM steps are done.
+    """EM extrapolated, LL never lowered, until every restart's gap per record is at most `gap` or `steps` EM steps
+    are done.
 
     A restart is left alone as well once it is further below the best one than its own gap: it is in a worse optimum.
     """
@@ -146,5 +158,3 @@ def _extrapolate(start: Chances, once: Chances, twice: Chances) -> Chances:
     alpha = -np.maximum(norm_r / np.maximum(norm_v, 1e-300), 1.0)[..., None]
     far = [np.maximum(a - 2 * alpha * d + alpha**2 * e, _FLOOR) for a, d, e in zip(start, r, v, strict=True)]
     return tuple(f / f.sum(axis=2, keepdims=True) for f in far)
-
-

@@ -1,14 +1,15 @@
 """2 (LL_sat − LL_max) against χ²: do the studies contradict the graph, or each other? (M-compatibility, Definition 2.)
 
-Corollary 6 compares the joint maximum with the sum of the studies' own maxima. That cannot see a contradiction inside one
-study (an instrumental inequality, say), so the comparison here is with the *saturated* log-likelihood, that of the empirical
-Bayesian network of each arm (Eq. 2, Proposition 1), per study and jointly. The network's factors are P(v | w_V) with Tian's
-minimal w_V: the parents and the other members of V's component among the variables up to V in topological order.
+Corollary 6 compares the joint maximum with the sum of the studies' own maxima. That cannot see a contradiction inside
+one study (an instrumental inequality, say), so the comparison here is with the *saturated* log-likelihood, that of
+the empirical Bayesian network of each arm (Eq. 2, Proposition 1), per study and jointly. The network's factors are
+P(v | w_V) with Tian's minimal w_V: the parents and the other members of V's component among the variables up to V in
+topological order.
 
-With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic; whatever the true
-chances, it is at most the statistic of the saturated model against them, so χ² with all saturated degrees of freedom is
-conservative. At 10^8 records everything is significant: a verdict also needs a misfit, the largest total-variation distance
-between observed and fitted frequencies of a variable in one context of one study.
+With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic; whatever
+the true chances, it is at most the statistic of the saturated model against them, so χ² with all saturated degrees of
+freedom is conservative. At 10^8 records everything is significant: a verdict also needs a misfit, the largest
+total-variation distance between observed and fitted frequencies of a variable in one context of one study.
 
 Axes: s segment, p distinct pattern of a factor, u exogenous state.
 """
@@ -35,8 +36,8 @@ EXACT_GAP = 1e-9
 class Factor:
     """P(variable | context) of one arm's empirical network.
 
-    scope: context variables, then the variable. codes [p, scope], count [s, p], total [s, p]: records in the pattern's context;
-    context [p]: which context. members: V's component up to V, which determines the fitted factor.
+    scope: context variables, then the variable. codes [p, scope], count [s, p], total [s, p]: records in the
+    pattern's context; context [p]: which context. members: V's component up to V, which determines the fitted factor.
     """
 
     study: int
@@ -70,7 +71,8 @@ class StudyTest(NamedTuple):
 
 
 class Compatibility(NamedTuple):
-    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df: [s]; fault, reason: text or None per segment."""
+    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df: [s]; fault, reason:
+    text or None per segment."""
 
     compatible: NDArray[np.bool_]
     loglik_gap: Floats
@@ -142,7 +144,9 @@ def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats]) -> Floa
     return np.divide(joint, given, out=np.zeros_like(joint), where=given > 0)
 
 
-def _probability(model: Model, members: tuple[str, ...], causes: tuple[str, ...], factor: Factor, chances: dict[str, Floats]) -> Floats:
+def _probability(
+    model: Model, members: tuple[str, ...], causes: tuple[str, ...], factor: Factor, chances: dict[str, Floats]
+) -> Floats:
     """P(members = their values | parents outside) [s, p]."""
     yields = pattern_yields(model, members, causes, factor.scope, factor.codes).astype(np.float64)
     if not causes:
@@ -172,7 +176,9 @@ def check(
     model = likelihood.model
     factors = saturate(model, arms)
     fitted = [fit_factor(model, f, chances) for f in factors]
-    impossible = np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)
+    impossible = (
+        np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)
+    )
     gap = np.maximum(saturated_loglik(factors) - loglik, 0)
     gap = np.where(impossible > 0, np.inf, gap)
     df = degrees_of_freedom(model, factors)
@@ -188,7 +194,9 @@ def check(
     else:
         compatible = ~((p_value < level) & (misfit > tolerance)) & (impossible == 0)
     blame = [None if ok else _worst(model, arms, factors, fitted, s) for s, ok in enumerate(compatible)]
-    reason = [None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s]) for s, ok in enumerate(compatible)]
+    reason = [
+        None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s]) for s, ok in enumerate(compatible)
+    ]
     return Compatibility(compatible, gap, misfit, p_value, df, blame, reason, tests)
 
 
@@ -203,12 +211,15 @@ def _test_study(
     tolerance: float,
     always: bool,
 ) -> StudyTest:
-    """Arm k by itself. At the joint fit its gap is largest; its own maximum is sought only where that could change the verdict."""
+    """Arm k by itself. At the joint fit its gap is largest; its own maximum is sought only where that could change
+    the verdict."""
     from scipy.stats import chi2
 
     own = [(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k]
     with np.errstate(divide="ignore"):
-        at_joint = np.sum([_xlogy(f.count, f.observed()).sum(axis=1) - _xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0)
+        at_joint = np.sum(
+            [_xlogy(f.count, f.observed()).sum(axis=1) - _xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0
+        )
     gap = np.maximum(at_joint, 0)
     df = degrees_of_freedom(model, [f for f, _ in own])
     bound = chi2.sf(2 * gap, np.maximum(df, 1))
@@ -218,13 +229,18 @@ def _test_study(
     p_value = chi2.sf(2 * gap, np.maximum(df, 1))
     misfit = np.max([_distances(f, q).max(axis=1) for f, q in own], axis=0)
     n = arms[k].count.sum(axis=1)
-    compatible = gap <= EXACT_GAP * n if level is None else ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
-    fault = [_worst(model, arms, [f for f, _ in own], [q for _, q in own], s) if always else None for s in range(len(n))]
+    compatible = (
+        gap <= EXACT_GAP * n if level is None else ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
+    )
+    fault = [
+        _worst(model, arms, [f for f, _ in own], [q for _, q in own], s) if always else None for s in range(len(n))
+    ]
     return StudyTest(arms[k].name, compatible, gap, p_value, misfit, df, fault)
 
 
 def _gap_alone(model: Model, arm: StudyCounts) -> Floats:
-    """LL_sat − LL_max of one arm [s], the maximum taken of the relaxation where several variables share a component: a proven gap."""
+    """LL_sat − LL_max of one arm [s], the maximum taken of the relaxation where several variables share a
+    component: a proven gap."""
     alone = compile_likelihood(model, [arm])
     upper = np.zeros(len(arm.count))
     for group in alone.groups:
@@ -237,20 +253,28 @@ def _gap_alone(model: Model, arm: StudyCounts) -> Floats:
 
 
 def _distances(factor: Factor, fitted: Floats) -> Floats:
-    """Total-variation distance [s, context] between observed and fitted frequencies; zero where a context has no records."""
+    """Total-variation distance [s, context] between observed and fitted frequencies; zero where a context has no
+    records."""
     excess = np.where(factor.total > 0, np.maximum(factor.observed() - fitted, 0), 0)
     sums = np.zeros((len(excess), int(factor.context.max()) + 1))
-    np.add.at(sums.T, factor.context, excess.T)  # observed frequencies sum to one, so the positive parts are half of the L1 distance
+    np.add.at(
+        sums.T, factor.context, excess.T
+    )  # observed frequencies sum to one, so the positive parts are half of the L1 distance
     return sums
 
 
 def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fitted: list[Floats], s: int) -> str:
-    """The pattern that contradicts most: of the context with the largest log-likelihood loss, the one furthest from its fit."""
+    """The pattern that contradicts most: of the context with the largest log-likelihood loss, the one furthest from
+    its fit."""
     best: tuple[float, str] = (-1.0, "")
     for factor, q in zip(factors, fitted, strict=True):
         seen = factor.count[s] > 0
         with np.errstate(divide="ignore"):
-            loss = np.where(seen, _xlogy(factor.count[s], factor.observed()[s]) - _xlogy(factor.count[s], np.where(seen, q[s], 1)), 0)
+            loss = np.where(
+                seen,
+                _xlogy(factor.count[s], factor.observed()[s]) - _xlogy(factor.count[s], np.where(seen, q[s], 1)),
+                0,
+            )
         losses = np.zeros(int(factor.context.max()) + 1)
         np.add.at(losses, factor.context, loss)
         if losses.max() > best[0]:
@@ -264,21 +288,32 @@ def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fit
 def _describe(model: Model, arm: StudyCounts, factor: Factor, fitted: Floats, s: int, p: int) -> str:
     atoms = [f"{v}={(model.states[v] or ())[c]}" for v, c in zip(factor.scope, factor.codes[p], strict=True)]
     event = f"P({atoms[-1]} | {', '.join(atoms[:-1])})" if atoms[:-1] else f"P({atoms[-1]})"
+    observed = factor.observed()[s, p]
     return (
-        f"study '{arm.name}', component {{{', '.join(factor.members)}}}: {event} observed {factor.observed()[s, p]:.6g}, "
+        f"study '{arm.name}', component {{{', '.join(factor.members)}}}: {event} observed {observed:.6g}, "
         f"fitted {fitted[s, p]:.6g}, of {factor.total[s, p]:.6g} records"
     )
 
 
 def _explain(tests: Sequence[StudyTest], s: int, level: float | None, n: float, impossible: float) -> str:
     if impossible > 0:
-        return f"{impossible:.6g} records cannot occur under the model, whatever the chances; correct the equations, the graph or the records"
-    rejected = [t.name for t in tests if (t.loglik_gap[s] > EXACT_GAP * n if level is None else t.p_value[s] < level / len(tests))]
+        return (
+            f"{impossible:.6g} records cannot occur under the model, whatever the chances; "
+            "correct the equations, the graph or the records"
+        )
+    rejected = [
+        t.name
+        for t in tests
+        if (t.loglik_gap[s] > EXACT_GAP * n if level is None else t.p_value[s] < level / len(tests))
+    ]
     if rejected:
-        return f"the data of {', '.join(repr(r) for r in rejected)} contradict the graph by themselves; add a shared cause or an arc, or leave the study out"
+        return (
+            f"the data of {', '.join(map(repr, rejected))} contradict the graph by themselves; "
+            "add a shared cause or an arc, or leave the study out"
+        )
     return (
-        "each study agrees with the graph, but together they contradict each other; check that they sample one population, "
-        "or leave one out"
+        "each study agrees with the graph, but together they contradict each other; "
+        "check that they sample one population, or leave one out"
     )
 
 

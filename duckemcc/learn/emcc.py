@@ -1,16 +1,18 @@
-"""θ_j(u) ← θ_j(u) · (1/N_j) Σ_p n_p ∂ log P_p / ∂θ_j(u): EMCC (Algorithm 1), over distinct patterns, for all restarts and segments.
+"""θ_j(u) ← θ_j(u) · (1/N_j) Σ_p n_p ∂ log P_p / ∂θ_j(u): EMCC (Algorithm 1), over distinct patterns, for all restarts
+and segments.
 
-Lines 6-16 of the paper's Algorithm 1 add P(U_j = u | v) over the records; with n_p equal records per pattern that sum is
-θ_j(u) Σ_p n_p ∂ log P_p / ∂θ_j(u). N_j counts the records in whose patterns U_j takes part. Line 13 as printed divides by all N
-records, where a record that says nothing of U_j leaves θ_j as it is: θ ← (N_j/N) · step + (1 − N_j/N) · θ, the same fixed
-points reached more slowly; `literal=True` takes exactly these steps.
+Lines 6-16 of the paper's Algorithm 1 add P(U_j = u | v) over the records; with n_p equal records per pattern that sum
+is θ_j(u) Σ_p n_p ∂ log P_p / ∂θ_j(u). N_j counts the records in whose patterns U_j takes part. Line 13 as printed
+divides by all N records, where a record that says nothing of U_j leaves θ_j as it is: θ ← (N_j/N) · step + (1 −
+N_j/N) · θ, the same fixed points reached more slowly; `literal=True` takes exactly these steps.
 
-Stopping. Line 17, "until LL(θ_t) = LL(θ_t−1)", is replaced: with g_u = (1/N) Σ_p n_p yields[p, u] / P_p and one exogenous
-variable, LL_max − LL(θ) ≤ N (max_u g_u − 1) (concavity). With several variables the same bound, summed over them, tells how far
-any one of them could still raise LL while the others stay: stationarity, not a proof of the maximum.
+Stopping. Line 17, "until LL(θ_t) = LL(θ_t−1)", is replaced: with g_u = (1/N) Σ_p n_p yields[p, u] / P_p and one
+exogenous variable, LL_max − LL(θ) ≤ N (max_u g_u − 1) (concavity). With several variables the same bound, summed over
+them, tells how far any one of them could still raise LL while the others stay: stationarity, not a proof of the
+maximum.
 
-Axes: s segment, r restart, p distinct pattern, u exogenous state. Every matrix product has the shape of one segment, so a
-segment's answer does not depend on its neighbours.
+Axes: s segment, r restart, p distinct pattern, u exogenous state. Every matrix product has the shape of one segment,
+so a segment's answer does not depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ _TINY = 1e-300  # P_p of a pattern without records may be zero; n_p / P_p is the
 class Step(NamedTuple):
     """What one pass over the patterns tells of the chances given.
 
-    gradient: g_j [s, r, u] = (1/N_j) Σ_p n_p ∂ log P_p/∂θ_j(u) per variable; loglik [s, r]; gap [s, r]: Σ_j N_j (max_u g_j − 1) in nats.
+    gradient: g_j [s, r, u] = (1/N_j) Σ_p n_p ∂ log P_p/∂θ_j(u) per variable; loglik [s, r]; gap [s, r]: Σ_j N_j
+    (max_u g_j − 1) in nats.
     """
 
     gradient: Chances
@@ -45,7 +48,8 @@ class Step(NamedTuple):
 
 
 def measure(chances: Chances, group: Group) -> Step:
-    """Gradient, log-likelihood and gap at the chances: the E-step (Algorithm 1, lines 6-12), once per distinct pattern."""
+    """Gradient, log-likelihood and gap at the chances: the E-step (Algorithm 1, lines 6-12), once per distinct
+    pattern."""
     gradient: list[Floats | float] = [0.0] * len(chances)
     loglik: Floats | float = 0.0
     for block in group.blocks:
@@ -86,10 +90,11 @@ def run(
     literal: Floats | None = None,
     tick: Tick = lambda: None,
 ) -> tuple[Chances, Step, NDArray[np.intp]]:
-    """EM steps until every restart's gap per record is at most `gap`, or `steps` are done; a restart that is there stays.
+    """EM steps until every restart's gap per record is at most `gap`, or `steps` are done; a restart that is there
+    stays.
 
-    upper: a proven bound on LL_max [s], which may show the gap sooner. Returns the chances, what was measured there, and the
-    steps that each restart took [s, r].
+    upper: a proven bound on LL_max [s], which may show the gap sooner. Returns the chances, what was measured there,
+    and the steps that each restart took [s, r].
     """
     taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
     enough = gap * np.maximum(group.total, _TINY)[:, None]

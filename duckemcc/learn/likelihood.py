@@ -1,14 +1,15 @@
 """log P(D | θ) = Σ_p n_p log P_p(θ): the likelihood of all studies, compiled once into blocks of patterns.
 
-For complete records the likelihood factorises over the components of each study's mutilated model, P_k(v) = Π_c Q_c(v_c | pa_c)
-(Tian 2002; THEORY §2), so only the distinct (component, v_c, pa_c) patterns matter, pooled over the studies that share them.
-A pattern is a 0/1 set over the joint states of the exogenous variables of its component: P_p(θ) = Σ_u yields[p, u] Π_j θ_j(u_j).
+For complete records the likelihood factorises over the components of each study's mutilated model, P_k(v) = Π_c
+Q_c(v_c | pa_c) (Tian 2002; THEORY §2), so only the distinct (component, v_c, pa_c) patterns matter, pooled over the
+studies that share them. A pattern is a 0/1 set over the joint states of the exogenous variables of its component:
+P_p(θ) = Σ_u yields[p, u] Π_j θ_j(u_j).
 
     Block   patterns over the same exogenous variables
     Group   blocks connected through shared exogenous variables: groups are learned independently of each other
 
-States of an exogenous variable that no pattern of its group tells apart keep their initial proportions under EM; they are
-collapsed into one class here and the class's mass is split again afterwards (exact).
+States of an exogenous variable that no pattern of its group tells apart keep their initial proportions under EM; they
+are collapsed into one class here and the class's mass is split again afterwards (exact).
 
 Axes: s segment, p distinct pattern, u exogenous state (joint over a block's variables where it has several).
 """
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +53,8 @@ class Block:
 class Group:
     """Exogenous variables that share patterns, with their blocks.
 
-    names: the variables. classes: for each, the class of every state [u]; `cards` counts classes. loose: no pattern at all.
+    names: the variables. classes: for each, the class of every state [u]; `cards` counts classes. loose: no pattern
+    at all.
     """
 
     names: tuple[str, ...]
@@ -70,7 +73,9 @@ class Group:
     @cached_property
     def records(self) -> Floats:
         """N_j [s, j]: the records in whose patterns variable j takes part."""
-        return np.stack([sum((b.count.sum(1) for b in self.blocks if j in b.causes), 0.0) for j in range(len(self.names))], axis=1)
+        return np.stack(
+            [sum((b.count.sum(1) for b in self.blocks if j in b.causes), 0.0) for j in range(len(self.names))], axis=1
+        )
 
     @cached_property
     def total(self) -> Floats:
@@ -95,7 +100,8 @@ class Impossible:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The compiled likelihood. free: exogenous variables on which no pattern depends; patterns: distinct ones; n [s]: records."""
+    """The compiled likelihood. free: exogenous variables on which no pattern depends; patterns: distinct ones; n
+    [s]: records."""
 
     model: Model
     groups: tuple[Group, ...]
@@ -117,17 +123,25 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
             columns = scope(model, component.endogenous)
             codes, count = project(arm, columns)
             possible = pattern_yields(model, component.endogenous, component.exogenous, columns, codes).any(axis=1)
-            for row in np.flatnonzero(~possible):
-                impossible.append(Impossible(arm.name, columns, tuple(map(int, codes[row])), count[:, row]))
+            impossible.extend(
+                Impossible(arm.name, columns, tuple(map(int, codes[row])), count[:, row])
+                for row in np.flatnonzero(~possible)
+            )
             if component.exogenous and possible.any():
-                pooled.setdefault((component.endogenous, component.exogenous), []).append((codes[possible], count[:, possible]))
+                pooled.setdefault((component.endogenous, component.exogenous), []).append(
+                    (codes[possible], count[:, possible])
+                )
     blocks: dict[tuple[str, ...], list[tuple[Floats, Floats]]] = {}
     for (endogenous, exogenous), parts in pooled.items():
         codes, count = pool(parts)
         yields = pattern_yields(model, endogenous, exogenous, scope(model, endogenous), codes).astype(np.float64)
         blocks.setdefault(exogenous, []).append((yields, count))
-    merged = {names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()}
-    groups = tuple(_make_group(model, names, merged) for names in _connect([u.name for u in model.exogenous], list(merged)))
+    merged = {
+        names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()
+    }
+    groups = tuple(
+        _make_group(model, names, merged) for names in _connect([u.name for u in model.exogenous], list(merged))
+    )
     used = {name for group in groups for name in group.names}
     return Likelihood(
         model,
@@ -163,15 +177,17 @@ def pool(parts: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
 def pattern_yields(
     model: Model, endogenous: Sequence[str], exogenous: Sequence[str], columns: Sequence[str], codes: Ints
 ) -> NDArray[np.bool_]:
-    """yields [p, u]: whether the joint state u of `exogenous` gives every variable of `endogenous` its value in pattern p.
+    """yields [p, u]: whether the joint state u of `exogenous` gives every variable of `endogenous` its value in
+    pattern p.
 
     codes [p, v] are the values of `columns`, which hold `endogenous` and their parents.
     """
     cards = [model.card(u) for u in exogenous]
     if len(codes) * prod(cards) > LARGEST_BLOCK:
         raise TooLarge(
-            f"the component of {', '.join(endogenous)} has {prod(cards):,} joint states of {', '.join(exogenous)} and {len(codes):,} patterns, "
-            f"more than {LARGEST_BLOCK:,} entries together; coarsen the variable with the most states, or remove a parent"
+            f"the component of {', '.join(endogenous)} has {prod(cards):,} joint states of {', '.join(exogenous)} and "
+            f"{len(codes):,} patterns, more than {LARGEST_BLOCK:,} entries together; "
+            "coarsen the variable with the most states, or remove a parent"
         )
     value = {c: codes[:, i] for i, c in enumerate(columns)}
     yields = np.ones((len(codes), *cards), dtype=bool)
@@ -179,7 +195,8 @@ def pattern_yields(
         causes = model.causes[v]
         table = model.table(v)
         # f_V at the pattern's parents: axes its own exogenous parents, then p
-        given = table[(..., *(value[p] for p in model.parents[v]))] if model.parents[v] else np.broadcast_to(table[..., None], (*table.shape, len(codes)))
+        at: tuple[Any, ...] = (*(slice(None) for _ in causes), *(value[p] for p in model.parents[v]))
+        given = table[at] if model.parents[v] else np.broadcast_to(table[..., None], (*table.shape, len(codes)))
         agrees = np.moveaxis(given == value[v], -1, 0)
         yields &= agrees.reshape(len(codes), *(n if u in causes else 1 for u, n in zip(exogenous, cards, strict=True)))
     return yields.reshape(len(codes), -1)
@@ -213,14 +230,19 @@ def _make_group(model: Model, names: tuple[str, ...], merged: dict[tuple[str, ..
 
 
 def _tell_apart(j: int, cards: list[int], own: list[tuple[tuple[int, ...], Floats, Floats]]) -> Ints:
-    """The class of each state of variable j: equal for states with identical slices of every block, numbered by first appearance."""
+    """The class of each state of variable j: equal for states with identical slices of every block, numbered by
+    first appearance."""
     slices = []
     for causes, yields, _ in own:
         if j in causes:
             cube = yields.reshape(len(yields), *(cards[i] for i in causes))
-            slices.append(np.packbits(np.moveaxis(cube, 1 + causes.index(j), 0).reshape(cards[j], -1).astype(bool), axis=1))
+            slices.append(
+                np.packbits(np.moveaxis(cube, 1 + causes.index(j), 0).reshape(cards[j], -1).astype(bool), axis=1)
+            )
     rows = np.ascontiguousarray(np.concatenate(slices, axis=1))
-    _, first, place = np.unique(rows.view([("", rows.dtype)] * rows.shape[1]).ravel(), return_index=True, return_inverse=True)
+    _, first, place = np.unique(
+        rows.view([("", rows.dtype)] * rows.shape[1]).ravel(), return_index=True, return_inverse=True
+    )
     rank = np.empty(len(first), dtype=np.intp)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[place.ravel()]

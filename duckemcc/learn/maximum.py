@@ -1,12 +1,13 @@
 """max_θ Σ_p n_p log (Yθ)_p on the simplex: the maximum of a concave likelihood, with a proof of how close it is.
 
-The constrained Newton method (Wang 2007): the quadratic model of the log-likelihood at θ is minimised over the simplex by
-non-negative least squares, on the support and the states of largest gradient, then a line search keeps LL monotone. The
-maximum needs no more states than there are patterns (Lindsay 1983). A duality bound says how far it still is:
-LL_max ≤ LL(θ) + N (max_u g_u − 1), g_u = (1/N) Σ_p n_p Y[p, u] / (Yθ)_p.
+The constrained Newton method (Wang 2007): the quadratic model of the log-likelihood at θ is minimised over the
+simplex by non-negative least squares, on the support and the states of largest gradient, then a line search keeps LL
+monotone. The maximum needs no more states than there are patterns (Lindsay 1983). A duality bound says how far it
+still is: LL_max ≤ LL(θ) + N (max_u g_u − 1), g_u = (1/N) Σ_p n_p Y[p, u] / (Yθ)_p.
 
-EM does not get there where the feasible set touches the boundary, which is common with several studies; this does, in a few
-milliseconds. The fitted probabilities m = Yθ at the maximum are unique, so they also tell restarts where the maximum lies.
+EM does not get there where the feasible set touches the boundary, which is common with several studies; this does, in
+a few milliseconds. The fitted probabilities m = Yθ at the maximum are unique, so they also tell restarts where the
+maximum lies.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is n
 
 
 class Maximum(NamedTuple):
-    """chances [s, u], joint where there are several variables. fitted: P_p there, per block [s, p]. loglik, upper [s]: LL there, and
+    """chances [s, u], joint where there are several variables. fitted: P_p there, per block [s, p]. loglik, upper
+    [s]: LL there, and
     a proven bound on LL_max."""
 
     chances: Floats
@@ -51,7 +53,9 @@ def maximise(group: Group) -> Maximum | None:
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
-    return Maximum(chances, tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
+    return Maximum(
+        chances, tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found])
+    )
 
 
 def joint_yields(group: Group) -> Floats | None:

@@ -1,9 +1,10 @@
 """Algorithm 1's outer loop: r learned models, those in worse optima replaced and counted.
 
-Each group of exogenous variables is learned on its own, as the likelihood is a product over groups. With one variable the
-maximum is found first (`maximum.py`), and EM restarts are finished on the set of points that attain it. With several, the
-likelihood is not concave: restarts may stay in strictly worse optima. As groups are independent, such a restart borrows its
-chances of that group from one that did reach the maximum, and `kept` counts those that needed no loan.
+Each group of exogenous variables is learned on its own, as the likelihood is a product over groups. With one variable
+the maximum is found first (`maximum.py`), and EM restarts are finished on the set of points that attain it. With
+several, the likelihood is not concave: restarts may stay in strictly worse optima. As groups are independent, such a
+restart borrows its chances of that group from one that did reach the maximum, and `kept` counts those that needed no
+loan.
 
 Axes: s segment, r restart, u exogenous state.
 """
@@ -24,7 +25,8 @@ from duckemcc.learn.maximum import Maximum, maximise
 Floats = NDArray[np.float64]
 
 EM_STEPS = 100
-"""Plain EM steps before the second-order stage: they carry a start to the part of the feasible set that Algorithm 1 would reach."""
+"""Plain EM steps before the second-order stage: they carry a start to the part of the feasible set that Algorithm 1
+would reach."""
 
 WORSE = 1e-8
 """Log-likelihood per record by which a restart may fall short of the best and still count as being at the maximum."""
@@ -32,7 +34,8 @@ WORSE = 1e-8
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard EM tries. gap: of the log-likelihood per record at which a restart has converged; max_steps: EM steps at most.
+    """How hard EM tries. gap: of the log-likelihood per record at which a restart has converged; max_steps: EM steps
+    at most.
 
     accelerate=False: the literal steps of Algorithm 1, line 13 as printed, and no second-order stage.
     """
@@ -45,8 +48,9 @@ class Effort:
 class Learned(NamedTuple):
     """chances: per exogenous variable [s, r, u], every row a maximum-likelihood PMF as far as EM got.
 
-    best: per exogenous variable [s, u], where the likelihood is largest; loglik [s]: there, however far the restarts got.
-    upper [s]: a proven bound on the maximum. optimality_gap [s]: nats between that bound and the worst row. kept [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
+    best: per exogenous variable [s, u], where the likelihood is largest; loglik [s]: there, however far the restarts
+    got. upper [s]: a proven bound on the maximum. optimality_gap [s]: nats between that bound and the worst row. kept
+    [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
     """
 
     chances: dict[str, Floats]
@@ -93,7 +97,9 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
         steps = np.maximum(steps, fit.steps.max(axis=1))
         lender = _borrow(fit.kept)
         for j, (name, start, classes) in enumerate(zip(group.names, _of(starts, group), group.classes, strict=True)):
-            chances[name] = _split(np.take_along_axis(fit.chances[j], lender[..., None], axis=1), start, classes, lender)
+            chances[name] = _split(
+                np.take_along_axis(fit.chances[j], lender[..., None], axis=1), start, classes, lender
+            )
             best[name] = _split(fit.best[j][:, None], start, classes, np.zeros((segments, 1), np.intp))[:, 0]
     return Learned(chances, best, loglik, upper, gap, kept, converged, steps)
 
@@ -107,8 +113,11 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     )
     peak = maximise(group)
     upper = peak.upper if peak is not None else np.zeros(segments)  # log P ≤ 0
+    best: Chances
     if not effort.accelerate:
-        literal, step, steps = run(chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick)
+        literal, step, steps = run(
+            chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick
+        )
         if group.concave and peak is not None:
             best, loglik = (peak.chances,), peak.loglik
         else:  # a verdict must not rest on literal steps that have not arrived
@@ -117,7 +126,9 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     elif group.concave and peak is not None:
         chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
         chances = project_onto(chances, group, peak.fitted, tick)
-        chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
+        chances, step, more = run(
+            chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick
+        )
         steps = steps + more
         best, loglik = (peak.chances,), peak.loglik
     else:
@@ -128,7 +139,9 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     gap = upper[:, None] - step.loglik
     records = np.maximum(group.total, 1e-300)[:, None]
     # a concave problem has no worse optima, only restarts on their way
-    kept = np.full_like(gap, group.concave, dtype=bool) | ((step.loglik.max(axis=1, keepdims=True) - step.loglik) <= WORSE * records)
+    kept = np.full_like(gap, group.concave, dtype=bool) | (
+        (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= WORSE * records
+    )
     return _GroupFit(chances, best, loglik, upper, gap, np.minimum(step.gap, gap) <= effort.gap * records, kept, steps)
 
 
@@ -142,11 +155,14 @@ def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
 def _climb(
     chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick
 ) -> tuple[Chances, Step, Ints]:
-    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, extrapolation, and the best restart as a goal."""
+    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, extrapolation, and the
+    best restart as a goal."""
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
     if peak is not None:
         chances = project_onto(chances, group, peak.fitted, tick)
-    chances, step, more = squarem(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
+    chances, step, more = squarem(
+        chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick
+    )
     best, loglik = _best(chances, step)
     goal = tuple(np.matmul(join(tuple(c[:, None] for c in best), b), b.yields.T)[:, 0] for b in group.blocks)
     near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]

@@ -1,7 +1,7 @@
 """θ⁰: where the restarts of Algorithm 1 begin (line 3), drawn once from the seed and used for every segment.
 
-`dirichlet(0.03)` is the default: sparse starts end far apart, so that few restarts already span most of the feasible set.
-Mean share of the exact width at 30 restarts, over the 27 random problems with known bounds and 4 seeds:
+`dirichlet(0.03)` is the default: sparse starts end far apart, so that few restarts already span most of the feasible
+set. Mean share of the exact width at 30 restarts, over the 27 random problems with known bounds and 4 seeds:
 `dirichlet(0.03)` .85, `dirichlet(0.1)` .84, `stick` .82, `dirichlet(1)` .60 (one seed), `uniform` .51 (one seed).
 `stick` (stick-breaking in shuffled order) is what the paper's published bounds fit.
 """
@@ -52,7 +52,10 @@ def read_start(start: str) -> Callable[[np.random.Generator, int], Floats]:
     except ValueError:
         alpha = 0.0
     if not 0 < alpha < 1e6:
-        raise OptionError(f"start is {start!r}; it may be 'uniform', 'stick' or 'dirichlet(alpha)' with alpha > 0, e.g. 'dirichlet(0.1)'")
+        raise OptionError(
+            f"start is {start!r}; it may be 'uniform', 'stick' or 'dirichlet(alpha)' with alpha > 0, "
+            "such as 'dirichlet(0.1)'"
+        )
     return lambda rng, card: _dirichlet(rng, card, alpha)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Sequence
 from decimal import Decimal
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -60,8 +61,9 @@ def _to_whole(value: object) -> int | None:
         return None
     number: Any = value
     try:
-        float(number)  # refuses or makes infinite what int() would take long for
+        if not isfinite(number):  # by way of a float: int() takes for ever on Decimal("1e999999999")
+            return None
         whole = int(number)
-    except (ValueError, OverflowError):  # NaN, infinity, or beyond a double
+    except (ValueError, OverflowError):  # a signalling NaN, or beyond a double
         return None
     return whole if whole == number and whole.bit_length() <= LONGEST_INTEGER else None

@@ -1,10 +1,11 @@
-"""P(event) = Σ_u Π_j θ_j(u_j) [the event holds at u]: a query as a network over exogenous states, contracted for all restarts.
+"""P(event) = Σ_u Π_j θ_j(u_j) [the event holds at u]: a query as a network over exogenous states, contracted for all
+restarts.
 
-Every potential outcome becomes a node of one counterfactual network, keyed by its variable and by what its parents resolve to:
-a constant (the variable is set), or another node (which may belong to another world: nested outcomes). Worlds that agree on
-everything above a variable thus share its node; nothing else of the twin-network construction (Balke & Pearl 1994) is needed.
-The network is summed out variable by variable (opt_einsum finds the order), so joint states of different components are
-never enumerated.
+Every potential outcome becomes a node of one counterfactual network, keyed by its variable and by what its parents
+resolve to: a constant (the variable is set), or another node (which may belong to another world: nested outcomes).
+Worlds that agree on everything above a variable thus share its node; nothing else of the twin-network construction
+(Balke & Pearl 1994) is needed. The network is summed out variable by variable (opt_einsum finds the order), so joint
+states of different components are never enumerated.
 
 Axes: r restart, u exogenous state; a node has an axis for its value where the event does not fix it.
 """
@@ -34,7 +35,8 @@ ZERO_EVIDENCE = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A variable in the worlds where its parents are these: constants (state positions) or other nodes; compared by identity."""
+    """A variable in the worlds where its parents are these: constants (state positions) or other nodes; compared by
+    identity."""
 
     variable: str
     parents: tuple[int | Node, ...]
@@ -45,7 +47,8 @@ Resolved: TypeAlias = "int | Node"
 
 
 class Value(NamedTuple):
-    """value [r]: the query at each restart, meaningless where undefined. evidence [r]: the probability of its condition."""
+    """value [r]: the query at each restart, meaningless where undefined. evidence [r]: the probability of its
+    condition."""
 
     value: Floats
     evidence: Floats
@@ -170,7 +173,10 @@ class _Worlds:
             elif self.model.states[value.name] == labels:
                 set_to[setting.name] = self.resolve_outcome(value)
             else:
-                raise QueryError(f"{outcome} sets {setting.name} to the value of {value.name}, which has other states; they must be the same, in one order")
+                raise QueryError(
+                    f"{outcome} sets {setting.name} to the value of {value.name}, which has other states; "
+                    "they must be the same, in one order"
+                )
         return self._resolve(outcome.name, set_to, {})
 
     def _resolve(self, name: str, set_to: Mapping[str, Resolved], known: dict[str, Resolved]) -> Resolved:
@@ -203,7 +209,9 @@ def _ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
     return sorted(found, key=lambda n: n.number)
 
 
-def _factor(model: Model, node: Node, allowed: Mapping[Node, set[int]], axis: Mapping[Node, str]) -> tuple[Floats, list[str]]:
+def _factor(
+    model: Model, node: Node, allowed: Mapping[Node, set[int]], axis: Mapping[Node, str]
+) -> tuple[Floats, list[str]]:
     """[f_V(u, parents) = v] as a table with named axes: exogenous parents, parent nodes, and the node's own value.
 
     A node that the event fixes to one value has no axis: its own table and its children's are taken at that value.
@@ -236,8 +244,8 @@ def _diagonal(table: Floats, axes: list[str]) -> tuple[Floats, list[str]]:
     distinct = list(dict.fromkeys(axes))
     if len(distinct) == len(axes):
         return table, axes
-    place = [distinct.index(a) for a in axes]
-    return np.einsum(table, place, list(range(len(distinct)))), distinct
+    letters = {a: chr(ord("a") + i) for i, a in enumerate(distinct)}
+    return np.einsum("".join(letters[a] for a in axes) + "->" + "".join(letters.values()), table), distinct
 
 
 class _Letters:

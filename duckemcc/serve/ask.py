@@ -1,6 +1,6 @@
 """Ask: read the studies, learn, bound, answer. The one way that Python, SQL and the command line all take.
 
-    studies ─► count tables ─► counts [s, p] ─► likelihood ─► chances [s, r, u] ─► bounds ─► Arrow
+studies ─► count tables ─► counts [s, p] ─► likelihood ─► chances [s, r, u] ─► bounds ─► Arrow
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from duckemcc.query.event import Compiled
 from duckemcc.query.language import Query, query
 from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, make_table
 from duckemcc.study.encode import Encoded, encode
+from duckemcc.study.labels import Nulls
 from duckemcc.study.read import CountTable, count_study
 from duckemcc.study.study import Study, name_studies, names_of
 
@@ -45,14 +46,15 @@ DEFAULT_START = "dirichlet(0.03)"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to learn and judge, for every entry (Python keywords, SQL named arguments). Raises `OptionError`, `NotSupported`.
+    """How to learn and judge, for every entry (Python keywords, SQL named arguments). Raises `OptionError`,
+    `NotSupported`.
 
     method: "emcc", the paper's Algorithm 1. restarts, seed, start: of its random restarts; start is "dirichlet(alpha)",
-    "uniform" or "stick". accelerate=False: its literal steps, without a second-order stage. gap: of the log-likelihood per
-    record at which a restart has converged. max_steps: EM steps at most. level, tolerance: data are incompatible if p_value
-    < level and misfit > tolerance; level=None takes them as exact. incompatible: "null" leaves out the bounds of incompatible
-    data, "report" gives those of the maximum-likelihood set. nulls: "drop" leaves out records with a NULL; else they are an
-    error. max_seconds: stop after so long.
+    "uniform" or "stick". accelerate=False: its literal steps, without a second-order stage. gap: of the
+    log-likelihood per record at which a restart has converged. max_steps: EM steps at most. level, tolerance: data
+    are incompatible if p_value < level and misfit > tolerance; level=None takes them as exact. incompatible: "null"
+    leaves out the bounds of incompatible data, "report" gives those of the maximum-likelihood set. nulls: "drop"
+    leaves out records with a NULL; else they are an error. max_seconds: stop after so long.
     """
 
     method: str = "emcc"
@@ -96,18 +98,18 @@ class Options:
 # -- the public functions ----------------------------------------------------------------------
 
 
-def bounds(
-    model: Model | str, studies: Any, queries: Any, *, by: str | Sequence[str] = (), **options: Any
-) -> pa.Table:
+def bounds(model: Model | str, studies: Any, queries: Any, *, by: str | Sequence[str] = (), **options: Any) -> pa.Table:
     """Bounds on counterfactual queries from several studies, one row per segment and query.
 
-    model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, or a list of them. queries: query texts or
-    parsed queries, one or a list. by: columns of the studies; every distinct combination is a segment of its own.
+    model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, or a list of them. queries:
+    query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a segment
+    of its own.
     options: see `Options`.
 
-    Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata. Bounds
-    are inner: the range of the query over the learned models (paper §6), which the exact range contains.
-    Raises a `DuckEmccError` for whatever is wrong with the input; "incompatible" and "undefined" are answers, not errors.
+    Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
+    Bounds are inner: the range of the query over the learned models (paper §6), which the exact range contains.
+    Raises a `DuckEmccError` for whatever is wrong with the input; "incompatible" and "undefined" are answers, not
+    errors.
     """
     settings = read_options(options)
     pscm, asked = read_model(model), read_queries(queries)
@@ -121,8 +123,8 @@ def bounds(
 def compatibility(model: Model | str, studies: Any, *, by: str | Sequence[str] = (), **options: Any) -> pa.Table:
     """Whether the studies contradict the graph, or each other: M-compatibility (paper Definition 2, Theorem 3).
 
-    Arguments as for `bounds`. Returns per segment one row with `study` null for all studies together, and one per arm, each
-    tested against the saturated model: columns of `result.STUDY_COLUMNS`. Raises as `bounds` does.
+    Arguments as for `bounds`. Returns per segment one row with `study` null for all studies together, and one per
+    arm, each tested against the saturated model: columns of `result.STUDY_COLUMNS`. Raises as `bounds` does.
     """
     settings = read_options(options)
     pscm = read_model(model)
@@ -136,8 +138,9 @@ def compatibility(model: Model | str, studies: Any, *, by: str | Sequence[str] =
 class Fit(NamedTuple):
     """What was learned from all records together.
 
-    model: with its states. chances: for each exogenous variable the learned PMFs [r, u]. loglik: of the best; optimality_gap:
-    nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`. compatible, misfit, loglik_gap,
+    model: with its states. chances: for each exogenous variable the learned PMFs [r, u]. loglik: of the best;
+    optimality_gap: nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`.
+    compatible, misfit, loglik_gap,
     p_value: as in the result's columns.
     """
 
@@ -156,7 +159,8 @@ class Fit(NamedTuple):
 
 
 def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
-    """Algorithm 1 by itself: the distributions of the exogenous variables that all studies allow. Arguments as for `bounds`."""
+    """Algorithm 1 by itself: the distributions of the exogenous variables that all studies allow. Arguments as for
+    `bounds`."""
     settings = read_options(options)
     pscm = read_model(model)
     clock = Clock(settings.max_seconds)
@@ -190,7 +194,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
     known = list(Options.__dataclass_fields__)
     for name in given:
         if name not in known:
-            raise OptionError(f"there is no option {name!r}; the options are {', '.join(known)}." + hint(name, known, "options"))
+            raise OptionError(
+                f"there is no option {name!r}; the options are {', '.join(known)}." + hint(name, known, "options")
+            )
     return Options(**given)
 
 
@@ -201,15 +207,20 @@ def read_model(model: Model | str) -> Model:
     if isinstance(model, str):
         if _SINGLE_NAME.fullmatch(model):
             raise UnknownModel(
-                f"there is no model named {model.strip()!r}, and a catalog of models is not yet supported; give graph text such as 'X -> Y; X <-> Y'"
+                f"there is no model named {model.strip()!r}, and a catalog of models is not yet supported; "
+                "give graph text such as 'X -> Y; X <-> Y'"
             )
         return Model.parse(model)
-    raise GraphError(f"a model is a Model or graph text; found {type(model).__name__}. Model.from_dict reads its storage form")
+    raise GraphError(
+        f"a model is a Model or graph text; found {type(model).__name__}. Model.from_dict reads its storage form"
+    )
 
 
 def read_queries(queries: Any) -> list[tuple[str, Query]]:
     """Each query with the text it is reported under."""
-    listed = [queries] if isinstance(queries, (str, Query)) else list(queries) if isinstance(queries, Sequence) else None
+    listed = (
+        [queries] if isinstance(queries, (str, Query)) else list(queries) if isinstance(queries, Sequence) else None
+    )
     if not listed:
         raise QueryError(f"queries are a text, a query or a list of them; found {queries!r}")
     return [(q if isinstance(q, str) else str(q), query(q)) for q in listed]
@@ -226,8 +237,11 @@ def read_studies(studies: Any) -> list[Study]:
 def count_studies(model: Model, studies: Sequence[Study], options: Options, by: tuple[str, ...]) -> list[CountTable]:
     """Each study's count table, counted in its engine."""
     _check_by(by)
-    nulls = "drop" if options.nulls == "drop" else "error"
-    return [count_study(s, model.variables, name=n, by=by, nulls=nulls) for s, n in zip(studies, name_studies(studies), strict=True)]
+    nulls: Nulls = "drop" if options.nulls == "drop" else "error"
+    return [
+        count_study(s, model.variables, name=n, by=by, nulls=nulls)
+        for s, n in zip(studies, name_studies(studies), strict=True)
+    ]
 
 
 def _check_by(by: Sequence[str]) -> None:
@@ -261,7 +275,9 @@ class Job:
     def parts(self, clock: Clock, *, every_study: bool = False) -> Iterator[Part]:
         """The segments in batches; the starts are drawn once and used for all. Raises `Timeout`."""
         causes = [u.name for u in self.model.exogenous]
-        drawn = draw_starts(self.options.start, [self.model.card(u) for u in causes], self.options.restarts, self.options.seed)
+        drawn = draw_starts(
+            self.options.start, [self.model.card(u) for u in causes], self.options.restarts, self.options.seed
+        )
         starts = dict(zip(causes, drawn, strict=True))
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate)
         for first in range(0, self.segment_count, BATCH):
@@ -280,9 +296,17 @@ class Job:
     def segment_count(self) -> int:
         return int(self.arms[0].count.shape[0])
 
-    def _judge(self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool) -> Compatibility:
+    def _judge(
+        self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool
+    ) -> Compatibility:
         return check(
-            likelihood, arms, learned.loglik, learned.best, level=self.options.level, tolerance=self.options.tolerance, every_study=every_study
+            likelihood,
+            arms,
+            learned.loglik,
+            learned.best,
+            level=self.options.level,
+            tolerance=self.options.tolerance,
+            every_study=every_study,
         )
 
 
@@ -298,7 +322,12 @@ def prepare(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opt
 
 
 def answer(
-    model: Model, tables: Sequence[CountTable], queries: Sequence[tuple[str, Query]], by: tuple[str, ...], options: Options, clock: Clock
+    model: Model,
+    tables: Sequence[CountTable],
+    queries: Sequence[tuple[str, Query]],
+    by: tuple[str, ...],
+    options: Options,
+    clock: Clock,
 ) -> pa.Table:
     """The result table of counted studies."""
     job = prepare(model, tables, by, options)
@@ -335,9 +364,11 @@ def _answer_one(evaluate: Compiled | TooLarge, part: Part, i: int, options: Opti
         return {"status": "incompatible", "message": part.verdict.reason[i]}
     found = bound(evaluate, part.learned.chances, i)
     exact = {"exact_lower": False, "exact_upper": False} if found.lower is not None else {}
-    answer = {"lower": found.lower, "upper": found.upper, "status": found.status} | exact
+    answer: dict[str, Any] = {"lower": found.lower, "upper": found.upper, "status": found.status} | exact
     if found.status == "undefined":
-        answer["message"] = "the condition has probability zero in every learned model; condition on something that can happen"
+        answer["message"] = (
+            "the condition has probability zero in every learned model; condition on something that can happen"
+        )
     else:
         answer["message"] = _advise(part, i, options)
     return answer | ({"status": "incompatible", "message": part.verdict.reason[i]} if incompatible else {})
@@ -349,7 +380,9 @@ def _advise(part: Part, i: int, options: Options) -> str | None:
         return f"EM stopped after {part.learned.steps[i]} steps before it converged, so the bounds may be off; {remedy}"
     kept = int(part.learned.kept[i])
     if kept < options.restarts and kept < 10:
-        return f"only {kept} of {options.restarts} restarts reached the maximum, which makes inner bounds narrow; raise restarts"
+        return (
+            f"only {kept} of {options.restarts} restarts reached the maximum, so the bounds are narrow; raise restarts"
+        )
     return None
 
 
@@ -449,7 +482,9 @@ class Clock:
     def tick(self) -> None:
         """Raises `Timeout` once the time is over."""
         if self.limit is not None and time.perf_counter() - self.begun > self.limit:
-            raise Timeout(f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments")
+            raise Timeout(
+                f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments"
+            )
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:

@@ -21,14 +21,16 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--restarts", default=30, show_default=True, help="Random restarts of EM; more make the inner bounds wider.")
+@click.option(
+    "--restarts", default=30, show_default=True, help="Random restarts of EM; more make the inner bounds wider."
+)
 @click.option("--quiet", is_flag=True, help="Leave out the SQL.")
 def demo(restarts: int, quiet: bool) -> None:
     """Run the main job on the paper's Table 1 and print its bounds beside the exact ones.
 
-    A drug was tried in a randomised trial (I) and recorded in a registry (O). What is the probability that it was necessary
-    and sufficient for survival (PNS)? An embedded DuckDB answers from SQL, for each study and for both (O+I), with and
-    without Gender in the model.
+    A drug was tried in a randomised trial (I) and recorded in a registry (O). What is the probability that it was
+    necessary and sufficient for survival (PNS)? An embedded DuckDB answers from SQL, for each study and for both
+    (O+I), with and without Gender in the model.
     """
     from rich.console import Console
     from rich.syntax import Syntax

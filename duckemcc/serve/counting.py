@@ -11,45 +11,54 @@ from typing import Any
 
 from duckemcc.errors import OptionError, SourceError
 from duckemcc.model.scm import Model
+from duckemcc.serve.result import COLUMNS
+from duckemcc.study.study import CSV, PARQUET, check_segments, names_of
 
 _NAME = r'(?:[^\W\d]\w*|"(?:[^"\0]|"")+")'
 _TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
 _PART = re.compile(_NAME)
-_FILE = re.compile(r"[^'\"\0;]+\.(?:parquet|parq|pq|csv|tsv)(?:\.gz|\.zst)?\s*\Z", re.IGNORECASE)
+_PATH = re.compile(r"[^'\"\0;]+")
 
 
-def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequence[str] | None = None) -> str:
-    """A query of one row: columns STRUCT(name, type)[], all of the relation's; segments STRUCT(segment, patterns)[], sorted.
+def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequence[str] = ()) -> str:
+    """A query of one row: columns STRUCT(name, type)[], all of the relation's; and segments STRUCT(segment,
+    patterns)[], sorted by segment.
 
-    A pattern is a struct of those of the model's variables, `study` and `intervened` that the relation has, with `emcc_count`
-    (records, or the sum of weights) and `emcc_bad` (records whose weight is NULL, negative or not a finite number).
-    Raises `SourceError` where `studies` is neither a name nor a path, `OptionError` for a weight or segment that is no name.
+    A pattern is a struct of those of the model's variables, `study` and `intervened` that the relation has, with
+    `emcc_count` (records, or the sum of weights), `emcc_bad` (records whose weight cannot be one) and more of what
+    `dialect.weight_totals` gives. `by` must have passed `check_by`.
+    Raises `SourceError` where `studies` is neither a name nor a path, `OptionError` for a weight that is no name.
     """
-    source = source_sql(studies)
-    keys = [_quote(_check_name("by", name)) for name in by or ()]
-    wanted = sorted({v.casefold() for v in model.variables} | {"study", "intervened", "emcc_row"})
-    names = ", ".join(_text(name) for name in wanted)
-    # emcc_row is there so that COLUMNS finds at least one; it is one value, so it groups nothing
-    patterns = (
-        f"SELECT {''.join(f'{k}, ' for k in keys)}COLUMNS(lambda c: lower(c) IN ({names})), {_count_sql(weight)} "
-        f"FROM (SELECT *, true AS emcc_row FROM {source}) GROUP BY ALL"
+    source, weight = source_sql(studies), _check_weight(model, weight)
+    names = {n for v in model.variables for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
+    wanted = ", ".join(map(_text, sorted(names | {"study", "intervened", "emcc_row"})))
+    keys = [f"emcc_b{i}" for i in range(len(by))]
+    chosen = "".join(f"{_quote(name)} AS {key}, " for name, key in zip(by, keys, strict=True))
+    chosen += f"COLUMNS(lambda c: lower(c) IN ({wanted}))"
+    patterns = _patterns_sql(f"SELECT *, true AS emcc_row FROM {source}", chosen, weight)
+    segment = ", ".join(f"{_quote(name)} := {key}" for name, key in zip(by, keys, strict=True))
+    segments = (
+        f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS segment, list(emcc_pattern) AS patterns "
+        f"FROM ({patterns}) AS emcc_pattern{' GROUP BY segment' if by else ''}"
     )
-    segment = f"struct_pack({', '.join(f'{k} := {k}' for k in keys)})" if keys else "NULL"
-    grouped = (
-        f"SELECT {segment} AS segment, list(emcc_pattern) AS patterns FROM ({patterns}) AS emcc_pattern"
-        f"{' GROUP BY segment' if keys else ''}"
+    return (
+        "SELECT (SELECT list(struct_pack(name := column_name, type := column_type)) "
+        f"FROM (DESCRIBE FROM {source})) AS columns, "
+        f"list(struct_pack(segment := segment, patterns := patterns){' ORDER BY segment' if by else ''}) AS segments "
+        f"FROM ({segments})"
     )
-    columns = f"(SELECT list(struct_pack(name := column_name, type := column_type)) FROM (DESCRIBE FROM {source}))"
-    order = " ORDER BY segment" if keys else ""
-    return f"SELECT {columns} AS columns, list(struct_pack(segment := segment, patterns := patterns){order}) AS segments FROM ({grouped})"
 
 
 def source_sql(studies: Any) -> str:
-    """The relation as SQL: a name (bare or quoted, up to catalog.schema.table), or the path or glob of Parquet or CSV files."""
+    """The relation as SQL: a name (bare or quoted, up to catalog.schema.table), or files by their path or glob."""
     if not isinstance(studies, str):
-        raise SourceError(f"studies is {studies!r}; give the name of a table or view, or the path of a Parquet or CSV file, as text")
-    if _FILE.match(studies.strip()):  # before the name: x.parquet also reads as schema.table
-        return _text(studies.strip())
+        raise SourceError(
+            f"studies is {studies!r}; give the name of a table or view, or the path of a Parquet or CSV file, as text"
+        )
+    path = studies.strip()
+    if path.lower().endswith(PARQUET + CSV) and _PATH.fullmatch(path):  # before: x.parquet is also schema.table
+        is_csv = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
+        return f"read_csv({_text(path)}, header := true)" if is_csv else f"read_parquet({_text(path)})"
     if _TABLE.match(studies):
         return ".".join(part if part[0] == '"' else _quote(part) for part in _PART.findall(studies))
     raise SourceError(
@@ -58,18 +67,45 @@ def source_sql(studies: Any) -> str:
     )
 
 
-def _count_sql(weight: Any) -> str:
+def check_by(model: Model, by: Any) -> tuple[str, ...]:
+    """The names of the segments' columns, from one text or a list. Raises `OptionError`, `RepeatedName`."""
+    names = names_of("by", () if by is None else by)
+    if not names:
+        raise OptionError("by is empty or NULL; name one column or a list of columns, or use emcc_bounds")
+    check_segments(model.variables, names, {}, {name: name for name in names})
+    for name in names:
+        if name.casefold() in COLUMNS:
+            raise OptionError(f"by names the column {name!r}, which is a column of the result; rename it in a view")
+    return names
+
+
+def _patterns_sql(records: str, chosen: str, weight: str | None) -> str:
+    """One row per distinct pattern. emcc_row is one value and groups nothing; COLUMNS needs a column to find."""
     if weight is None:
-        return "count(*)::DOUBLE AS emcc_count, 0 AS emcc_bad"
-    value = f"{_quote(_check_name('weight', weight))}::DOUBLE"
-    good = f"({value} >= 0 AND isfinite({value}))"
-    return f"fsum({value}) FILTER {good.replace('(', '(WHERE ', 1)} AS emcc_count, count(*) FILTER (WHERE {good} IS NOT TRUE) AS emcc_bad"
+        return f"SELECT {chosen}, count(*)::DOUBLE AS emcc_count, 0 AS emcc_bad FROM ({records}) GROUP BY ALL"
+    from duckemcc.study.dialect import PIECES, piece_items, weight_items, weight_sums, weight_totals
+
+    def items(listed: list[str]) -> str:
+        return ", ".join(listed)
+
+    # the weight's type is not known here, so it is summed as a double: exactly, whatever the order of records
+    records = f"SELECT *, {_quote(weight)} AS emcc_weight FROM ({records})"
+    records = f"SELECT *, {items(weight_items(True))} FROM ({records})"
+    for i in range(PIECES):
+        records = f"SELECT *{' EXCLUDE (emcc_rest)' if i else ''}, {items(piece_items(i))} FROM ({records})"
+    sums = [f"emcc_s{i}" for i in range(PIECES)] + ["emcc_records", "emcc_bad", "emcc_example"]
+    grouped = f"SELECT {chosen}, {items(weight_sums(True))} FROM ({records}) GROUP BY ALL"
+    return f"SELECT * EXCLUDE ({items(sums)}), {items(weight_totals(True))} FROM ({grouped})"
 
 
-def _check_name(option: str, name: Any) -> str:
-    if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise OptionError(f"{option} is {name!r}; it takes the name of a column, as text")
-    return name
+def _check_weight(model: Model, weight: Any) -> str | None:
+    if weight is None:
+        return None
+    if not isinstance(weight, str) or not weight.strip() or "\0" in weight:
+        raise OptionError(f"weight is {weight!r}; it takes the name of a column, as text")
+    if weight.casefold() in {v.casefold() for v in model.variables}:
+        raise OptionError(f"weight is {weight!r}, which is also the column of a variable")
+    return weight
 
 
 def _quote(name: str) -> str:

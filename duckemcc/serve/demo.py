@@ -1,4 +1,5 @@
-"""The main job on the paper's Table 1, in an embedded DuckDB: every SQL statement shown, every bound beside the exact one."""
+"""The main job on the paper's Table 1, in an embedded DuckDB: every SQL statement shown, every bound beside the
+exact one."""
 
 from __future__ import annotations
 
@@ -27,8 +28,15 @@ WITH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survi
 QUESTIONS = (
     Question("PNS, without Gender", WITHOUT, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3395, 0.4295)}),
     Question("PNS, with Gender", WITH, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3845, 0.3845)}),
-    Question("PNS given female", WITH, PNS[:-1] + " | Gender=female)", {"O": (0, 0.279), "I": (0.279, 0.489), "O+I": (0.279, 0.279)}),
-    Question("PNS given male", WITH, PNS[:-1] + " | Gender=male)", {"O": (0, 0.58), "I": (0.28, 0.49), "O+I": (0.49, 0.49)}),
+    Question(
+        "PNS given female",
+        WITH,
+        PNS[:-1] + " | Gender=female)",
+        {"O": (0, 0.279), "I": (0.279, 0.489), "O+I": (0.279, 0.279)},
+    ),
+    Question(
+        "PNS given male", WITH, PNS[:-1] + " | Gender=male)", {"O": (0, 0.58), "I": (0.28, 0.49), "O+I": (0.49, 0.49)}
+    ),
 )
 
 
@@ -43,7 +51,10 @@ class Answer(NamedTuple):
 def statement(graph: str, queries: list[str], data: str, restarts: int) -> str:
     """The SQL that asks these queries of one case."""
     asked = ",\n                  ".join(f"$${q}$$" for q in queries)
-    return f"FROM emcc_bounds($${graph}$$,\n                 [{asked}],\n                 '{DATA[data]}', weight := 'n', restarts := {restarts});"
+    return (
+        f"FROM emcc_bounds($${graph}$$,\n                 [{asked}],\n"
+        f"                 '{DATA[data]}', weight := 'n', restarts := {restarts});"
+    )
 
 
 def run(restarts: int = 30) -> tuple[list[str], list[Answer]]:

@@ -42,9 +42,10 @@ COLUMNS: dict[str, str] = {
 }
 """The result's columns and their types, after the `by` columns.
 
-lower, upper: the bounds. status: bounded | identified | incompatible | undefined | no_data | too_large | timeout | invalid.
-message: what to do. fault: the study, component and pattern that contradict most. loglik_gap, optimality_gap: nats. n: sum of
-weights. kept: restarts at the maximum. steps: EM steps of the slowest restart.
+lower, upper: the bounds. status: bounded | identified | incompatible | undefined | no_data | too_large | timeout |
+invalid.
+message: what to do. fault: the study, component and pattern that contradict most. loglik_gap, optimality_gap: nats.
+n: sum of weights. kept: restarts at the maximum. steps: EM steps of the slowest restart.
 """
 
 STUDY_COLUMNS: dict[str, str] = {
@@ -59,7 +60,8 @@ STUDY_COLUMNS: dict[str, str] = {
     "fault": "string",
     "message": "string",
 }
-"""The columns of the compatibility report, after the `by` columns; `study` is null in the row for all studies together."""
+"""The columns of the compatibility report, after the `by` columns; `study` is null in the row for all studies
+together."""
 
 SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
 
@@ -70,16 +72,29 @@ def struct_type(columns: Mapping[str, str]) -> str:
 
 
 def make_table(
-    rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], segments: pl.DataFrame, place: Sequence[int], timings: Mapping[str, float]
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    segments: pl.DataFrame,
+    place: Sequence[int],
+    timings: Mapping[str, float],
 ) -> pa.Table:
-    """The Arrow table of these rows, each behind the `by` columns of its segment; timings (seconds) go into the metadata."""
+    """The Arrow table of these rows, each behind the `by` columns of its segment; timings (seconds) go into the
+    metadata."""
     import pyarrow as pa
 
-    types = {"string": pa.string(), "double": pa.float64(), "bool": pa.bool_(), "int64": pa.int64(), "list<string>": pa.list_(pa.string())}
+    types = {
+        "string": pa.string(),
+        "double": pa.float64(),
+        "bool": pa.bool_(),
+        "int64": pa.int64(),
+        "list<string>": pa.list_(pa.string()),
+    }
     front = segments[list(place)].to_arrow() if segments.width else None
     arrays = list(front.columns) if front is not None else []
     names = list(front.column_names) if front is not None else []
     for name, kind in columns.items():
         names.append(name)
         arrays.append(pa.array([row.get(name) for row in rows], type=types[kind]))
-    return pa.table(arrays, names=names, metadata={"duckemcc.seconds": json.dumps({k: round(v, 6) for k, v in timings.items()})})
+    return pa.table(
+        arrays, names=names, metadata={"duckemcc.seconds": json.dumps({k: round(v, 6) for k, v in timings.items()})}
+    )

@@ -10,6 +10,7 @@ with its engine; that leaves out ESCAPE, IS TRUE, casts to integers (one rounds,
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
@@ -146,8 +147,6 @@ def _check_cast(node: exp.Cast, text: str) -> None:
     target = _CAST_TO.get(node.to.this.value)
     if target is None:
         raise _refusal(text, f"holds a cast to {node.to.sql(dialect='duckdb')}, which is not allowed")
-    if node.to.find(exp.DataTypeParam):
-        raise _refusal(text, f"holds a cast to {node.to.sql()}; leave out the length")
     if not isinstance(node.this, (exp.Column, exp.Literal)):  # polars widens arithmetic and would write 2 as 2.0
         raise _refusal(text, f"holds {_construct(node)}; only a column or a literal can be cast")
 
@@ -188,21 +187,22 @@ def _above_parentheses(node: exp.Expression) -> exp.Expression | None:
 
 
 def _explicit(tree: exp.Expression) -> exp.Expression:
-    """The same condition with parentheses wherever an engine might bind differently."""
-
-    def wrapped(node: exp.Expression) -> exp.Expression:
-        inner = isinstance(node.parent, (*_LOGIC, exp.Neg))
-        return exp.Paren(this=node.copy()) if inner and isinstance(node, (*_PREDICATES, *_LOGIC)) else node
-
-    return tree.transform(wrapped)
+    """The same condition with parentheses around what NOT negates, where engines might bind differently."""
+    tree = tree.copy()
+    for node in reversed(list(tree.walk())):  # children first
+        if isinstance(node.parent, exp.Not) and isinstance(node, (*_PREDICATES, *_LOGIC)):
+            parentheses = exp.Paren()
+            node.replace(parentheses)
+            parentheses.set("this", node)
+    return tree
 
 
 # -- the counting query for DuckDB -------------------------------------------------------------
 
-# A double between 1e-15 and 1e15 is a whole part and three fractions of 31 bits. Sums of those integers are exact, so
-# that neither the order of rows nor the number of threads can change a total.
-PIECES = 4
-STEP = 2.0**31
+# A double between 1e-15 and 1e15 is a whole part and four fractions of 24 bits. Sums of those are exact up to 2^53, so
+# that neither the order of rows nor the number of threads nor the engine can change a total.
+PIECES = 5
+STEP = 2.0**24
 
 
 def projection(wanted: Mapping[str, str]) -> str:
@@ -223,13 +223,15 @@ def weight_items(is_float: bool) -> list[str]:
     ]
 
 
+def piece_items(i: int) -> list[str]:
+    """The next piece of what is left of the weight, and what is left after it."""
+    rest = "emcc_good" if i == 0 else "emcc_rest"
+    return [f"FLOOR({rest}) AS emcc_p{i}", f"({rest} - FLOOR({rest})) * {STEP!r} AS emcc_rest"]
+
+
 def weight_sums(is_float: bool) -> list[str]:
-    """Aggregates over `weight_items`."""
-    sums = ["SUM(emcc_good) AS emcc_s0"]  # HUGEINT or DECIMAL
-    if is_float:
-        sums = ["SUM(CAST(FLOOR(emcc_good) AS BIGINT)) AS emcc_s0"]
-        for i in range(1, PIECES):  # products and remainders by powers of two are exact
-            sums.append(f"SUM(CAST(FLOOR((emcc_good * {STEP**i!r}) % {STEP!r}) AS BIGINT)) AS emcc_s{i}")
+    """Aggregates over `weight_items` and pieces; those of integers and decimals are exact as they are."""
+    sums = [f"SUM(emcc_p{i}) AS emcc_s{i}" for i in range(PIECES)] if is_float else ["SUM(emcc_good) AS emcc_s0"]
     return [
         *sums,
         "COUNT(*) FILTER (WHERE emcc_good > 0) AS emcc_records",

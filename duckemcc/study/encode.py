@@ -93,12 +93,12 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
 
     if not by:
         return pl.DataFrame(), [np.zeros(t.frame.height, np.intp) for t in tables]
-    try:
-        rows = pl.concat([t.frame.select(by) for t in tables], how="vertical_relaxed")
-    except pl.exceptions.PolarsError:
-        raise StudyError(
-            f"the studies' segments are of different types: {_types(tables, by)}. Cast them alike."
-        ) from None
+    for b in by:  # a supertype exists even of integers and dates
+        kinds = {_kind(t.frame.schema[b]) for t in tables} - {None}
+        if len(kinds) > 1:
+            found = "; ".join(f"{t.name} has {t.frame.schema[b]}" for t in tables)
+            raise StudyError(f"the studies' segments by {b} are of different types: {found}. Cast them alike.")
+    rows = pl.concat([t.frame.select(by) for t in tables], how="vertical_relaxed")
     # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.
     ordered = rows.with_row_index("emcc_row").sort(by, nulls_last=False)
     starts = ordered.select(
@@ -110,8 +110,15 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
     return ordered.filter(starts).select(by), np.split(position, ends)
 
 
-def _types(tables: Sequence[CountTable], by: Sequence[str]) -> str:
-    return "; ".join(f"{t.name} has {', '.join(f'{b} {t.frame.schema[b]}' for b in by)}" for t in tables)
+def _kind(dtype: pl.DataType) -> str | None:
+    """What values of a type can be compared with; None for a column of NULLs, which goes with all."""
+    import polars as pl
+
+    if isinstance(dtype, pl.Null):
+        return None
+    if dtype.is_numeric():
+        return "number"
+    return f"Datetime {dtype.time_zone}" if isinstance(dtype, pl.Datetime) else str(dtype)
 
 
 def _study(

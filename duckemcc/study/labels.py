@@ -141,7 +141,7 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
         example = examples[0] if len(examples) else "NULL"
         raise InvalidWeight(
             f"study {tally.name!r} has {bad} {_records(bad)} whose weight {tally.weight} is NULL, negative, not a "
-            f"number or beyond {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or "
+            f"number, or outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or "
             "leave the records out by where=…."
         )
     frame = frame.filter(pl.col("emcc_count") > 0)

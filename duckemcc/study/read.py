@@ -10,6 +10,8 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import (
@@ -142,6 +144,8 @@ def _count_duckdb(
         is_float = types[columns.weight] in _FLOATS
         relation = relation.project(dialect.projection({**keys, "emcc_weight": columns.weight}))
         relation = relation.project(", ".join([*keys, *dialect.weight_items(is_float)]))
+        for i in range(dialect.PIECES if is_float else 0):
+            relation = relation.project(", ".join(["* EXCLUDE (emcc_rest)" if i else "*", *dialect.piece_items(i)]))
         sums, totals = dialect.weight_sums(is_float), dialect.weight_totals(is_float)
     relation = relation.aggregate(", ".join([*keys, *sums]), ", ".join(keys))
     items = [f"CAST({k} AS VARCHAR) AS {k}" if types[c] in _AS_TEXT else k for k, c in keys.items()]
@@ -282,8 +286,8 @@ def _count_polars(
             frame.select(named).group_by(list(keys)).agg(emcc_count=pl.len().cast(pl.Float64), emcc_records=pl.len())
         )
     else:
-        items, sums, total = _weight_expressions(columns.weight, schema[columns.weight])
-        counted = frame.select(*named, *items).group_by(list(keys)).agg(sums).with_columns(emcc_count=total)
+        weighted = _weigh(frame.select(*named, pl.col(columns.weight).alias("emcc_weight")), schema[columns.weight])
+        counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
     as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], (pl.Categorical, pl.Enum))]
     return columns, counted.head(MOST_PATTERNS + 1).with_columns(as_text).collect(engine="streaming")
 
@@ -299,36 +303,41 @@ def _check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType]
         raise _no_number(name, columns.weight, str(schema[columns.weight]))
 
 
-def _weight_expressions(weight: str, dtype: pl.DataType) -> tuple[list[pl.Expr], list[pl.Expr], pl.Expr]:
-    """Columns, aggregates over them and the total of these; as `dialect.weight_items` and so on say it in SQL."""
+def _weigh(frame: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:
+    """As `dialect.weight_items` and `piece_items` say it in SQL."""
     import polars as pl
 
     from duckemcc.study.dialect import PIECES, STEP
 
-    value = pl.col(weight) if dtype.is_decimal() else pl.col(weight).cast(pl.Float64)
-    good = (value == 0) | value.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, int(LARGEST_WEIGHT))
-    good = good.fill_null(False)
-    items = [
-        pl.when(good).then(value).otherwise(0).alias("emcc_good"),
-        (~good).alias("emcc_is_bad"),
-        pl.when(~good).then(pl.col(weight)).alias("emcc_bad_weight"),
-    ]
-    kept = pl.col("emcc_good")
-    sums = [kept.sum().alias("emcc_s0")]
-    total = pl.col("emcc_s0").cast(pl.Float64)
-    if dtype.is_float():  # the whole parts stay doubles, whose sums are exact to 2^53
-        sums = [kept.floor().sum().alias("emcc_s0")]
-        for i in range(1, PIECES):
-            scaled = kept * STEP**i
-            piece = (scaled - (scaled / STEP).floor() * STEP).floor().cast(pl.Int64)
-            sums.append(piece.sum().alias(f"emcc_s{i}"))
-            total = total + pl.col(f"emcc_s{i}").cast(pl.Float64) / STEP**i
-    sums += [
-        (kept > 0).sum().alias("emcc_records"),
-        pl.col("emcc_is_bad").sum().alias("emcc_bad"),
-        pl.col("emcc_bad_weight").min().cast(pl.String).alias("emcc_example"),
-    ]
-    return items, sums, total
+    weight, good, rest = pl.col("emcc_weight"), pl.col("emcc_good"), pl.col("emcc_rest")
+    value = weight if dtype.is_decimal() else weight.cast(pl.Float64)
+    possible = (value == 0) | value.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, int(LARGEST_WEIGHT))
+    frame = frame.with_columns(emcc_is_bad=~possible.fill_null(False), emcc_good=value)
+    frame = frame.with_columns(
+        emcc_good=pl.when("emcc_is_bad").then(0).otherwise(good), emcc_bad_weight=pl.when("emcc_is_bad").then(weight)
+    )
+    if dtype.is_float():
+        frame = frame.with_columns(emcc_rest=good)
+        for i in range(PIECES):
+            frame = frame.with_columns(rest.floor().alias(f"emcc_p{i}"), emcc_rest=(rest - rest.floor()) * STEP)
+    return frame
+
+
+def _sum_weights(frame: pl.LazyFrame, keys: list[str], is_float: bool) -> pl.LazyFrame:
+    """As `dialect.weight_sums` and `weight_totals` say it in SQL."""
+    import polars as pl
+
+    from duckemcc.study.dialect import PIECES, STEP
+
+    pieces = [f"emcc_p{i}" for i in range(PIECES)] if is_float else ["emcc_good"]
+    summed = frame.group_by(keys).agg(
+        *(pl.col(piece).sum().alias(f"emcc_s{i}") for i, piece in enumerate(pieces)),
+        emcc_records=(pl.col("emcc_good") > 0).sum(),
+        emcc_bad=pl.col("emcc_is_bad").sum(),
+        emcc_example=pl.col("emcc_bad_weight").min().cast(pl.String),
+    )
+    parts = [pl.col(f"emcc_s{i}").cast(pl.Float64) / STEP**i for i in range(len(pieces))]
+    return summed.with_columns(emcc_count=reduce(add, parts))
 
 
 # -- what SQL counted --------------------------------------------------------------------------
@@ -435,9 +444,8 @@ def _intervened_sets(frame: pl.DataFrame, column: str | None, variables: Sequenc
 
 def _intervened_position(name: object, variables: Sequence[str]) -> int:
     if not isinstance(name, str):
-        raise NullValue(
-            f"the column intervened lists {'NULL' if name is None else name!r}; it takes names of variables."
-        )
+        shown = "NULL" if name is None else repr(name)
+        raise NullValue(f"the column intervened lists {shown}; it takes names of variables.")
     return variables.index(model_name(name, variables, "the column intervened names"))
 
 

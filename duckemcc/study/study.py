@@ -94,8 +94,9 @@ def names_of(option: str, given: str | Iterable[str]) -> tuple[str, ...]:
 def _check_once(names: Iterable[str], what: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        if (other := seen.setdefault(name.casefold(), name)) is not name:
+        if (other := seen.get(name.casefold())) is not None:
             raise RepeatedName(f"{what} {other} and {name}, which are the same name; give it once.")
+        seen[name.casefold()] = name
 
 
 def _text(option: str, value: object) -> str | None:

@@ -1,7 +1,7 @@
 """How long learning and bounding take: `python tests/benchmarks/learning.py`.
 
-One EM step, whole `bounds` calls on Table 1 and on ladders of 5 to 15 variables, and the same call on ever more records.
-Medians of several runs; the comparisons are ratios within one run.
+One EM step, whole `bounds` calls on Table 1 and on ladders of 5 to 15 variables, and the same call on ever more
+records. Medians of several runs; the comparisons are ratios within one run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import platform
 import statistics
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -25,7 +26,7 @@ from duckemcc.learn.start import draw_starts
 from duckemcc.serve.ask import DEFAULT_START
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "learn"))
-from problems import OBSERVED, RANDOMISED, table1  # noqa: E402
+from problems import OBSERVED, RANDOMISED, table1
 
 GENDER, TREATMENT, SURVIVAL = ("female", "male"), ("drug", "no drug"), ("survived", "dead")
 GRAPH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"
@@ -69,7 +70,7 @@ def table_1_calls():
 def ladder(n):
     """X → V1 → … → Y, neighbours in pairs sharing a cause, and every second arc doubled by a longer one."""
     names = [f"V{i}" for i in range(n)]
-    arcs = [f"{a} -> {b}" for a, b in zip(names, names[1:], strict=False)]
+    arcs = [f"{a} -> {b}" for a, b in pairwise(names)]
     arcs += [f"{a} -> {b}" for a, b in zip(names[::2], names[2::2], strict=False)]
     arcs += [f"{a} <-> {b}" for a, b in zip(names[1::2], names[2::2], strict=False)]
     return "; ".join(arcs + [f"{v} {{0, 1}}" for v in names])
@@ -79,7 +80,10 @@ def sample(text, records, seed=0):
     """Records of the model with random chances: observational, and with V0 randomised."""
     model = emcc.Model.parse(text)
     rng = np.random.default_rng(seed)
-    states = {u.name: rng.choice(model.card(u.name), size=records, p=rng.dirichlet(np.ones(model.card(u.name)))) for u in model.exogenous}
+    states = {
+        u.name: rng.choice(model.card(u.name), size=records, p=rng.dirichlet(np.ones(model.card(u.name))))
+        for u in model.exogenous
+    }
     frames = []
     for do in ((), ("V0",)):
         value = {}
@@ -97,7 +101,10 @@ def ladder_calls():
         query = f"PNS(V0=1, V{n - 1}=1)"
         seconds = median_seconds(lambda t=text, s=studies, q=query: emcc.bounds(t, s, q), 3)
         row = emcc.bounds(text, studies, query).to_pylist()[0]
-        print(f"  ladder of {n:2}: {seconds * 1e3:7.1f} ms a call, {row['patterns']} patterns, converged {row['converged']}, status {row['status']}")
+        print(
+            f"  ladder of {n:2}: {seconds * 1e3:7.1f} ms a call, {row['patterns']} patterns, "
+            f"converged {row['converged']}, status {row['status']}"
+        )
 
 
 def more_records():
@@ -106,7 +113,7 @@ def more_records():
     for power in (4, 5, 6, 7):
         con.sql(
             f"CREATE OR REPLACE TABLE r AS SELECT (hash(i) % 2)::INT AS Gender, (hash(i + 1) % 2)::INT AS Treatment, "
-            f"(hash(i * 7) % 2)::INT AS Survival FROM range(10::BIGINT ** {power}) t(i)"
+            f"(hash(i * 7) % 2)::INT AS Survival FROM range({10**power}) t(i)"
         )
         call = lambda: emcc.bounds(model, con.table("r"), "PNS(Treatment=1, Survival=1)")  # noqa: E731
         total = median_seconds(call, 5)
@@ -116,7 +123,13 @@ def more_records():
 
 
 if __name__ == "__main__":
-    print(f"python {platform.python_version()}, duckdb {duckdb.__version__}, numpy {np.__version__}, polars {pl.__version__}, {platform.machine()}")
-    for title, part in (("EM step", one_step), ("bounds on Table 1", table_1_calls), ("ladders", ladder_calls), ("records", more_records)):
+    versions = f"duckdb {duckdb.__version__}, numpy {np.__version__}, polars {pl.__version__}"
+    print(f"python {platform.python_version()}, {versions}, {platform.machine()}")
+    for title, part in (
+        ("EM step", one_step),
+        ("bounds on Table 1", table_1_calls),
+        ("ladders", ladder_calls),
+        ("records", more_records),
+    ):
         print(title)
         part()

@@ -41,7 +41,10 @@ def test_a_condition_that_never_happens_is_undefined_and_no_number():
 
 
 def test_segments_are_told_apart():
-    both = {k: np.concatenate([a, b]) for (k, a), b in zip(chances([0.2], [[0.25] * 4]).items(), chances([0.7], [[0.25] * 4]).values(), strict=True)}
+    both = {
+        k: np.concatenate([a, b])
+        for (k, a), b in zip(chances([0.2], [[0.25] * 4]).items(), chances([0.7], [[0.25] * 4]).values(), strict=True)
+    }
     compiled = Compiled(query("P(X=1)"), MODEL)
     assert bound(compiled, both, 0).lower == pytest.approx(0.2)
     assert bound(compiled, both, 1).lower == pytest.approx(0.7)

@@ -12,7 +12,9 @@ DRUG = Model.parse(
     """Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival
        Gender {female, male}; Treatment {drug, 'no drug'}; Survival {survived, dead}"""
 )
-TWO = Model.parse("Treatment -> Survival; Treatment <-> Survival; Treatment {drug, 'no drug'}; Survival {survived, dead}")
+TWO = Model.parse(
+    "Treatment -> Survival; Treatment <-> Survival; Treatment {drug, 'no drug'}; Survival {survived, dead}"
+)
 IV = Model.parse("Z -> X -> Y; X <-> Y; Z {0, 1}; X {0, 1}; Y {0, 1}")
 # two exogenous variables in one component, with equations: X = U1, M mixes both, Y = U2 by X
 MULTI = Model.from_dict(
@@ -36,7 +38,13 @@ RANDOMISED = {(0, 0): (489, 511), (1, 0): (490, 510), (0, 1): (210, 790), (1, 1)
 def study(model, do, cells, name="study"):
     """Counts of one segment from {codes: count}."""
     codes = np.array(sorted(cells), dtype=np.int32)
-    return StudyCounts(name=name, variables=model.variables, do=tuple(do), codes=codes, count=np.array([[cells[tuple(c)] for c in codes]], float))
+    return StudyCounts(
+        name=name,
+        variables=model.variables,
+        do=tuple(do),
+        codes=codes,
+        count=np.array([[cells[tuple(c)] for c in codes]], float),
+    )
 
 
 def arms_of(counts, model):
@@ -59,7 +67,8 @@ def table1(gender=True):
 
 @st.composite
 def random_arms(draw, names=("two", "iv", "multi")):
-    """A model and arms with random small counts: an observational study, and perhaps an experiment on its first variable."""
+    """A model and arms with random small counts: an observational study, and perhaps an experiment on its first
+    variable."""
     model = MODELS[draw(st.sampled_from(names))]
     seed = draw(st.integers(0, 10_000))
     rng = np.random.default_rng(seed)

@@ -71,7 +71,10 @@ def test_the_verdict_needs_both_significance_and_misfit():
 
 def test_impossible_records_are_incompatible_at_any_level():
     model = Model.from_dict(
-        {"endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}}, "equations": {"Y": {"table": [1, 0]}}}
+        {
+            "endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}},
+            "equations": {"Y": {"table": [1, 0]}},
+        }
     )
     arms = [study(model, (), {(0, 1): 5e6, (1, 0): 4e6, (1, 1): 1.0}, "obs")]
     verdict = judge(model, arms)
@@ -135,7 +138,8 @@ def test_the_gap_scales_with_the_counts_and_the_misfit_does_not(problem, factor)
 
 
 def test_the_test_holds_its_size_on_compatible_random_studies():
-    """Conservative: at level .05 a compatible bow model with a trial is rejected in at most .05 of samples (here: of 200)."""
+    """Conservative: at level .05 a compatible bow model with a trial is rejected in at most .05 of samples (here:
+    of 200)."""
     rng = np.random.default_rng(11)
     truth = rng.dirichlet(np.ones(8))
     from duckemcc.learn.likelihood import pattern_yields
@@ -146,7 +150,9 @@ def test_the_test_holds_its_size_on_compatible_random_studies():
     from duckemcc.learn.counts import StudyCounts
 
     def arm(name, do, rows, p, n):
-        return StudyCounts(name=name, variables=TWO.variables, do=do, codes=rows, count=rng.multinomial(n, p, size=200).astype(float))
+        return StudyCounts(
+            name=name, variables=TWO.variables, do=do, codes=rows, count=rng.multinomial(n, p, size=200).astype(float)
+        )
 
     arms = [arm("obs", (), codes, both / both.sum(), 1000)]
     arms += [arm(f"trial {t}", ("Treatment",), codes[codes[:, 0] == t], alone[t] / alone[t].sum(), 500) for t in (0, 1)]
@@ -160,7 +166,11 @@ def test_a_component_with_several_exogenous_variables_is_judged_by_the_best_rest
         {
             "endogenous": {"X": {"states": [0, 1]}, "M": {"states": [0, 1]}, "Y": {"states": [0, 1]}},
             "exogenous": {"U1": {"children": ["X", "M"], "card": 4}, "U2": {"children": ["M", "Y"], "card": 2}},
-            "equations": {"X": {"table": [0, 0, 1, 1]}, "M": {"table": [[0, 0], [1, 1], [0, 0], [1, 1]]}, "Y": {"table": [0, 1]}},
+            "equations": {
+                "X": {"table": [0, 0, 1, 1]},
+                "M": {"table": [[0, 0], [1, 1], [0, 0], [1, 1]]},
+                "Y": {"table": [0, 1]},
+            },
         }
     )
     agree = {tuple(map(int, c)): 400.0 if c[1] == c[2] else 100.0 for c in np.indices((2, 2, 2)).reshape(3, -1).T}
@@ -175,8 +185,11 @@ def test_a_component_with_several_exogenous_variables_is_judged_by_the_best_rest
 def test_segments_are_judged_one_by_one():
     from dataclasses import replace
 
-    good, bad = judge(IV, [study(IV, (), {k: 100.0 for k in VIOLATED})]), judge(IV, [study(IV, (), scaled(VIOLATED, 1000))])
-    arm = study(IV, (), {k: 100.0 for k in VIOLATED})
+    good, bad = (
+        judge(IV, [study(IV, (), dict.fromkeys(VIOLATED, 100.0))]),
+        judge(IV, [study(IV, (), scaled(VIOLATED, 1000))]),
+    )
+    arm = study(IV, (), dict.fromkeys(VIOLATED, 100.0))
     both = replace(arm, count=np.stack([arm.count[0], study(IV, (), scaled(VIOLATED, 1000)).count[0]]))
     verdict = judge(IV, [both])
     np.testing.assert_array_equal(verdict.compatible, [good.compatible[0], bad.compatible[0]])

@@ -30,12 +30,20 @@ def literal_run(model, arms, starts, steps):
 def loglik_of(model, arms, chances):
     """The log-likelihood of the first restart's chances, from the compiled blocks."""
     groups = compile_likelihood(model, arms).groups
-    return sum(measure(tuple(_collapse(chances[n][0], c)[None] for n, c in zip(g.names, g.classes, strict=True)), g).loglik[0, 0] for g in groups)
+    return sum(
+        measure(tuple(_collapse(chances[n][0], c)[None] for n, c in zip(g.names, g.classes, strict=True)), g).loglik[
+            0, 0
+        ]
+        for g in groups
+    )
 
 
 def thin(arms, factor):
     """Small whole counts, so that the literal algorithm can take record by record."""
-    return [StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=np.ceil(a.count / factor)) for a in arms]
+    return [
+        StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=np.ceil(a.count / factor))
+        for a in arms
+    ]
 
 
 @pytest.mark.parametrize("problem", ["two", "multi"])
@@ -62,11 +70,12 @@ def test_counted_em_equals_the_literal_algorithm_1_over_the_block_dataset_iterat
 def test_counted_em_equals_em_over_single_records():
     model, parts = table1(gender=True)
     counted = thin(parts["O+I"], 100)
-    rows = []
-    for arm in counted:
-        for p, n in enumerate(arm.count[0]):
-            for _ in range(int(n)):
-                rows.append(StudyCounts(name=arm.name, variables=arm.variables, do=arm.do, codes=arm.codes[[p]], count=np.ones((1, 1))))
+    rows = [
+        StudyCounts(name=arm.name, variables=arm.variables, do=arm.do, codes=arm.codes[[p]], count=np.ones((1, 1)))
+        for arm in counted
+        for p, n in enumerate(arm.count[0])
+        for _ in range(int(n))
+    ]
     starts = starts_of(model)
     once, apart = literal_run(model, counted, starts, 20), literal_run(model, rows, starts, 20)
     for name in starts:
@@ -127,7 +136,9 @@ def test_splitting_a_pattern_or_reordering_rows_changes_nothing(problem, seed):
         codes = np.concatenate([arm.codes, arm.codes])
         count = np.concatenate([arm.count, arm.count], axis=1) / 2
         order = rng.permutation(len(codes))
-        split.append(StudyCounts(name=arm.name, variables=arm.variables, do=arm.do, codes=codes[order], count=count[:, order]))
+        split.append(
+            StudyCounts(name=arm.name, variables=arm.variables, do=arm.do, codes=codes[order], count=count[:, order])
+        )
     starts = starts_of(model)
     one, two = (learn(compile_likelihood(model, a), starts, Effort(max_steps=300)) for a in (arms, split))
     for name in starts:
@@ -137,7 +148,9 @@ def test_splitting_a_pattern_or_reordering_rows_changes_nothing(problem, seed):
 @given(random_arms(names=("two", "iv")), st.sampled_from([0.25, 4.0, 1024.0]))
 def test_scaling_all_counts_leaves_the_learned_models_and_scales_the_log_likelihood(problem, factor):
     model, arms = problem
-    scaled = [StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=a.count * factor) for a in arms]
+    scaled = [
+        StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=a.count * factor) for a in arms
+    ]
     starts = starts_of(model)
     one, two = (learn(compile_likelihood(model, a), starts, Effort()) for a in (arms, scaled))
     for name in starts:
@@ -179,13 +192,22 @@ def test_segments_learned_together_equal_segments_learned_alone():
     model, parts = table1()
     rng = np.random.default_rng(0)
     together = [
-        StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=rng.multinomial(2000, a.count[0] / a.count.sum(), size=5).astype(float))
+        StudyCounts(
+            name=a.name,
+            variables=a.variables,
+            do=a.do,
+            codes=a.codes,
+            count=rng.multinomial(2000, a.count[0] / a.count.sum(), size=5).astype(float),
+        )
         for a in parts["O+I"]
     ]
     starts = starts_of(model)
     all_at_once = learn(compile_likelihood(model, together), starts, Effort())
     for s in range(5):
-        alone = [StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=a.count[[s]]) for a in together]
+        alone = [
+            StudyCounts(name=a.name, variables=a.variables, do=a.do, codes=a.codes, count=a.count[[s]])
+            for a in together
+        ]
         single = learn(compile_likelihood(model, alone), starts, Effort())
         for name in starts:
             np.testing.assert_array_equal(all_at_once.chances[name][s], single.chances[name][0])
@@ -204,7 +226,10 @@ def test_restarts_in_a_worse_optimum_are_counted_and_borrow_from_the_others():
     starts = starts_of(model, restarts=40, start="dirichlet(0.1)")
     learned = learn(compile_likelihood(model, [counts]), starts, Effort())
     assert 1 <= learned.kept[0] <= 40
-    fitted = [pattern_yields(model, model.variables, ("U1", "U2"), model.variables, codes) @ np.outer(a, b).ravel() for a, b in zip(learned.chances["U1"][0], learned.chances["U2"][0], strict=True)]
+    fitted = [
+        pattern_yields(model, model.variables, ("U1", "U2"), model.variables, codes) @ np.outer(a, b).ravel()
+        for a, b in zip(learned.chances["U1"][0], learned.chances["U2"][0], strict=True)
+    ]
     np.testing.assert_allclose(fitted, np.tile(p, (40, 1)), atol=1e-5)
 
 

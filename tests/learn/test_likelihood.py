@@ -42,7 +42,9 @@ def test_the_blocks_give_the_log_likelihood_of_the_definition(problem, seed):
     )
     total = 0.0
     for group in compile_likelihood(model, arms).groups:
-        total += measure(tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True)), group).loglik[0, 0]
+        total += measure(
+            tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True)), group
+        ).loglik[0, 0]
     assert total == pytest.approx(expected, rel=1e-10)
 
 
@@ -79,10 +81,15 @@ def test_an_intervention_splits_a_component():
 
 def test_records_that_no_exogenous_state_can_yield_are_set_apart():
     model = Model.from_dict(
-        {"endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}}, "equations": {"Y": {"table": [1, 0]}}}
+        {
+            "endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}},
+            "equations": {"Y": {"table": [1, 0]}},
+        }
     )
     likelihood = compile_likelihood(model, [study(model, (), {(0, 1): 5.0, (1, 0): 4.0, (1, 1): 2.0}, "obs")])
-    assert [(i.study, i.variables, i.codes, i.count.tolist()) for i in likelihood.impossible] == [("obs", ("X", "Y"), (1, 1), [2.0])]
+    assert [(i.study, i.variables, i.codes, i.count.tolist()) for i in likelihood.impossible] == [
+        ("obs", ("X", "Y"), (1, 1), [2.0])
+    ]
 
 
 def test_each_pattern_set_contains_the_states_that_yield_it():
@@ -97,5 +104,7 @@ def test_a_block_that_is_too_large_is_refused_before_it_is_allocated(monkeypatch
     from duckemcc.learn import likelihood as module
 
     monkeypatch.setattr(module, "LARGEST_BLOCK", 100)
-    with pytest.raises(TooLarge, match=r"component of Treatment, Survival has 64 joint states .* and 8 patterns.*coarsen"):
+    with pytest.raises(
+        TooLarge, match=r"component of Treatment, Survival has 64 joint states .* and 8 patterns.*coarsen"
+    ):
         compile_likelihood(DRUG, table1()[1]["O"])

@@ -9,7 +9,9 @@ from duckemcc.errors import OptionError
 from duckemcc.learn.start import FLOOR, draw_starts
 
 
-@pytest.mark.parametrize("start", ["uniform", "stick", "dirichlet(1)", "dirichlet(0.1)", "Dirichlet( 0.001 )", "dirichlet(1e-3)"])
+@pytest.mark.parametrize(
+    "start", ["uniform", "stick", "dirichlet(1)", "dirichlet(0.1)", "Dirichlet( 0.001 )", "dirichlet(1e-3)"]
+)
 def test_every_start_is_a_pmf_without_zeros(start):
     for rows in draw_starts(start, [1, 2, 64], 20, 7):
         assert rows.shape[0] == 20
@@ -33,7 +35,10 @@ def test_a_small_alpha_puts_the_mass_on_few_states():
     assert np.median(sparse.max(axis=1)) > 0.4 > 4 * np.median(flat.max(axis=1))
 
 
-@pytest.mark.parametrize("start", ["normal", "dirichlet", "dirichlet(0)", "dirichlet(-1)", "dirichlet(x)", "dirichlet(nan)", "dirichlet(1e9)", 3])
+@pytest.mark.parametrize(
+    "start",
+    ["normal", "dirichlet", "dirichlet(0)", "dirichlet(-1)", "dirichlet(x)", "dirichlet(nan)", "dirichlet(1e9)", 3],
+)
 def test_an_unknown_start_is_an_error_that_lists_the_known_ones(start):
     with pytest.raises(OptionError, match=r"it may be 'uniform', 'stick' or 'dirichlet\(alpha\)'"):
         draw_starts(start, [2], 1, 0)

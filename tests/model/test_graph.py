@@ -53,7 +53,7 @@ def test_a_chain_mixes_both_arrows():
 
 
 def test_states_are_words_integers_booleans_and_quoted_text():
-    model = parse("X {female, 1, -2, 007, 1.0e, 'it''s', 'TRUE', True, -0}".replace(" 1.0e,", " 5.0,"))
+    model = parse("X {female, 1, -2, 007, 5.0, 'it''s', 'TRUE', True, -0}")
     assert model.endogenous[0].states == ("female", 1, -2, "007", 5, "it's", "TRUE", True, "-0")
     assert model.states["X"] == ("female", "1", "-2", "007", "5", "it's", "TRUE", "true", "-0")
 
@@ -97,7 +97,7 @@ def test_bidirected_arcs_that_meet_are_merged_and_others_stay_apart():
 def test_a_reserved_word_may_name_a_variable_where_no_statement_is_meant(name):
     assert parse(f'{name} -> Y; "{name}" <-> Y').variables == (name, "Y")
     assert parse(f"{name} {{0, 1}}").variables == (name,)
-    assert parse(f"Y -> {name}; {name}: Y" if name == "x" else f"Y -> {name}").variables == ("Y", name)
+    assert parse(f"Y -> {name}").variables == ("Y", name)
 
 
 # -- errors ----------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_text_without_variables_is_refused(text):
 
 
 def test_what_is_not_text_is_refused():
-    with pytest.raises(GraphError, match="a graph is text .*; found int"):
+    with pytest.raises(GraphError, match=r"a graph is text .*; found int"):
         parse(3)
 
 

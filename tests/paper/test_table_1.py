@@ -19,7 +19,10 @@ def con():
 
 
 def studies_of(con, data):
-    registry, trial = emcc.Study(con.table("registry"), weight="n"), emcc.Study(con.table("trial"), do="Treatment", weight="n")
+    registry, trial = (
+        emcc.Study(con.table("registry"), weight="n"),
+        emcc.Study(con.table("trial"), do="Treatment", weight="n"),
+    )
     return {"O": [registry], "I": [trial], "O+I": [registry, trial]}[data]
 
 

@@ -19,7 +19,11 @@ MEDIATION = Model.parse("X -> M -> Y; X -> Y; M <-> Y; X {0, 1}; M {a, b, c}; Y 
 DRUG = Model.parse("G -> T -> S; G -> S; T <-> S; G {f, m}; T {drug, none}; S {alive, dead}")
 MULTI = Model.from_dict(
     {
-        "endogenous": {"X": {"states": [0, 1]}, "M": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X", "M"]}},
+        "endogenous": {
+            "X": {"states": [0, 1]},
+            "M": {"states": [0, 1]},
+            "Y": {"states": [0, 1], "parents": ["X", "M"]},
+        },
         "exogenous": {"U1": {"children": ["X", "M"], "card": 4}, "U2": {"children": ["M", "Y"], "card": 4}},
         "equations": {
             "X": {"table": [0, 0, 1, 1]},
@@ -39,15 +43,23 @@ def outcome_value(model, outcome, state):
     """The potential outcome's value at one joint exogenous state, by running the (nested) worlds: the definition."""
     set_to = {}
     for s in outcome.do:
-        set_to[s.name] = model.states[s.name].index(s.value) if isinstance(s.value, str) else outcome_value(model, s.value, state)
+        set_to[s.name] = (
+            model.states[s.name].index(s.value) if isinstance(s.value, str) else outcome_value(model, s.value, state)
+        )
     value = {}
     for v in model.order:
-        value[v] = set_to[v] if v in set_to else int(model.table(v)[(*(state[u] for u in model.causes[v]), *(value[p] for p in model.parents[v]))])
+        value[v] = (
+            set_to[v]
+            if v in set_to
+            else int(model.table(v)[(*(state[u] for u in model.causes[v]), *(value[p] for p in model.parents[v]))])
+        )
     return value[outcome.name]
 
 
 def holds(model, event, state):
-    return all((model.states[a.outcome.name][outcome_value(model, a.outcome, state)] in a.values) != a.negated for a in event)
+    return all(
+        (model.states[a.outcome.name][outcome_value(model, a.outcome, state)] in a.values) != a.negated for a in event
+    )
 
 
 def enumerate_query(model, text, chances, restart):
@@ -101,14 +113,20 @@ def test_contraction_equals_enumeration_of_the_exogenous_states(model, text):
 def test_an_effect_splits_into_its_indirect_and_direct_parts(seed):
     """ACE = NDE − NIE with the roles of x and x0 changed (Pearl 2001)."""
     chances = draw(MEDIATION, seed)
-    ace, nde, back = (Compiled(query(t), MEDIATION)(chances).value for t in ("ACE(X=1 vs 0, Y=yes)", "NDE(X=1 vs 0, Y=yes)", "NIE(X=0 vs 1, Y=yes)"))
+    ace, nde, back = (
+        Compiled(query(t), MEDIATION)(chances).value
+        for t in ("ACE(X=1 vs 0, Y=yes)", "NDE(X=1 vs 0, Y=yes)", "NIE(X=0 vs 1, Y=yes)")
+    )
     np.testing.assert_allclose(ace, nde - back, atol=1e-12)
 
 
 @given(st.integers(0, 1000))
 def test_probabilities_of_an_event_and_its_complement_add_to_one(seed):
     chances = draw(DRUG, seed)
-    a, b = (Compiled(query(t), DRUG)(chances).value for t in ("P(S[T=drug]=alive, T=none)", "1 - P(S[T=drug]=alive, T=none)"))
+    a, b = (
+        Compiled(query(t), DRUG)(chances).value
+        for t in ("P(S[T=drug]=alive, T=none)", "1 - P(S[T=drug]=alive, T=none)")
+    )
     np.testing.assert_allclose(a + b, 1, atol=1e-12)
     assert ((a >= 0) & (a <= 1)).all()
 

@@ -141,11 +141,18 @@ def test_segments_are_answered_as_if_they_were_asked_alone():
     parts = {"north": (OBSERVED, RANDOMISED), "south": (OBSERVED, CONTRADICTING)}
     o = pl.concat([a.with_columns(region=pl.lit(k)) for k, (a, _) in parts.items()])
     i = pl.concat([b.with_columns(region=pl.lit(k)) for k, (_, b) in parts.items()])
-    together = emcc.bounds(GRAPH, [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")], PNS, by="region")
+    together = emcc.bounds(
+        GRAPH,
+        [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")],
+        PNS,
+        by="region",
+    )
     assert together.column_names == ["region", *COLUMNS]
     assert together["region"].to_pylist() == ["north", "south"]
     for place, (a, b) in enumerate(parts.values()):
-        alone = emcc.bounds(GRAPH, [emcc.Study(a, weight="n", name="obs"), emcc.Study(b, weight="n", do="X", name="trial")], PNS)
+        alone = emcc.bounds(
+            GRAPH, [emcc.Study(a, weight="n", name="obs"), emcc.Study(b, weight="n", do="X", name="trial")], PNS
+        )
         assert together.drop_columns(["region"]).slice(place, 1).to_pylist() == alone.to_pylist()
 
 
@@ -167,7 +174,12 @@ def test_many_segments_do_not_depend_on_the_batch(monkeypatch):
 def test_a_segment_that_one_study_lacks_is_answered_from_the_others():
     o = OBSERVED.with_columns(region=pl.lit("north"))
     i = RANDOMISED.with_columns(region=pl.lit("south"))
-    table = emcc.bounds(GRAPH, [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")], PNS, by="region")
+    table = emcc.bounds(
+        GRAPH,
+        [emcc.Study(o, weight="n", name="obs"), emcc.Study(i, weight="n", do="X", name="trial")],
+        PNS,
+        by="region",
+    )
     assert table["studies"].to_pylist() == [["obs"], ["trial"]]
     assert table["status"].to_pylist() == ["bounded", "bounded"]
 

@@ -63,6 +63,12 @@ def _connection(frame):
 KEPT = []  # before 2.0 a relation does not keep its connection
 
 
+@pytest.fixture(autouse=True)
+def _let_go():
+    yield
+    KEPT.clear()
+
+
 def _relation(frame, tmp_path):
     KEPT.append(_connection(frame))
     return {"source": KEPT[-1].table("frame_view")}
@@ -410,7 +416,7 @@ def test_a_missing_column_says_what_there_is_and_what_to_do(engine):
         MissingColumn, match=r"study 'trial' has no column for the variable Gendr; its columns are id, "
     ) as e:
         counted(engine(), variables=["Gendr"])
-    assert "Hint: did you mean one of these columns: ['gender']?" in str(e.value)
+    assert "Hint: did you mean one of these columns: ['gender', " in str(e.value)
     assert str(e.value).endswith("Map it with columns={'Gendr': '…'}.")
 
 
@@ -508,7 +514,7 @@ def test_no_variable_is_refused(engine):
 @pytest.mark.parametrize("do", [(), ("X",)])
 def test_a_null_in_a_variable_is_an_error_that_counts_the_records(engine, do):
     frame = pl.DataFrame({"x": ["a", None, None], "Y": [1, 1, 2]})
-    message = r"study 'trial' has NULL in x \(variable X\) in 2 records. NULLs are not yet supported; .*where=\"x IS NOT NULL\""
+    message = r"study 'trial' has NULL in x \(variable X\) in 2 records. NULLs are not yet supported; .*x IS NOT NULL"
     with pytest.raises(NullValue, match=message):
         counted(engine(frame), variables=["X", "Y"], do=do)
     assert rows(counted(engine(frame), variables=["X", "Y"], nulls="drop")) == [("a", "1", 1.0)]
@@ -533,7 +539,7 @@ def test_a_null_of_no_weight_is_no_record(engine):
     [
         ([1, None, None], "2 records", "NULL"),
         ([1, -1, 2], "1 record ", "-1"),
-        ([1.0, float("nan"), 1.0], "1 record ", "nan"),
+        ([1.0, float("nan"), 1.0], "1 record ", "[nN]a[nN]"),
         ([1.0, float("inf"), 1.0], "1 record ", "inf"),
         ([1.0, -0.5, None], "2 records", "-0.5"),
         ([1.0, 1e-30, 1.0], "1 record ", "1e-30"),

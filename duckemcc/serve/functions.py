@@ -1,0 +1,165 @@
+"""What DuckDB calls behind emcc_bounds, emcc_bounds_by and emcc_compatibility: counts in, rows out.
+
+Counts travel as one BLOB, Arrow inside: a lateral join then carries bytes, which are cheap to compare, and not lists of
+structs. Answers are remembered by content, as DuckDB may call a function more than once for one row.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from duckemcc.errors import EmptyStudy, OptionError, UnsupportedColumn
+from duckemcc.model.scm import Model
+from duckemcc.serve.ask import Clock, Options, answer, read_model, read_options, read_queries, report
+from duckemcc.serve.counting import check_by, write_counts_sql
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from duckemcc.study.read import CountTable
+
+Rows: TypeAlias = list[dict[str, Any]]
+
+PLACE = "emcc_segment"
+"""The column of a segment's number, from 1; segments come back by their number."""
+
+KEPT, KEPT_ROWS = 64, 10_000
+"""So many answers are remembered, of so many rows at most."""
+
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+
+
+def counts_sql(model: Any, studies: Any, weight: Any = None, *by: Any) -> str:
+    """The counting query; `by` is given by emcc_bounds_by only. DuckDB calls this when it binds the macro."""
+    pscm = read_sql_model(model)
+    return write_counts_sql(pscm, studies, weight, check_by(pscm, by[0]) if by else ())
+
+
+def pack(columns: Any, weight: Any, segments: Any) -> Any:
+    """The result of the counting query as a BLOB per row."""
+    import pyarrow as pa
+
+    packed = []
+    for row in range(len(columns)):
+        parts = {"columns": columns, "weight": weight, "segments": segments}
+        table = pa.table({name: part.slice(row, 1) for name, part in parts.items()})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        packed.append(sink.getvalue().to_pybytes())
+    return pa.array(packed, pa.binary())
+
+
+def bounds(model: Any, query: Any, counts: bytes, options: Mapping[str, Any]) -> Rows:
+    """The rows of emcc_bounds, each with the number of its segment."""
+    settings, pscm, asked = read_sql_options(options), read_sql_model(model), read_queries(query)
+
+    def work() -> Rows:
+        tables = split(unpack(counts, pscm.variables), pscm.variables, settings)
+        return _numbered(answer(pscm, tables, asked, (PLACE,), settings, Clock(settings.max_seconds)))
+
+    return _remember(("bounds", model, tuple(text for text, _ in asked), settings, blake2b(counts).digest()), work)
+
+
+def compatibility(model: Any, counts: bytes, options: Mapping[str, Any]) -> Rows:
+    """The rows of emcc_compatibility."""
+    settings, pscm = read_sql_options(options), read_sql_model(model)
+
+    def work() -> Rows:
+        tables = split(unpack(counts, pscm.variables), pscm.variables, settings)
+        return _numbered(report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds)))
+
+    return _remember(("compatibility", model, settings, blake2b(counts).digest()), work)
+
+
+# -- what SQL gives ----------------------------------------------------------------------------
+
+
+def read_sql_model(model: Any) -> Model:
+    """The model of an SQL argument."""
+    if model is None:
+        raise OptionError("model is NULL; give graph text such as 'X -> Y; X <-> Y'")
+    return read_model(model)
+
+
+def read_sql_options(given: Mapping[str, Any]) -> Options:
+    """SQL values as options: decimals are numbers; NULL is the default, but for `level`, where it means exact data."""
+    plain = {k: float(v) if isinstance(v, Decimal) else v for k, v in given.items() if v is not None or k == "level"}
+    for name in ("restarts", "seed", "max_steps"):
+        value = plain.get(name)
+        if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+            plain[name] = int(value)
+    return read_options(plain)
+
+
+def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
+    """The counted relation, one row per segment and pattern.
+
+    Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
+    `EmptyStudy`.
+    """
+    import polars as pl
+    import pyarrow as pa
+
+    table = pa.ipc.open_stream(counts).read_all()
+    types = {column["name"]: column["type"] for column in table["columns"][0].as_py()}
+    check_variables(list(types), variables)
+    _check_weight(table["weight"][0].as_py(), types)
+    segments = pl.DataFrame({"part": pl.from_arrow(table["segments"].combine_chunks()[0].values)})
+    if segments.height:
+        segments = segments.with_row_index(PLACE, offset=1).unnest("part")
+        segments = segments.filter(pl.col("patterns").is_not_null())
+    if not segments.height:
+        raise EmptyStudy("the studies relation has no records; check its name and filters")
+    return segments.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
+
+
+def check_variables(found: Sequence[str], variables: Sequence[str]) -> None:
+    """Every variable has a column. Raises `MissingColumn` with a hint."""
+    from duckemcc.study.study import find_column
+
+    for variable in variables:
+        find_column("the studies relation", variable, f"variable {variable}", found)
+
+
+def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
+    kind = next((t for name, t in types.items() if weight is not None and name.casefold() == weight.casefold()), None)
+    if kind is not None and not kind.removeprefix("U").startswith(_NUMBERS):
+        raise UnsupportedColumn(f"the studies relation has weights {weight} of type {kind}; a weight is a number.")
+
+
+def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options) -> list[CountTable]:
+    """The studies of a counted relation whose segments are numbered."""
+    from duckemcc.study.read import split_relation
+
+    return split_relation(frame, variables, by=(PLACE,), nulls="drop" if settings.nulls == "drop" else "error")
+
+
+# -- what it gets ------------------------------------------------------------------------------
+
+_answers: OrderedDict[Any, Rows] = OrderedDict()
+_answers_lock = threading.Lock()
+
+
+def _numbered(table: Any) -> Rows:
+    return [{"segment": row.pop(PLACE)} | row for row in table.to_pylist()]
+
+
+def _remember(key: tuple[Any, ...], work: Callable[[], Rows]) -> Rows:
+    with _answers_lock:
+        if key in _answers:
+            _answers.move_to_end(key)
+            return _answers[key]
+    found = work()
+    if len(found) <= KEPT_ROWS and not any(row.get("status") == "timeout" for row in found):
+        with _answers_lock:
+            _answers[key] = found
+            while len(_answers) > KEPT:
+                _answers.popitem(last=False)
+    return found

@@ -1,0 +1,211 @@
+"""What DuckDB calls behind emcc(…), the aggregate: one answer per group, as if the other groups were left out.
+
+Groups arrive up to 2 048 at a time. Those in which the same studies were made and the same values occur learn the same
+states, so they are the segments of one call; each is answered as it would be alone. What only the records of one group
+cannot bear is the answer of that group, by its status, and no error of the whole call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duckemcc.errors import (
+    DuckEmccError,
+    EmptyStudy,
+    OptionError,
+    QueryError,
+    TooLarge,
+    UnsupportedColumn,
+)
+from duckemcc.model.scm import Model
+from duckemcc.query.language import Atom, Contrast, Named, PotentialOutcome, Probability, Query, Setting, Term
+from duckemcc.query.language import query as parse_query
+from duckemcc.query.named import expand
+from duckemcc.serve.ask import Clock, Options, answer
+from duckemcc.serve.functions import PLACE, check_variables, read_sql_model, read_sql_options, split
+from duckemcc.serve.result import COLUMNS, make_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Task(NamedTuple):
+    """What is asked of some groups."""
+
+    model: Model
+    text: str
+    query: Query
+    settings: Options
+    clock: Clock
+
+
+def groups(model: Any, query: Any, entries: Any, options: Any) -> Any:
+    """Arrow columns in, with a row per group; a STRUCT of `result.COLUMNS` per group out.
+
+    entries: map_entries(histogram({record, weight})), NULL for a group without records.
+    """
+    import polars as pl
+    import pyarrow as pa
+
+    places: dict[tuple[Any, ...], list[int]] = {}
+    for place, asked in enumerate(zip(model.to_pylist(), query.to_pylist(), options.to_pylist(), strict=True)):
+        text, question, given = asked
+        places.setdefault((text, str(question), tuple(given.items())), []).append(place)
+    records = _read_entries(entries)
+    rows: list[dict[str, Any]] = [{}] * len(entries)
+    for (text, _, given), own in places.items():
+        task = _read_task(text, query[own[0]].as_py(), dict(given))
+        frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
+        for place, row in _answer_groups(task, own, frame).items():
+            rows[place] = row
+    table = make_table(rows, COLUMNS, pl.DataFrame(), [], {})
+    return pa.StructArray.from_arrays([c.combine_chunks() for c in table.columns], names=table.column_names)
+
+
+def _read_task(model: Any, query: Any, options: Mapping[str, Any]) -> Task:
+    if not isinstance(query, str):
+        raise QueryError(f"emcc() takes one query as text; found {query!r}. emcc_bounds and emcc_bounds_by take a list")
+    settings = read_sql_options(options)
+    return Task(read_sql_model(model), query, parse_query(query), settings, Clock(settings.max_seconds))
+
+
+def _read_entries(entries: Any) -> pl.DataFrame:
+    """One row per group and distinct record: PLACE, emcc_count, emcc_bad and the fields of the record."""
+    import polars as pl
+
+    from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
+
+    frame = pl.DataFrame(
+        {PLACE: range(len(entries)), "entry": pl.from_arrow(entries)}, schema_overrides={PLACE: pl.Int64}
+    )
+    frame = frame.filter(pl.col("entry").list.len() > 0).explode("entry").unnest("entry").unnest("key")
+    if not isinstance(frame.schema["record"], pl.Struct):
+        raise OptionError(
+            "the third argument of emcc() is a STRUCT of the variables: "
+            "struct_pack(Treatment, Survival, study, intervened)"
+        )
+    kind = frame.schema["weight"]
+    if not (kind.is_numeric() or kind == pl.Null):
+        raise UnsupportedColumn(f"the weight of emcc() has type {kind}; a weight is a number.")
+    weight, number = pl.col("weight").cast(pl.Float64), pl.col("value")
+    good = ((weight == 0) | weight.is_between(SMALLEST_WEIGHT, LARGEST_WEIGHT)).fill_null(False)
+    return frame.select(
+        PLACE,
+        pl.when(good).then(weight * number).otherwise(0.0).alias("emcc_count"),
+        pl.when(good).then(0).otherwise(number).cast(pl.Int64).alias("emcc_bad"),
+        "record",
+    ).unnest("record")
+
+
+def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> dict[int, dict[str, Any]]:
+    check_variables(records.columns, task.model.variables)
+    found = {place: _no_answer(task, "no_data", "the group has no records") for place in places}
+    for alike in _alike(records, task.model.variables):
+        found |= _answer_alike(task, alike)
+    return found
+
+
+def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]]:
+    """The answers of groups that learn the same states, by their place."""
+    places = records[PLACE].unique(maintain_order=True)
+    try:
+        tables = split(records, task.model.variables, task.settings)
+        table = answer(task.model, tables, [(task.text, task.query)], (PLACE,), task.settings, task.clock)
+        return {row.pop(PLACE): row for row in table.to_pylist()}
+    except EmptyStudy as wrong:
+        status, message = "no_data", str(wrong)
+    except TooLarge as wrong:
+        if len(places) > 1:  # too large together; the limits are meant for one group
+            half = records[PLACE].is_in(places[: len(places) // 2])
+            return _answer_alike(task, records.filter(half)) | _answer_alike(task, records.filter(~half))
+        status, message = "too_large", str(wrong)
+    except QueryError as wrong:
+        if not _fits_some_states(task):
+            raise
+        status = "invalid"
+        message = f"{wrong} Each group learns its own states; declare them in the graph, such as X {{0, 1}}."
+    return {place: _no_answer(task, status, message) for place in places}
+
+
+def _no_answer(task: Task, status: str, message: str) -> dict[str, Any]:
+    settings = task.settings
+    return {"query": task.text, "status": status, "message": message, "method": settings.method, "seed": settings.seed}
+
+
+def _alike(records: pl.DataFrame, variables: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The records of groups that are alike: in their studies, what is set by design there, whether these have records
+    that count, and in the values of each variable. So all that is learned from their kind is learned from each alone.
+    """
+    import polars as pl
+
+    from duckemcc.study.labels import has_labels
+
+    columns = {name.casefold(): name for name in records.columns}
+    values = [columns[v.casefold()] for v in variables]
+    if not all(has_labels(records.schema[v]) for v in values):
+        yield records  # to be refused
+        return
+    counts = (pl.col("emcc_count") > 0) & pl.all_horizontal(pl.col(v).is_not_null() for v in values)
+    kinds = records.select(PLACE, *_study_kinds(records, columns), *values, emcc_counts=counts)
+    arms = kinds.group_by(PLACE, "emcc_study", "emcc_do").agg(
+        pl.col("emcc_counts").any(), *(pl.col(v).is_not_null().any() for v in values)
+    )
+    labels = kinds.filter("emcc_counts").group_by(PLACE).agg(pl.col(v).unique().sort() for v in values)
+    key: dict[int, list[Any]] = {place: [] for place in records[PLACE].unique(maintain_order=True)}
+    for frame in (arms.sort("emcc_study", "emcc_do", nulls_last=False), labels):
+        for place, *found in frame.iter_rows():
+            key[place].append(tuple(tuple(f) if isinstance(f, list) else f for f in found))
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for place, found in key.items():
+        alike.setdefault(tuple(found), []).append(place)
+    for places in alike.values():
+        yield records if len(alike) == 1 else records.filter(pl.col(PLACE).is_in(places))
+
+
+def _study_kinds(records: pl.DataFrame, columns: Mapping[str, str]) -> Iterator[pl.Expr]:
+    """The study, and what is set by design in it as one text."""
+    import polars as pl
+
+    study = pl.col(columns["study"]).cast(pl.String) if "study" in columns else pl.lit(None, pl.String)
+    do = pl.lit(None, pl.String)
+    if "intervened" in columns and isinstance(records.schema[columns["intervened"]], pl.List):
+        do = pl.col(columns["intervened"]).cast(pl.List(pl.String)).list.join("\0")
+    yield study.alias("emcc_study")
+    yield do.alias("emcc_do")
+
+
+# -- whose fault it is -------------------------------------------------------------------------
+
+
+def _fits_some_states(task: Task) -> bool:
+    """Whether the query fits the model for some states of the variables that do not declare theirs."""
+    named: dict[str, list[str]] = {v.casefold(): [] for v in task.model.variables}
+    for variable, label in _named_states(task.query):
+        named[variable.casefold()] += [label] if label not in named[variable.casefold()] else []
+    states = {
+        v: declared or (*named[v.casefold()], *("another", "and another")[: 2 - len(named[v.casefold()])])
+        for v, declared in task.model.states.items()
+    }
+    try:
+        expand(task.query, states, task.model.parents)
+    except DuckEmccError:
+        return False
+    return True
+
+
+def _named_states(part: Any) -> Iterator[tuple[str, str]]:
+    """Every pair of a variable and a state of it that a query names."""
+    if isinstance(part, tuple):
+        for item in part:
+            yield from _named_states(item)
+    elif isinstance(part, Atom):
+        yield from ((part.outcome.name, label) for label in part.values)
+        yield from _named_states(part.outcome)
+    elif isinstance(part, (Setting, Contrast)):
+        labels = (part.value, part.versus) if isinstance(part, Contrast) else (part.value,)
+        yield from ((part.name, label) for label in labels if isinstance(label, str))
+        yield from _named_states(part.value)
+    elif isinstance(part, (PotentialOutcome, Named, Probability, Term, Query)):
+        yield from _named_states(tuple(getattr(part, f.name) for f in fields(part)))
