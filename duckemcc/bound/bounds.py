@@ -11,26 +11,35 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.credibility import credibility
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 
 Floats = NDArray[np.float64]
 
 
 class Bounds(NamedTuple):
-    """One segment's answer: `undefined` where the condition has probability zero in every learned model."""
+    """One segment's answer: `undefined` where the condition has probability zero in every learned model.
+
+    credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it.
+    """
 
     status: Literal["bounded", "undefined"]
-    lower: float | None
-    upper: float | None
+    lower: float | None = None
+    upper: float | None = None
+    credibility: float | None = None
 
 
-def bound(query: Compiled, chances: Mapping[str, Floats], segment: int) -> Bounds:
+def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int) -> Bounds:
     """The range of a query over one segment's learned models; chances [s, r, u] per exogenous variable.
+
+    runs: how many of these models were learned independently of each other.
 
     A model in which the condition has probability zero says nothing of the query and is passed over.
     """
     found = query({name: c[segment] for name, c in chances.items()})
     defined = found.value[found.evidence > ZERO_EVIDENCE]
     if not defined.size:
-        return Bounds("undefined", None, None)
-    return Bounds("bounded", float(defined.min()), float(defined.max()))
+        return Bounds("undefined")
+    lower, upper = float(defined.min()), float(defined.max())
+    low, high = query.span
+    return Bounds("bounded", lower, upper, credibility(lower, upper, min(runs, defined.size), low=low, high=high))

@@ -68,6 +68,13 @@ class Compiled:
         self._given = compile_event(model, given) if given else None
         self._terms = [(c, compile_event(model, (*event, *given))) for c, event in self.combination.terms]
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The smallest and largest value that the query could have with any probabilities: [0, 1], or [-1, 1] for ACE."""
+        coefficients = [c for c, _ in self.combination.terms]
+        constant = self.combination.constant
+        return constant + sum(c for c in coefficients if c < 0), constant + sum(c for c in coefficients if c > 0)
+
     def __call__(self, chances: Mapping[str, Floats]) -> Value:
         """The query at chances [r, u] of every exogenous variable."""
         restarts = len(next(iter(chances.values()))) if chances else 1

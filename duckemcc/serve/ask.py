@@ -362,9 +362,9 @@ def _answer_one(evaluate: Compiled | TooLarge, part: Part, i: int, options: Opti
         return {"status": "too_large", "message": str(evaluate)}
     if incompatible and (options.incompatible == "null" or not isfinite(part.verdict.loglik_gap[i])):
         return {"status": "incompatible", "message": part.verdict.reason[i]}
-    found = bound(evaluate, part.learned.chances, i)
+    found = bound(evaluate, part.learned.chances, i, int(part.learned.kept[i]))
     exact = {"exact_lower": False, "exact_upper": False} if found.lower is not None else {}
-    answer: dict[str, Any] = {"lower": found.lower, "upper": found.upper, "status": found.status} | exact
+    answer: dict[str, Any] = {"lower": found.lower, "upper": found.upper, "status": found.status, "credibility": found.credibility} | exact
     if found.status == "undefined":
         answer["message"] = (
             "the condition has probability zero in every learned model; condition on something that can happen"

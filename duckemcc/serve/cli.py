@@ -22,7 +22,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option(
-    "--restarts", default=30, show_default=True, help="Random restarts of EM; more make the inner bounds wider."
+    "--restarts", type=click.IntRange(min=1), default=30, show_default=True, help="Random restarts of EM; more make the inner bounds wider."
 )
 @click.option("--quiet", is_flag=True, help="Leave out the SQL.")
 def demo(restarts: int, quiet: bool) -> None:
@@ -82,7 +82,8 @@ def main() -> None:
     try:
         cli()
     except DuckEmccError as wrong:
-        raise SystemExit(f"{type(wrong).__name__}: {wrong}") from None
+        click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def chances(x, y):
 
 @given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=9))
 def test_bounds_are_the_smallest_and_largest_value_over_the_restarts(p):
-    found = bound(Compiled(query("P(X=1)"), MODEL), chances(p, [[0.25] * 4] * len(p)), 0)
+    found = bound(Compiled(query("P(X=1)"), MODEL), chances(p, [[0.25] * 4] * len(p)), 0, len(p))
     assert found.status == "bounded"
     assert found.lower == pytest.approx(min(p))
     assert found.upper == pytest.approx(max(p))
@@ -31,13 +31,13 @@ def test_bounds_are_the_smallest_and_largest_value_over_the_restarts(p):
 
 def test_a_model_in_which_the_condition_cannot_happen_is_passed_over():
     y = [[0.0, 1.0, 0.0, 0.0], [0.5, 0.0, 0.0, 0.5]]
-    found = bound(Compiled(query("P(Y=1 | X=1)"), MODEL), chances([0.5, 0.0], y), 0)
+    found = bound(Compiled(query("P(Y=1 | X=1)"), MODEL), chances([0.5, 0.0], y), 0, 2)
     assert (found.status, found.lower, found.upper) == ("bounded", pytest.approx(1.0), pytest.approx(1.0))
 
 
 def test_a_condition_that_never_happens_is_undefined_and_no_number():
-    found = bound(Compiled(query("P(Y=1 | X=1)"), MODEL), chances([0.0, 0.0], [[0.25] * 4] * 2), 0)
-    assert found == ("undefined", None, None)
+    found = bound(Compiled(query("P(Y=1 | X=1)"), MODEL), chances([0.0, 0.0], [[0.25] * 4] * 2), 0, 2)
+    assert found == ("undefined", None, None, None)
 
 
 def test_segments_are_told_apart():
@@ -46,5 +46,17 @@ def test_segments_are_told_apart():
         for (k, a), b in zip(chances([0.2], [[0.25] * 4]).items(), chances([0.7], [[0.25] * 4]).values(), strict=True)
     }
     compiled = Compiled(query("P(X=1)"), MODEL)
-    assert bound(compiled, both, 0).lower == pytest.approx(0.2)
-    assert bound(compiled, both, 1).lower == pytest.approx(0.7)
+    assert bound(compiled, both, 0, 1).lower == pytest.approx(0.2)
+    assert bound(compiled, both, 1, 1).lower == pytest.approx(0.7)
+
+
+def test_credibility_counts_the_runs_that_were_learned_and_knows_the_query_s_range():
+    p = [0.3, 0.4, 0.35, 0.32, 0.38]
+    assert bound(Compiled(query("P(X=1)"), MODEL), chances(p, [[0.25] * 4] * 5), 0, 2).credibility is None
+    few, many = (
+        bound(Compiled(query("P(X=1)"), MODEL), chances(p * 4, [[0.25] * 4] * 20), 0, runs).credibility
+        for runs in (5, 20)
+    )
+    assert 0 < few < many < 1
+    assert Compiled(query("ACE(X=1, Y=1)"), MODEL).span == (-1.0, 1.0)
+    assert Compiled(query("10 - 3*P(Y=1) + 2*P(X=1)"), MODEL).span == (7.0, 12.0)
