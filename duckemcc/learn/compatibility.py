@@ -2,57 +2,33 @@
 
 Corollary 6 compares the joint maximum with the sum of the studies' own maxima. That cannot see a contradiction inside
 one study (an instrumental inequality, say), so the comparison here is with the *saturated* log-likelihood, that of
-the empirical Bayesian network of each arm (Eq. 2, Proposition 1), per study and jointly. The network's factors are
-P(v | w_V) with Tian's minimal w_V: the parents and the other members of V's component among the variables up to V in
-topological order.
+the empirical Bayesian network of each arm (Eq. 2, Proposition 1; `saturated.py`), per study and jointly.
 
 With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic; whatever
 the true chances, it is at most the statistic of the saturated model against them, so χ² with all saturated degrees of
 freedom is conservative. At 10^8 records everything is significant: a verdict also needs a misfit, the largest
 total-variation distance between observed and fitted frequencies of a variable in one context of one study.
 
-Axes: s segment, p distinct pattern of a factor, u exogenous state.
+Axes: s segment, u exogenous state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood, pattern_yields, project
+from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood
 from duckemcc.learn.maximum import maximise
+from duckemcc.learn.saturated import Factor, degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
 from duckemcc.model.scm import Model
 
 EXACT_GAP = 1e-9
 """loglik_gap / n up to which data taken as exact (`level=None`) are compatible."""
-
-
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """P(variable | context) of one arm's empirical network.
-
-    scope: context variables, then the variable. codes [p, scope], count [s, p], total [s, p]: records in the
-    pattern's context; context [p]: which context. members: V's component up to V, which determines the fitted factor.
-    """
-
-    study: int
-    variable: str
-    scope: tuple[str, ...]
-    members: tuple[str, ...]
-    causes: tuple[str, ...]
-    codes: Ints
-    count: Floats
-    total: Floats
-    context: Ints
-
-    def observed(self) -> Floats:
-        """n(v, w) / n(w) [s, p], zero in contexts without records."""
-        return np.divide(self.count, self.total, out=np.zeros_like(self.count), where=self.total > 0)
 
 
 class StudyTest(NamedTuple):
@@ -82,79 +58,6 @@ class Compatibility(NamedTuple):
     fault: list[str | None]
     reason: list[str | None]
     studies: tuple[StudyTest, ...]
-
-
-def saturate(model: Model, arms: Sequence[StudyCounts]) -> list[Factor]:
-    """The factors of every arm's empirical Bayesian network (Eq. 2)."""
-    factors = []
-    for k, arm in enumerate(arms):
-        for component in model.components(arm.do):
-            ordered = [v for v in model.order if v in component.endogenous]
-            for i, variable in enumerate(ordered):
-                members = _tied(model, ordered[: i + 1], variable)
-                context = {*members, *(p for m in members for p in model.parents[m])} - {variable}
-                scope = (*(v for v in model.variables if v in context), variable)
-                causes = tuple(u.name for u in model.exogenous if set(u.children) & set(members))
-                factors.append(_count_factor(k, arm, variable, scope, members, causes))
-    return factors
-
-
-def _tied(model: Model, ordered: Sequence[str], variable: str) -> tuple[str, ...]:
-    """The component of `variable` in the graph of the variables up to it."""
-    members = {variable}
-    while True:
-        causes = {u for m in members for u in model.causes[m]}
-        grown = {v for v in ordered if v in members or causes & set(model.causes[v])}
-        if grown == members:
-            return tuple(v for v in ordered if v in members)
-        members = grown
-
-
-def _count_factor(
-    k: int, arm: StudyCounts, variable: str, scope: tuple[str, ...], members: tuple[str, ...], causes: tuple[str, ...]
-) -> Factor:
-    codes, count = project(arm, scope)
-    _, context = np.unique(codes[:, :-1], axis=0, return_inverse=True)
-    context = context.ravel()
-    sums = np.zeros((len(count), int(context.max()) + 1))
-    np.add.at(sums.T, context, count.T)
-    return Factor(k, variable, scope, members, causes, codes, count, sums[:, context], context)
-
-
-def saturated_loglik(factors: Sequence[Factor]) -> Floats:
-    """LL_sat [s] = Σ n(v, w) log n(v, w)/n(w)."""
-    return np.sum([_xlogy(f.count, f.observed()).sum(axis=1) for f in factors], axis=0)
-
-
-def degrees_of_freedom(model: Model, factors: Sequence[Factor]) -> Ints:
-    """Free frequencies [s] of the saturated network in the contexts that have records."""
-    return np.sum([_contexts(f) * (model.card(f.variable) - 1) for f in factors], axis=0).astype(np.intp)
-
-
-def _contexts(factor: Factor) -> Ints:
-    _, first = np.unique(factor.context, return_index=True)
-    return np.asarray((factor.total[:, first] > 0).sum(axis=1))
-
-
-def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats]) -> Floats:
-    """Fitted P(v | w) [s, p] at one PMF [s, u] per exogenous variable."""
-    joint = _probability(model, factor.members, factor.causes, factor, chances)
-    before = tuple(m for m in factor.members if m != factor.variable)
-    given = _probability(model, before, factor.causes, factor, chances) if before else np.ones_like(joint)
-    return np.divide(joint, given, out=np.zeros_like(joint), where=given > 0)
-
-
-def _probability(
-    model: Model, members: tuple[str, ...], causes: tuple[str, ...], factor: Factor, chances: dict[str, Floats]
-) -> Floats:
-    """P(members = their values | parents outside) [s, p]."""
-    yields = pattern_yields(model, members, causes, factor.scope, factor.codes).astype(np.float64)
-    if not causes:
-        return np.broadcast_to(yields[:, 0], factor.count.shape)
-    joint = chances[causes[0]]
-    for name in causes[1:]:
-        joint = (joint[:, :, None] * chances[name][:, None, :]).reshape(len(joint), -1)
-    return np.matmul(joint[:, None, :], yields.T)[:, 0]
 
 
 def check(
@@ -218,7 +121,7 @@ def _test_study(
     own = [(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k]
     with np.errstate(divide="ignore"):
         at_joint = np.sum(
-            [_xlogy(f.count, f.observed()).sum(axis=1) - _xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0
+            [xlogy(f.count, f.observed()).sum(axis=1) - xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0
         )
     gap = np.maximum(at_joint, 0)
     df = degrees_of_freedom(model, [f for f, _ in own])
@@ -272,7 +175,7 @@ def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fit
         with np.errstate(divide="ignore"):
             loss = np.where(
                 seen,
-                _xlogy(factor.count[s], factor.observed()[s]) - _xlogy(factor.count[s], np.where(seen, q[s], 1)),
+                xlogy(factor.count[s], factor.observed()[s]) - xlogy(factor.count[s], np.where(seen, q[s], 1)),
                 0,
             )
         losses = np.zeros(int(factor.context.max()) + 1)
@@ -315,8 +218,3 @@ def _explain(tests: Sequence[StudyTest], s: int, level: float | None, n: float, 
         "each study agrees with the graph, but together they contradict each other; "
         "check that they sample one population, or leave one out"
     )
-
-
-def _xlogy(x: Floats, y: Floats) -> Floats:
-    """x log y with 0 log 0 = 0."""
-    return np.where(x > 0, x * np.log(np.where(x > 0, y, 1.0)), 0.0)
