@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.ask import Options
+from duckemcc.serve.options import Options
 from duckemcc.serve.result import COLUMNS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

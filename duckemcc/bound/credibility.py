@@ -1,13 +1,14 @@
-"""P(true ends within ε L of the learned ones | r runs): credible intervals (Zaffalon et al. 2022; the paper's Figure 3, right).
+"""P(true ends within ε L of the learned ones | r runs): credible intervals (the paper's Figure 3, right).
 
-For r runs spread uniformly over the true interval, whose smallest and largest values are a and b, L = b − a, and a flat prior
-on the true ends inside the query's range [0, 1], the posterior density of the ends (a − x, b + y) is ∝ (L + x + y)^−r, so
+For r runs spread uniformly over the true interval, whose smallest and largest values are a and b, L = b − a, and a
+flat prior on the true ends inside the query's range [0, 1], the posterior density of the ends (a − x, b + y) is
+∝ (L + x + y)^−r (Zaffalon et al. 2022), so
 
     P = G(min(εL, a), min(εL, 1 − b)) / G(a, 1 − b),
     G(α, β) = 1 − (1 + α/L)^(2−r) − (1 + β/L)^(2−r) + (1 + (α + β)/L)^(2−r)
 
-It assumes that the runs spread uniformly over the true interval, and they do not: on Table 1's observational data 30 runs from
-`dirichlet(1)` give about .87 for an interval that covers a third of the true one. It is no guarantee.
+It assumes that the runs spread uniformly over the true interval, and they do not: on Table 1's observational data 30
+runs from `dirichlet(1)` give about .87 for an interval that covers a third of the true one. It is no guarantee.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def credibility(
 ) -> float | None:
     """The probability that the true interval is within a margin ε L of [lower, upper] on either side.
 
-    low, high: the query's own range, such as −1 and 1 for an average causal effect. None for fewer than three runs, where
-    the posterior is improper. Always in [0, 1].
+    low, high: the query's own range, such as −1 and 1 for an average causal effect. None for fewer than three runs,
+    where the posterior is improper. Always in [0, 1].
     """
     if runs < 3:
         return None
@@ -52,7 +53,8 @@ def credibility_as_published(width: float, runs: int, *, epsilon: float = EPSILO
 def _mass(alpha: float, beta: float, runs: int) -> float:
     """∫₀^α ∫₀^β (1 + x + y)^−r dy dx, in units that cancel in the ratio; with no room on a side, over the other alone.
 
-    α and β in units of L. The closed form cancels where both are small, so the inner integral is then summed numerically.
+    α and β in units of L. The closed form cancels where both are small, so the inner integral is then summed
+    numerically.
     """
     k = runs - 2
     if alpha == 0 or beta == 0:

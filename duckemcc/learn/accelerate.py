@@ -23,6 +23,9 @@ from duckemcc.learn.likelihood import Group
 
 Floats = NDArray[np.float64]
 
+LARGEST_BATCH = 20_000_000
+"""Entries of the Jacobians that are held at a time (160 MB)."""
+
 _ITERATIONS = 120
 _RESIDUAL = 1e-14  # of m/√m
 _RIDGE = 1e-15
@@ -39,8 +42,12 @@ def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tic
     flat = tuple(c.reshape(1, segments * restarts, -1) for c in chances)
     goal = np.repeat(np.concatenate(fitted, axis=1), restarts, axis=0)
     seen = np.repeat(np.concatenate([b.count > 0 for b in group.blocks], axis=1), restarts, axis=0)
-    moved = _newton(tuple(c[0] for c in flat), group, goal, seen, tick)
-    new = tuple(c.reshape(segments, restarts, -1) for c in moved)
+    size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
+    parts = [
+        _newton(tuple(c[0, first : first + size] for c in flat), group, goal[first : first + size], seen[first:], tick)
+        for first in range(0, segments * restarts, size)
+    ]
+    new = tuple(np.concatenate(p).reshape(segments, restarts, -1) for p in zip(*parts, strict=True))
     before, after = measure(chances, group).loglik, measure(new, group).loglik
     rounding = 1e-13 * group.total[:, None]
     better = np.isfinite(after) & (after >= before - rounding)

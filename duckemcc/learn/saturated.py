@@ -1,7 +1,8 @@
-"""LL_sat = Σ n(v, w_V) log n(v, w_V)/n(w_V): the empirical Bayesian network of a study (paper Eq. 2), with Tian's minimal sets.
+"""LL_sat = Σ n(v, w_V) log n(v, w_V)/n(w_V): the empirical Bayesian network of a study (paper Eq. 2).
 
 Its factors are P(v | w_V), w_V being the parents and the other members of V's component among the variables up to V in
-topological order (Tian 2002). Any fully specified model factorises in the same way, so a fitted factor stands beside each.
+topological order (Tian's minimal sets, 2002). Any fully specified model factorises in the same way, so a fitted factor
+stands beside each.
 
 Axes: s segment, p distinct pattern of a factor, u exogenous state.
 """

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import QueryError, TooLarge
 from duckemcc.model.scm import Model
-from duckemcc.query.language import Atom, Event, PotentialOutcome, Query
 from duckemcc.query.named import Combination, expand
+from duckemcc.query.syntax import Atom, Event, PotentialOutcome, Query
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class Compiled:
 
     @property
     def span(self) -> tuple[float, float]:
-        """The smallest and largest value that the query could have with any probabilities: [0, 1], or [-1, 1] for ACE."""
+        """The smallest and largest value the query could have, whatever the data: [0, 1], or [-1, 1] for ACE."""
         coefficients = [c for c, _ in self.combination.terms]
         constant = self.combination.constant
         return constant + sum(c for c in coefficients if c < 0), constant + sum(c for c in coefficients if c > 0)

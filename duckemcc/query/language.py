@@ -1,4 +1,4 @@
-"""The query language: its syntax tree, its printer and its parser; ``parse(str(q)) == q``.
+"""The query language: a parser of its own, with positions in its errors.
 
     query = ["-"] term {("+"|"-") term}        term = [number ["*"]] prob | number
     prob  = "P(" event ["|" event] ")" | NAME "(" args ["|" event] ")"
@@ -16,19 +16,32 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, NoReturn, TypeAlias, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from duckemcc.errors import QueryError, hint
+from duckemcc.query.syntax import (
+    KINDS,
+    NO_NAMES,
+    NO_VALUES,
+    WORD,
+    Atom,
+    Contrast,
+    Event,
+    Named,
+    PotentialOutcome,
+    Probability,
+    Query,
+    Setting,
+    Term,
+    keyword,
+    print_name,
+    print_value,
+    read_bare,
+)
 
-KINDS = ("PNS", "PN", "PS", "PD", "PE", "ACE", "ETT", "CDE", "NDE", "NIE")
-NO_VALUES = frozenset({"AND", "NOT", "IN", "VS", "NULL"})
-NO_NAMES = NO_VALUES | {"P", *KINDS}
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 50  # brackets in brackets; the parser recurses, and hostile text must not exhaust the stack
 
-_WORD = re.compile(r"[^\W\d]\w*")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _BARE = re.compile(r"""[^\s,()\[\]|&=!<>'"]+""")  # what a user may have meant as one name or value
 _TOKEN = re.compile(
     r"""(?P<word>[^\W\d]\w*)
@@ -40,156 +53,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _Item = TypeVar("_Item")
-
-# -- the syntax tree, which prints itself --------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Setting:
-    """``X=x``, or ``M=M[X=x]``: a variable set to a value, or to the value it would have in another world."""
-
-    name: str
-    value: str | PotentialOutcome
-
-    def __str__(self) -> str:
-        value = _print_value(self.value) if isinstance(self.value, str) else self.value.bracketed()
-        return f"{_print_name(self.name)}={value}"
-
-
-@dataclass(frozen=True)
-class PotentialOutcome:
-    """``Y[X=x]``: a variable in the world where others are set; just ``Y`` where none is."""
-
-    name: str
-    do: tuple[Setting, ...] = ()
-
-    def bracketed(self) -> str:
-        """The text with its brackets even if they are empty: ``M[]``, the natural value."""
-        return f"{_print_name(self.name)}[{_commas(self.do)}]"
-
-    def __str__(self) -> str:
-        return self.bracketed() if self.do else _print_name(self.name)
-
-
-@dataclass(frozen=True)
-class Atom:
-    """``Y[X=x] IN (a, b)``, or with ``negated`` its complement."""
-
-    outcome: PotentialOutcome
-    values: tuple[str, ...]
-    negated: bool = False
-
-    def __str__(self) -> str:
-        values = ", ".join(map(_print_value, self.values))
-        if len(self.values) == 1:
-            return f"{self.outcome}{'!=' if self.negated else '='}{values}"
-        return f"{self.outcome} {'NOT IN' if self.negated else 'IN'} ({values})"
-
-
-Event: TypeAlias = tuple[Atom, ...]
-"""A conjunction of atoms."""
-
-
-@dataclass(frozen=True)
-class Probability:
-    """``P(event | given)``."""
-
-    event: Event
-    given: Event = ()
-
-    def __str__(self) -> str:
-        return f"P({_commas(self.event)}{_print_condition(self.given)})"
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """``X=x vs x0``: an argument of a named query."""
-
-    name: str
-    value: str
-    versus: str | None = None
-
-    def __str__(self) -> str:
-        versus = "" if self.versus is None else f" vs {_print_value(self.versus)}"
-        return f"{_print_name(self.name)}={_print_value(self.value)}{versus}"
-
-
-@dataclass(frozen=True)
-class Named:
-    """``PNS(X=x vs x0, Y=y | given)``: a query with a name, one of ``KINDS``."""
-
-    kind: str
-    contrasts: tuple[Contrast, ...]
-    given: Event = ()
-
-    def __str__(self) -> str:
-        return f"{self.kind}({_commas(self.contrasts)}{_print_condition(self.given)})"
-
-
-@dataclass(frozen=True)
-class Term:
-    """``coefficient * body``; a constant where there is no body."""
-
-    coefficient: float
-    body: Probability | Named | None
-
-    def __str__(self) -> str:
-        return ("-" if self.coefficient < 0 else "") + self.unsigned()
-
-    def unsigned(self) -> str:
-        """The text without the coefficient's sign, which a combination prints as its operator."""
-        number = repr(abs(float(self.coefficient))).removesuffix(".0")
-        if self.body is None:
-            return number
-        return str(self.body) if number == "1" else f"{number}*{self.body}"
-
-
-@dataclass(frozen=True)
-class Query:
-    """A linear combination of probabilities."""
-
-    terms: tuple[Term, ...]
-
-    def __str__(self) -> str:
-        rest = (f" {'-' if t.coefficient < 0 else '+'} {t.unsigned()}" for t in self.terms[1:])
-        return str(self.terms[0]) + "".join(rest)
-
-
-def _commas(items: tuple[object, ...]) -> str:
-    return ", ".join(map(str, items))
-
-
-def _print_condition(given: Event) -> str:
-    return f" | {_commas(given)}" if given else ""
-
-
-def _print_name(name: str) -> str:
-    bare = _WORD.fullmatch(name) and _keyword(name) not in NO_NAMES
-    return name if bare else _quote(name, '"')
-
-
-def _print_value(value: str) -> str:
-    return value if _read_bare(value) == value else _quote(value, "'")
-
-
-def _quote(text: str, mark: str) -> str:
-    return mark + text.replace(mark, mark * 2) + mark
-
-
-def _keyword(word: str) -> str:
-    # 'ſ'.upper() is 'S': only ASCII words are keywords
-    return word.upper() if word.isascii() else word
-
-
-def _read_bare(text: str) -> str | None:
-    """The label that an unquoted value stands for, or None if it needs quotes."""
-    if _NUMBER.fullmatch(text):
-        whole, _, fraction = text.partition(".")
-        return text if fraction.strip("0") else whole  # by text: 01 is not 1, and int() refuses very long numbers
-    if not _WORD.fullmatch(text) or _keyword(text) in NO_VALUES:
-        return None
-    return text.lower() if _keyword(text) in ("TRUE", "FALSE") else text
-
 
 # -- the parser ----------------------------------------------------------------------------------
 
@@ -252,7 +115,7 @@ class _Parser:
         return Term(sign * number, self.body() if has_body else None)
 
     def body(self) -> Probability | Named:
-        kind = _keyword(self.token.text)
+        kind = keyword(self.token.text)
         if kind not in ("P", *KINDS):
             advice = hint(kind, KINDS) if self.token.kind == "word" else ""
             self.fail("a probability such as P(Y=y), or one of " + ", ".join(KINDS), advice)
@@ -318,11 +181,11 @@ class _Parser:
         if self.token.kind == "value":
             self.fail("a name", " Names take double quotes, values single ones.")
         text = self.bare_text("a name")
-        if _keyword(text) in NO_NAMES:
-            advice = f" {text} is a word of the query language; as a name it takes double quotes: {_print_name(text)}."
+        if keyword(text) in NO_NAMES:
+            advice = f" {text} is a word of the query language; as a name it takes double quotes: {print_name(text)}."
             self.fail("a name", advice)
-        if not _WORD.fullmatch(text):
-            self.fail("a name", f" Such a name takes double quotes: {_show(_print_name(text))}.", found=text)
+        if not WORD.fullmatch(text):
+            self.fail("a name", f" Such a name takes double quotes: {_show(print_name(text))}.", found=text)
         self.next += 1
         return text
 
@@ -332,10 +195,10 @@ class _Parser:
         if self.token.kind == "name":
             self.fail("a value", " Values take single quotes, names double ones.")
         text = self.bare_text("a value")
-        if _keyword(text) == "NULL":
+        if keyword(text) == "NULL":
             self.fail("a value", " NULL is no value: it is not a state. The text takes single quotes: 'NULL'.")
-        if (label := _read_bare(text)) is None:
-            self.fail("a value", f" Such a value takes single quotes: {_show(_print_value(text))}.", found=text)
+        if (label := read_bare(text)) is None:
+            self.fail("a value", f" Such a value takes single quotes: {_show(print_value(text))}.", found=text)
         end = self.token.start + len(text)
         while self.token.kind != "end" and self.token.start < end:  # a negative number is two tokens
             self.next += 1
@@ -361,7 +224,7 @@ class _Parser:
         return tuple(items)
 
     def accept(self, text: str) -> bool:
-        found = self.token.kind in ("word", "symbol") and _keyword(self.token.text) == text
+        found = self.token.kind in ("word", "symbol") and keyword(self.token.text) == text
         self.next += found
         return found
 
@@ -370,7 +233,7 @@ class _Parser:
             self.fail(expected or f"'{text}'")
 
     def follows_bare_value(self) -> bool:
-        is_word = self.token.kind in ("word", "number") and _keyword(self.token.text) not in NO_VALUES
+        is_word = self.token.kind in ("word", "number") and keyword(self.token.text) not in NO_VALUES
         return is_word and self.bare[0] == self.next
 
     def fail(self, expected: str, advice: str = "", found: str = "") -> NoReturn:
@@ -378,7 +241,7 @@ class _Parser:
         if token.kind == "other" and token.text in "'\"":
             advice = " This quote is never closed."
         elif not advice and self.follows_bare_value():
-            spaced = _print_value(f"{self.bare[1]} {token.text}")
+            spaced = print_value(f"{self.bare[1]} {token.text}")
             advice = f" A value with a space takes single quotes: {_show(spaced)}."
         found = _show(found or token.text)
         quoted = found if token.kind in ("name", "value") else f"'{found}'"

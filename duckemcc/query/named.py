@@ -13,17 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from duckemcc.errors import QueryError, UnknownName, hint
-from duckemcc.query.language import (
-    KINDS,
-    Atom,
-    Contrast,
-    Event,
-    Named,
-    PotentialOutcome,
-    Probability,
-    Query,
-    Setting,
-)
+from duckemcc.query.syntax import KINDS, Atom, Contrast, Event, Named, PotentialOutcome, Probability, Query, Setting
 
 States: TypeAlias = Mapping[str, Sequence[str]]
 Parents: TypeAlias = Mapping[str, Sequence[str]]

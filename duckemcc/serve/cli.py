@@ -21,9 +21,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--restarts", type=click.IntRange(min=1), default=30, show_default=True, help="Random restarts of EM; more make the inner bounds wider."
-)
+@click.option("--restarts", type=click.IntRange(min=1), default=30, show_default=True, help="Random restarts of EM.")
 @click.option("--quiet", is_flag=True, help="Leave out the SQL.")
 def demo(restarts: int, quiet: bool) -> None:
     """Run the main job on the paper's Table 1 and print its bounds beside the exact ones.

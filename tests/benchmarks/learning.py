@@ -23,7 +23,7 @@ from duckemcc.learn.emcc import em_step
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import _collapse
 from duckemcc.learn.start import draw_starts
-from duckemcc.serve.ask import DEFAULT_START
+from duckemcc.serve.options import DEFAULT_START
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "learn"))
 from problems import OBSERVED, RANDOMISED, table1

@@ -107,3 +107,15 @@ def test_a_segment_without_records_is_no_obstacle():
     peak = maximise(one_group(yields, np.array([[0.0, 0.0], [3.0, 1.0]])))
     np.testing.assert_allclose(peak.fitted[0][1], [0.75, 0.25])
     assert peak.loglik[0] == 0
+
+
+def test_the_projection_does_not_depend_on_how_many_restarts_are_moved_at_a_time(monkeypatch):
+    from duckemcc.learn import accelerate
+
+    model, parts = table1()
+    group = next(g for g in compile_likelihood(model, parts["O+I"]).groups if len(g.classes[0]) == 64)
+    chances = (_collapse(starts_of(model, restarts=7)["U_Treatment_Survival"], group.classes[0])[None],)
+    goal = maximise(group).fitted
+    together = project_onto(chances, group, goal)
+    monkeypatch.setattr(accelerate, "LARGEST_BATCH", 1)
+    np.testing.assert_array_equal(project_onto(chances, group, goal)[0], together[0])

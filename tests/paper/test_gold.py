@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import duckemcc as emcc
-from duckemcc.query.language import Atom, PotentialOutcome, Probability, Query, Setting, Term
+from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
 
 GOLD = Path(__file__).resolve().parents[2].parent / "shared" / "gold"
 CASES = sorted(GOLD.glob("*.json"))

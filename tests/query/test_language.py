@@ -5,21 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duckemcc.errors import DuckEmccError, QueryError
-from duckemcc.query.language import (
-    KINDS,
-    MAX_CHARACTERS,
-    MAX_DEPTH,
-    Atom,
-    Contrast,
-    Named,
-    PotentialOutcome,
-    Probability,
-    Query,
-    Setting,
-    Term,
-    parse,
-    query,
-)
+from duckemcc.query.language import MAX_CHARACTERS, MAX_DEPTH, parse, query
+from duckemcc.query.syntax import KINDS, Atom, Contrast, Named, PotentialOutcome, Probability, Query, Setting, Term
 
 # -- laws ----------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duckemcc.errors import QueryError, UnknownName
-from duckemcc.query.language import Contrast, Named, Probability, Query, Term, parse
+from duckemcc.query.language import parse
 from duckemcc.query.named import Combination, expand
+from duckemcc.query.syntax import Contrast, Named, Probability, Query, Term
 
 # X -> M -> N -> Y, X -> Y, W -> Y, and Z apart
 STATES = {

@@ -157,7 +157,7 @@ def test_segments_are_answered_as_if_they_were_asked_alone():
 
 
 def test_many_segments_do_not_depend_on_the_batch(monkeypatch):
-    from duckemcc.serve import ask
+    from duckemcc.serve import work
 
     rng = np.random.default_rng(0)
     rows = [
@@ -167,7 +167,7 @@ def test_many_segments_do_not_depend_on_the_batch(monkeypatch):
     ]
     study = emcc.Study(pl.DataFrame(rows), weight="n", name="obs")
     whole = emcc.bounds(GRAPH, study, PNS, by=["week"])
-    monkeypatch.setattr(ask, "BATCH", 3)
+    monkeypatch.setattr(work, "BATCH", 3)
     assert emcc.bounds(GRAPH, study, PNS, by=["week"]).equals(whole)
 
 

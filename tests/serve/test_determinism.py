@@ -10,7 +10,8 @@ PROGRAM = """
 import sys
 import duckdb, duckemcc as emcc
 con = duckdb.connect(config={"threads": int(sys.argv[1])})
-con.execute("CREATE TABLE r AS SELECT hash(i) % 2 AS A, hash(i + 3) % 3 AS B, (hash(i * 7) // 4 + hash(i) // 4) % 2 AS C, "
+con.execute("CREATE TABLE r AS SELECT hash(i) % 2 AS A, hash(i + 3) % 3 AS B, "
+            "(hash(i * 7) // 4 + hash(i) // 4) % 2 AS C, "
             "hash(i * 11) % 2 AS D, (i % 7) / 3.0 AS w, i % 5 AS part FROM range(20000) t(i)")
 study = emcc.Study(con.table("r"), weight="w")
 queries = ["PNS(A=1, D=1)", "P(C=1 | B=2, D=0)"]
@@ -20,7 +21,8 @@ print([list(row.values()) for row in table.to_pylist()])
 
 
 def answer(threads):
-    env = os.environ | {name: str(threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
+    limits = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS")
+    env = os.environ | dict.fromkeys(limits, str(threads))
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(threads)], env=env, capture_output=True, text=True, timeout=120, check=True
     )

@@ -1,0 +1,112 @@
+"""The options of every entry, and the clock that keeps to `max_seconds`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from duckemcc.errors import NotSupported, OptionError, Timeout, hint
+from duckemcc.learn.start import read_start
+
+DEFAULT_START = "dirichlet(0.03)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to learn and judge, for every entry (Python keywords, SQL named arguments). Raises `OptionError`,
+    `NotSupported`.
+
+    method: "emcc", the paper's Algorithm 1. restarts, seed, start: of its random restarts; start is "dirichlet(alpha)",
+    "uniform" or "stick". accelerate=False: its literal steps, without a second-order stage. gap: of the
+    log-likelihood per record at which a restart has converged. max_steps: EM steps at most. level, tolerance: data
+    are incompatible if p_value < level and misfit > tolerance; level=None takes them as exact. incompatible: "null"
+    leaves out the bounds of incompatible data, "report" gives those of the maximum-likelihood set. nulls: "drop"
+    leaves out records with a NULL; else they are an error. max_seconds: stop after so long.
+    """
+
+    method: str = "emcc"
+    restarts: int = 30
+    seed: int = 0
+    start: str = DEFAULT_START
+    accelerate: bool = True
+    gap: float = 1e-9
+    max_steps: int = 5000
+    nulls: str = "mar"
+    level: float | None = 0.01
+    tolerance: float = 0.01
+    incompatible: str = "null"
+    population: str | None = None
+    confidence: float | None = None
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, ("emcc", "sharp"))
+        _one_of("nulls", self.nulls, ("mar", "mcar", "drop", "error"))
+        _one_of("incompatible", self.incompatible, ("null", "report"))
+        _whole("restarts", self.restarts, 1)
+        _whole("seed", self.seed, 0)
+        _whole("max_steps", self.max_steps, 1)
+        _number("gap", self.gap, 0, 1)
+        _number("tolerance", self.tolerance, 0, 1)
+        if self.level is not None:
+            _number("level", self.level, 0, 1)
+        if self.max_seconds is not None:
+            _number("max_seconds", self.max_seconds, 0, float("inf"))
+        if not isinstance(self.accelerate, bool):
+            raise OptionError(f"accelerate is {self.accelerate!r}; it is true or false")
+        read_start(self.start)
+        if self.method == "sharp":
+            raise NotSupported("method='sharp' is not yet supported; use method='emcc', the paper's restarts")
+        for name in ("population", "confidence"):
+            if getattr(self, name) is not None:
+                raise NotSupported(f"{name}= is not yet supported; leave it out")
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """The options given by name. Raises `OptionError` for an unknown one."""
+    known = list(Options.__dataclass_fields__)
+    for name in given:
+        if name not in known:
+            raise OptionError(
+                f"there is no option {name!r}; the options are {', '.join(known)}." + hint(name, known, "options")
+            )
+    return Options(**given)
+
+
+class Clock:
+    """Times the stages, and stops the work when it has run for too long."""
+
+    def __init__(self, max_seconds: float | None) -> None:
+        self.begun = self.last = time.perf_counter()
+        self.limit = max_seconds
+        self.laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Adds the time since the last lap to a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = self.laps.get(stage, 0.0) + now - self.last
+        self.last = now
+
+    def tick(self) -> None:
+        """Raises `Timeout` once the time is over."""
+        if self.limit is not None and time.perf_counter() - self.begun > self.limit:
+            raise Timeout(
+                f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments"
+            )
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name} is {value!r}; it may be {', '.join(map(repr, allowed))}")
+
+
+def _whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"{name} is {value!r}; it takes a whole number of at least {least}")
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise OptionError(f"{name} is {value!r}; it takes a number from {low:g} to {high:g}")
