@@ -43,10 +43,10 @@ def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tic
     goal = np.repeat(np.concatenate(fitted, axis=1), restarts, axis=0)
     seen = np.repeat(np.concatenate([b.count > 0 for b in group.blocks], axis=1), restarts, axis=0)
     size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
-    parts = [
-        _newton(tuple(c[0, first : first + size] for c in flat), group, goal[first : first + size], seen[first:], tick)
-        for first in range(0, segments * restarts, size)
-    ]
+    parts = []
+    for first in range(0, segments * restarts, size):
+        batch = slice(first, first + size)
+        parts.append(_newton(tuple(c[0, batch] for c in flat), group, goal[batch], seen[batch], tick))
     new = tuple(np.concatenate(p).reshape(segments, restarts, -1) for p in zip(*parts, strict=True))
     before, after = measure(chances, group).loglik, measure(new, group).loglik
     rounding = 1e-13 * group.total[:, None]
@@ -66,7 +66,7 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
         tick()
         here = theta[active]
         fitted, slope = _linearise(np.split(here, cuts, axis=1), group)
-        residual = np.concatenate([(goal[active] - fitted) * scale[active], 1 - here @ sums.T], axis=1)
+        residual = np.concatenate([(goal[active] - fitted) * scale[active], 1 - _totals(here, cuts)], axis=1)
         going = np.abs(residual).max(axis=1) > _RESIDUAL
         if not going.any():
             break
@@ -80,8 +80,13 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
         change = np.matmul(_solve(normal, residual)[:, None, :], rows)[:, 0]
         change *= np.minimum(1, _LONGEST / np.maximum(np.abs(change).max(axis=1, keepdims=True), 1e-300))
         theta[active] = here * np.exp(change)
-    theta = theta / np.repeat(theta @ sums.T, [c.shape[1] for c in chances], axis=1)
+    theta = theta / np.repeat(_totals(theta, cuts), [c.shape[1] for c in chances], axis=1)
     return tuple(np.split(theta, cuts, axis=1))
+
+
+def _totals(theta: Floats, cuts: NDArray[np.intp]) -> Floats:
+    """Σ_u θ_j(u) [b, j]: row by row, as a matrix product would round differently with the size of the batch."""
+    return np.stack([part.sum(axis=1) for part in np.split(theta, cuts, axis=1)], axis=1)
 
 
 def _solve(normal: Floats, residual: Floats) -> Floats:
