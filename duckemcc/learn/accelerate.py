@@ -30,6 +30,7 @@ _ITERATIONS = 120
 _RESIDUAL = 1e-14  # of m/√m
 _RIDGE = 1e-15
 _LONGEST = 2.0  # of a step in log θ
+_FURTHEST = 1e4  # of an extrapolation, in EM steps
 _FLOOR = 1e-14  # of an extrapolated chance: zero is absorbing in EM
 
 
@@ -55,7 +56,7 @@ def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tic
 
 
 def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Chances:
-    theta = np.concatenate(chances, axis=1)  # [b, u]
+    theta = np.ascontiguousarray(np.concatenate(chances, axis=1))  # [b, u]; sums depend on the memory's order
     cuts = np.cumsum([c.shape[1] for c in chances])[:-1]
     sums = np.zeros((len(chances), theta.shape[1]))
     for j, columns in enumerate(np.split(np.arange(theta.shape[1]), cuts)):
@@ -165,8 +166,8 @@ def _extrapolate(start: Chances, once: Chances, twice: Chances) -> Chances:
     """θ − 2αr + α²v with r = θ₁ − θ, v = (θ₂ − θ₁) − r, α = −‖r‖/‖v‖ (scheme S3), kept inside the simplex."""
     r = [b - a for a, b in zip(start, once, strict=True)]
     v = [(c - b) - d for b, c, d in zip(once, twice, r, strict=True)]
-    norm_r = np.sqrt(np.sum([(d**2).sum(axis=2) for d in r], axis=0))
-    norm_v = np.sqrt(np.sum([(d**2).sum(axis=2) for d in v], axis=0))
-    alpha = -np.maximum(norm_r / np.maximum(norm_v, 1e-300), 1.0)[..., None]
+    norm_r = np.sqrt(np.sum([(d * d).sum(axis=2) for d in r], axis=0))
+    norm_v = np.sqrt(np.sum([(d * d).sum(axis=2) for d in v], axis=0))
+    alpha = -np.clip(norm_r / np.maximum(norm_v, 1e-300), 1.0, _FURTHEST)[..., None]
     far = [np.maximum(a - 2 * alpha * d + alpha**2 * e, _FLOOR) for a, d, e in zip(start, r, v, strict=True)]
     return tuple(f / f.sum(axis=2, keepdims=True) for f in far)

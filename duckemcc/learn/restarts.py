@@ -108,7 +108,7 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     """The group's restarts brought to the maximum, as far as `effort` goes."""
     segments = len(n)
     chances = tuple(
-        np.broadcast_to(_collapse(start, classes), (segments, len(start), int(classes.max()) + 1))
+        np.tile(_collapse(start, classes), (segments, 1, 1))
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
     peak = maximise(group)
@@ -179,7 +179,7 @@ def _collapse(start: Floats, classes: Ints) -> Floats:
     """The mass of each class [r, class]."""
     mass = np.zeros((int(classes.max()) + 1, len(start)))
     np.add.at(mass, classes, start.T)
-    return mass.T
+    return np.ascontiguousarray(mass.T)
 
 
 def _split(reduced: Floats, start: Floats, classes: Ints, lender: Ints) -> Floats:
