@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,29 @@ class Model:
         from duckemcc.model.storage import to_dict
 
         return to_dict(self)
+
+    @staticmethod
+    def from_uai(source: str | Path) -> Model:
+        """The PSCM of a file in the authors' ``CAUSAL`` dialect of UAI, given by its path or as its text.
+
+        Variable number i is named ``Vi``, or ``Ui`` if it is exogenous. The PMFs are read and left out; whether they
+        sum to 1 does not matter here (`FullModel.from_uai` keeps and checks them).
+        Raises `GraphError`, `InvalidEquation` and `TooLarge` with the line.
+        """
+        from duckemcc.model.uai import read_uai
+
+        return read_uai(source, normalise=True).model
+
+    def to_uai(self) -> str:
+        """The text of a UAI file in the authors' dialect, with uniform PMFs: a PSCM has none, and the file needs them.
+
+        ``Model.from_uai(text)`` has the variables ``V0, V1, …, U…`` and the states 0, 1, …, with every equation
+        explicit; a model that is of this form already comes back equal, its names included.
+        Raises `NotSupported` for an endogenous variable without parents, and as `table` does.
+        """
+        from duckemcc.model.uai import write_uai
+
+        return write_uai(self, {u.name: np.full(n := self.card(u.name), 1 / n) for u in self.exogenous})
 
     def __eq__(self, other: object) -> bool:
         """Equal models have the same variables, labels and equations in the same order, which is that of the axes."""

@@ -12,6 +12,7 @@ from typing import Any
 from duckemcc.errors import OptionError, SourceError
 from duckemcc.model.scm import Model
 from duckemcc.serve.result import COLUMNS
+from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.study import CSV, PARQUET, check_segments, names_of
 
 _NAME = r'(?:[^\W\d]\w*|"(?:[^"\0]|"")+")'
@@ -38,13 +39,16 @@ def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequenc
     patterns = _patterns_sql(f"SELECT *, true AS emcc_row FROM {source}", chosen, weight)
     segment = ", ".join(f"{_quote(name)} := {key}" for name, key in zip(by, keys, strict=True))
     segments = (
-        f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS segment, list(emcc_pattern) AS patterns "
-        f"FROM ({patterns}) AS emcc_pattern{' GROUP BY segment' if by else ''}"
+        f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS segment, "
+        "list(emcc_pattern ORDER BY emcc_pattern) AS patterns "  # in order, so that equal counts are equal bytes
+        f"FROM ({patterns} LIMIT {MOST_PATTERNS + 1}) AS emcc_pattern{' GROUP BY segment' if by else ''}"
     )
+    order = ", ".join(f"segment.{_quote(name)} NULLS FIRST" for name in by)  # as in Python
+    order = f" ORDER BY {order}" if by else ""
     return (
         "SELECT (SELECT list(struct_pack(name := column_name, type := column_type)) "
         f"FROM (DESCRIBE FROM {source})) AS columns, "
-        f"list(struct_pack(segment := segment, patterns := patterns){' ORDER BY segment' if by else ''}) AS segments "
+        f"list(struct_pack(segment := segment, patterns := patterns){order}) AS segments "
         f"FROM ({segments})"
     )
 

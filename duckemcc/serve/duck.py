@@ -32,8 +32,8 @@ _FUNCTIONS: dict[str, tuple[Any, str, str]] = {
     # name: (function, return type, native or arrow)
     "_emcc_counts_sql": (counts_sql, "VARCHAR", "native"),
     "_emcc_pack": (pack, "BLOB", "arrow"),
-    "_emcc_bounds": (bounds, struct_type(_SEGMENT | COLUMNS) + "[]", "native"),
-    "_emcc_compatibility": (compatibility, struct_type(_SEGMENT | STUDY_COLUMNS) + "[]", "native"),
+    "_emcc_bounds": (bounds, struct_type(_SEGMENT | COLUMNS) + "[]", "arrow"),
+    "_emcc_compatibility": (compatibility, struct_type(_SEGMENT | STUDY_COLUMNS) + "[]", "arrow"),
     "_emcc_groups": (groups, struct_type(COLUMNS), "arrow"),
 }
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, TypeAlias
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, OptionError, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, OptionError, TooLarge, UnsupportedColumn
 from duckemcc.model.scm import Model
-from duckemcc.serve.ask import Clock, Options, answer, read_model, read_options, read_queries, report
+from duckemcc.serve.answer import answer, report
+from duckemcc.serve.ask import read_model, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
+from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.study.labels import MOST_PATTERNS
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
     from duckemcc.study.read import CountTable
-
-Rows: TypeAlias = list[dict[str, Any]]
 
 PLACE = "emcc_segment"
 """The column of a segment's number, from 1; segments come back by their number."""
@@ -56,26 +59,34 @@ def pack(columns: Any, weight: Any, segments: Any) -> Any:
     return pa.array(packed, pa.binary())
 
 
-def bounds(model: Any, query: Any, counts: bytes, options: Mapping[str, Any]) -> Rows:
-    """The rows of emcc_bounds, each with the number of its segment."""
-    settings, pscm, asked = read_sql_options(options), read_sql_model(model), read_queries(query)
+def bounds(model: Any, query: Any, counts: Any, options: Any) -> Any:
+    """The rows of emcc_bounds, each with the number of its segment: a list of them per row."""
 
-    def work() -> Rows:
-        tables = split(unpack(counts, pscm.variables), pscm.variables, settings)
-        return _numbered(answer(pscm, tables, asked, (PLACE,), settings, Clock(settings.max_seconds)))
+    def answer_row(text: Any, asked: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
+        settings, pscm, queries = read_sql_options(given), read_sql_model(text), read_queries(asked)
 
-    return _remember(("bounds", model, tuple(text for text, _ in asked), settings, blake2b(counts).digest()), work)
+        def work() -> Any:
+            tables = split(unpack(packed, pscm.variables), pscm.variables, settings)
+            return answer(pscm, tables, queries, (PLACE,), settings, Clock(settings.max_seconds))
+
+        return _remember(("bounds", text, tuple(t for t, _ in queries), settings, blake2b(packed).digest()), work)
+
+    return _lists([answer_row(*row) for row in _rows(model, query, counts, options)])
 
 
-def compatibility(model: Any, counts: bytes, options: Mapping[str, Any]) -> Rows:
-    """The rows of emcc_compatibility."""
-    settings, pscm = read_sql_options(options), read_sql_model(model)
+def compatibility(model: Any, counts: Any, options: Any) -> Any:
+    """The rows of emcc_compatibility, a list of them per row."""
 
-    def work() -> Rows:
-        tables = split(unpack(counts, pscm.variables), pscm.variables, settings)
-        return _numbered(report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds)))
+    def report_row(text: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
+        settings, pscm = read_sql_options(given), read_sql_model(text)
 
-    return _remember(("compatibility", model, settings, blake2b(counts).digest()), work)
+        def work() -> Any:
+            tables = split(unpack(packed, pscm.variables), pscm.variables, settings)
+            return report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds))
+
+        return _remember(("compatibility", text, settings, blake2b(packed).digest()), work)
+
+    return _lists([report_row(*row) for row in _rows(model, counts, options)])
 
 
 # -- what SQL gives ----------------------------------------------------------------------------
@@ -102,7 +113,7 @@ def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
     """The counted relation, one row per segment and pattern.
 
     Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
-    `EmptyStudy`.
+    `EmptyStudy`, `TooLarge`.
     """
     import polars as pl
     import pyarrow as pa
@@ -111,13 +122,17 @@ def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
     types = {column["name"]: column["type"] for column in table["columns"][0].as_py()}
     check_variables(list(types), variables)
     _check_weight(table["weight"][0].as_py(), types)
-    segments = pl.DataFrame({"part": pl.from_arrow(table["segments"].combine_chunks()[0].values)})
-    if segments.height:
-        segments = segments.with_row_index(PLACE, offset=1).unnest("part")
-        segments = segments.filter(pl.col("patterns").is_not_null())
-    if not segments.height:
+    segments = pl.DataFrame({"part": pl.from_arrow(table["segments"])}).explode("part")  # of no records, a list is NULL
+    segments = segments.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
+    if segments.is_empty():
         raise EmptyStudy("the studies relation has no records; check its name and filters")
-    return segments.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
+    frame = segments.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
+    if frame.height > MOST_PATTERNS:
+        raise TooLarge(
+            f"the studies relation has more than {MOST_PATTERNS} distinct patterns; group the values of a variable "
+            "into fewer states, leave one out, or take fewer segments"
+        )
+    return frame
 
 
 def check_variables(found: Sequence[str], variables: Sequence[str]) -> None:
@@ -136,28 +151,48 @@ def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
 
 def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options) -> list[CountTable]:
     """The studies of a counted relation whose segments are numbered."""
+    import polars as pl
+
     from duckemcc.study.read import split_relation
 
+    untyped = [c for c in frame.columns if c.casefold() == "intervened" and frame[c].null_count() == frame.height]
+    frame = frame.with_columns(pl.lit(None).alias(c) for c in untyped)  # SQL's bare NULL is an integer on DuckDB 1.4
     return split_relation(frame, variables, by=(PLACE,), nulls="drop" if settings.nulls == "drop" else "error")
 
 
 # -- what it gets ------------------------------------------------------------------------------
 
-_answers: OrderedDict[Any, Rows] = OrderedDict()
+_answers: OrderedDict[Any, pa.StructArray] = OrderedDict()
 _answers_lock = threading.Lock()
 
 
-def _numbered(table: Any) -> Rows:
-    return [{"segment": row.pop(PLACE)} | row for row in table.to_pylist()]
+def as_structs(table: pa.Table) -> pa.StructArray:
+    """A row of a table as one value, with the fields that `duck.register` declares: DuckDB matches them by name."""
+    import pyarrow as pa
+
+    names = ["segment" if name == PLACE else name for name in table.column_names]
+    return pa.StructArray.from_arrays([c.combine_chunks() for c in table.columns], names=names)
 
 
-def _remember(key: tuple[Any, ...], work: Callable[[], Rows]) -> Rows:
+def _rows(*columns: Any) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.to_pylist() for column in columns), strict=True)
+
+
+def _lists(found: Sequence[pa.StructArray]) -> pa.ListArray:
+    import pyarrow as pa
+
+    return pa.ListArray.from_arrays([0, *accumulate(map(len, found))], pa.concat_arrays(found))
+
+
+def _remember(key: tuple[Any, ...], work: Callable[[], pa.Table]) -> pa.StructArray:
     with _answers_lock:
         if key in _answers:
             _answers.move_to_end(key)
             return _answers[key]
-    found = work()
-    if len(found) <= KEPT_ROWS and not any(row.get("status") == "timeout" for row in found):
+    table = work()
+    found = as_structs(table)
+    late = "status" in table.column_names and "timeout" in table["status"].to_pylist()
+    if table.num_rows <= KEPT_ROWS and not late:
         with _answers_lock:
             _answers[key] = found
             while len(_answers) > KEPT:

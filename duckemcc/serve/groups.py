@@ -20,11 +20,12 @@ from duckemcc.errors import (
     UnsupportedColumn,
 )
 from duckemcc.model.scm import Model
-from duckemcc.query.language import Atom, Contrast, Named, PotentialOutcome, Probability, Query, Setting, Term
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.named import expand
-from duckemcc.serve.ask import Clock, Options, answer
-from duckemcc.serve.functions import PLACE, check_variables, read_sql_model, read_sql_options, split
+from duckemcc.query.syntax import Atom, Contrast, Named, PotentialOutcome, Probability, Query, Setting, Term
+from duckemcc.serve.answer import answer
+from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_model, read_sql_options, split
+from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import COLUMNS, make_table
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def groups(model: Any, query: Any, entries: Any, options: Any) -> Any:
     entries: map_entries(histogram({record, weight})), NULL for a group without records.
     """
     import polars as pl
-    import pyarrow as pa
 
     places: dict[tuple[Any, ...], list[int]] = {}
     for place, asked in enumerate(zip(model.to_pylist(), query.to_pylist(), options.to_pylist(), strict=True)):
@@ -60,8 +60,7 @@ def groups(model: Any, query: Any, entries: Any, options: Any) -> Any:
         frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
         for place, row in _answer_groups(task, own, frame).items():
             rows[place] = row
-    table = make_table(rows, COLUMNS, pl.DataFrame(), [], {})
-    return pa.StructArray.from_arrays([c.combine_chunks() for c in table.columns], names=table.column_names)
+    return as_structs(make_table(rows, COLUMNS, pl.DataFrame(), [], {}))
 
 
 def _read_task(model: Any, query: Any, options: Mapping[str, Any]) -> Task:
@@ -100,7 +99,12 @@ def _read_entries(entries: Any) -> pl.DataFrame:
 
 
 def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> dict[int, dict[str, Any]]:
+    import polars as pl
+
     check_variables(records.columns, task.model.variables)
+    wanted = {v.casefold() for v in task.model.variables} | {"study", "intervened"}
+    keys = [PLACE, *(c for c in records.columns if c.casefold() in wanted)]
+    records = records.group_by(keys, maintain_order=True).agg(pl.col("emcc_count", "emcc_bad").sum())
     found = {place: _no_answer(task, "no_data", "the group has no records") for place in places}
     for alike in _alike(records, task.model.variables):
         found |= _answer_alike(task, alike)
@@ -118,7 +122,7 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
         status, message = "no_data", str(wrong)
     except TooLarge as wrong:
         if len(places) > 1:  # too large together; the limits are meant for one group
-            half = records[PLACE].is_in(places[: len(places) // 2])
+            half = records[PLACE].is_in(places[: len(places) // 2].to_list())
             return _answer_alike(task, records.filter(half)) | _answer_alike(task, records.filter(~half))
         status, message = "too_large", str(wrong)
     except QueryError as wrong:

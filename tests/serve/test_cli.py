@@ -45,9 +45,7 @@ def test_help_says_what_the_program_is_for():
 
 def test_bad_input_ends_with_one_line_and_exit_code_2():
     script = Path(sys.executable).parent / "duckemcc"
-    done = subprocess.run(
-        [script, "demo", "--restarts", "0"], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([script, "demo", "--restarts", "0"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "0 is not in the range x>=1" in done.stderr
     assert "Traceback" not in done.stderr

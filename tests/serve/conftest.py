@@ -1,0 +1,51 @@
+"""A database with `studies`, 96 records of two studies with X and Y, and what the SQL tests ask of it."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+import duckemcc as emcc
+from duckemcc.serve import functions, groups
+
+STUDIES = """SELECT range AS id, range % 2 = 0 AS x, ['a', 'b'][1 + (range // 2) % 2]::ENUM('a', 'b', 'unused') AS Y,
+    ['o', 't'][1 + (range // 4) % 2] AS study, CASE WHEN (range // 4) % 2 = 1 THEN ['X'] WHEN range % 8 = 0 THEN [] END
+    AS intervened, 1.5::DECIMAL(4, 1) AS w, range % 3 AS region FROM range(96)"""
+
+
+@pytest.fixture
+def con():
+    con = duckdb.connect()
+    emcc.register(con)
+    con.execute(f"CREATE TABLE studies AS {STUDIES}").fetchall()
+    return con
+
+
+@pytest.fixture
+def make_studies():
+    """Creates the table on a connection."""
+    return lambda con: con.execute(f"CREATE OR REPLACE TABLE studies AS {STUDIES}").fetchall()
+
+
+@pytest.fixture
+def count():
+    """What emcc_bounds counted: the number of records, and of patterns."""
+
+    def count(con, source, more="", model="X -> Y", function="emcc_bounds"):
+        sql = f"SELECT n, patterns FROM {function}('{model}', 'P(X=true)', '{source}', restarts := 1{more})"
+        (row,) = con.execute(sql).fetchall()
+        return row
+
+    return count
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The computations that are made, by name; nothing is remembered from before."""
+    made = []
+    functions._answers.clear()
+    for module, name in ((functions, "write_counts_sql"), (functions, "answer"), (groups, "answer")):
+        work = getattr(module, name)
+        label = {"write_counts_sql": "sql"}.get(name, module.__name__.split(".")[-1])
+        monkeypatch.setattr(module, name, lambda *args, work=work, label=label: [made.append(label), work(*args)][1])
+    return made
