@@ -16,6 +16,9 @@ from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 
 Floats = NDArray[np.float64]
 
+DIGITS = 12
+"""Decimals of a bound: fitted probabilities are good to about 1e-12, and what is behind that is rounding."""
+
 
 class Bounds(NamedTuple):
     """One segment's answer: `undefined` where the condition has probability zero in every learned model.
@@ -40,6 +43,6 @@ def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: in
     defined = found.value[found.evidence > ZERO_EVIDENCE]
     if not defined.size:
         return Bounds("undefined")
-    lower, upper = float(defined.min()), float(defined.max())
+    lower, upper = (round(float(end), DIGITS) + 0.0 for end in (defined.min(), defined.max()))  # + 0.0: no minus zero
     low, high = query.span
     return Bounds("bounded", lower, upper, credibility(lower, upper, min(runs, defined.size), low=low, high=high))

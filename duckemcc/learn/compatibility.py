@@ -82,7 +82,7 @@ def check(
     impossible = (
         np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)
     )
-    gap = np.maximum(saturated_loglik(factors) - loglik, 0)
+    gap = _settle(saturated_loglik(factors) - loglik, likelihood.n)
     gap = np.where(impossible > 0, np.inf, gap)
     df = degrees_of_freedom(model, factors)
     joint = chi2.sf(2 * gap, np.maximum(df, 1))
@@ -123,14 +123,14 @@ def _test_study(
         at_joint = np.sum(
             [xlogy(f.count, f.observed()).sum(axis=1) - xlogy(f.count, q).sum(axis=1) for f, q in own], axis=0
         )
-    gap = np.maximum(at_joint, 0)
+    gap = _settle(at_joint, arms[k].count.sum(axis=1))
     df = degrees_of_freedom(model, [f for f, _ in own])
     bound = chi2.sf(2 * gap, np.maximum(df, 1))
     sought = np.flatnonzero((len(arms) * bound < joint) | always) if len(arms) > 1 else np.array([], dtype=np.intp)
     if len(sought):
         gap[sought] = np.clip(_gap_alone(model, replace(arms[k], count=arms[k].count[sought])), 0, gap[sought])
     p_value = chi2.sf(2 * gap, np.maximum(df, 1))
-    misfit = np.max([_distances(f, q).max(axis=1) for f, q in own], axis=0)
+    misfit = np.round(np.max([_distances(f, q).max(axis=1) for f, q in own], axis=0), 12)
     n = arms[k].count.sum(axis=1)
     compatible = (
         gap <= EXACT_GAP * n if level is None else ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
@@ -139,6 +139,12 @@ def _test_study(
         _worst(model, arms, [f for f, _ in own], [q for _, q in own], s) if always else None for s in range(len(n))
     ]
     return StudyTest(arms[k].name, compatible, gap, p_value, misfit, df, fault)
+
+
+def _settle(gap: Floats, n: Floats) -> Floats:
+    """A gap in nats without its rounding noise, which is some 1e-15 of n."""
+    records = np.where(n > 0, n, 1.0)
+    return np.maximum(np.round(gap / records, 13) * records, 0)
 
 
 def _gap_alone(model: Model, arm: StudyCounts) -> Floats:
@@ -160,15 +166,17 @@ def _distances(factor: Factor, fitted: Floats) -> Floats:
     records."""
     excess = np.where(factor.total > 0, np.maximum(factor.observed() - fitted, 0), 0)
     sums = np.zeros((len(excess), int(factor.context.max()) + 1))
-    np.add.at(
-        sums.T, factor.context, excess.T
-    )  # observed frequencies sum to one, so the positive parts are half of the L1 distance
+    # observed frequencies sum to one, so the positive parts are half of the L1 distance
+    np.add.at(sums.T, factor.context, excess.T)
     return sums
 
 
 def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fitted: list[Floats], s: int) -> str:
     """The pattern that contradicts most: of the context with the largest log-likelihood loss, the one furthest from
-    its fit."""
+    its fit.
+
+    Losses and distances are rounded, so that of equal ones the first is taken and not the one with more rounding noise.
+    """
     best: tuple[float, str] = (-1.0, "")
     for factor, q in zip(factors, fitted, strict=True):
         seen = factor.count[s] > 0
@@ -180,9 +188,10 @@ def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fit
             )
         losses = np.zeros(int(factor.context.max()) + 1)
         np.add.at(losses, factor.context, loss)
+        losses = np.round(losses / arms[factor.study].count[s].sum(), 10)
         if losses.max() > best[0]:
             inside = np.flatnonzero(factor.context == losses.argmax())
-            distance = np.where(np.isinf(loss), np.inf, np.abs(factor.observed()[s] - q[s]))
+            distance = np.where(np.isinf(loss), np.inf, np.round(np.abs(factor.observed()[s] - q[s]), 9))
             p = inside[distance[inside].argmax()]
             best = (float(losses.max()), _describe(model, arms[factor.study], factor, q, s, int(p)))
     return best[1]

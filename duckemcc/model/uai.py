@@ -74,8 +74,7 @@ def write_uai(model: Model, chances: Mapping[str, Sequence[float] | Floats]) -> 
     tables = {v: model.table(v).ravel().tolist() for v in model.variables}
     tables |= {u.name: np.asarray(chances[u.name], np.float64).tolist() for u in model.exogenous}
     lines = ["CAUSAL", str(len(order)), " ".join(str(model.card(v)) for v in order), str(len(order))]
-    for v in order:
-        lines.append(f"{len(families[v]) + 1}\t" + " ".join(str(number[p]) for p in (*families[v], v)))
+    lines += [f"{len(families[v]) + 1}\t" + " ".join(str(number[p]) for p in (*families[v], v)) for v in order]
     lines.append("")
     lines += [f"{len(tables[v])}\t" + " ".join(map(repr, tables[v])) for v in order]
     return "\n".join(lines) + "\n"

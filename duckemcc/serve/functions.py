@@ -21,7 +21,7 @@ from duckemcc.serve.answer import answer, report
 from duckemcc.serve.ask import read_model, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
-from duckemcc.study.labels import MOST_PATTERNS
+from duckemcc.study.labels import MOST_PATTERNS, Nulls
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,7 +66,8 @@ def bounds(model: Any, query: Any, counts: Any, options: Any) -> Any:
         settings, pscm, queries = read_sql_options(given), read_sql_model(text), read_queries(asked)
 
         def work() -> Any:
-            tables = split(unpack(packed, pscm.variables), pscm.variables, settings)
+            frame, weight = unpack(packed, pscm.variables)
+            tables = split(frame, pscm.variables, settings, weight)
             return answer(pscm, tables, queries, (PLACE,), settings, Clock(settings.max_seconds))
 
         return _remember(("bounds", text, tuple(t for t, _ in queries), settings, blake2b(packed).digest()), work)
@@ -81,7 +82,8 @@ def compatibility(model: Any, counts: Any, options: Any) -> Any:
         settings, pscm = read_sql_options(given), read_sql_model(text)
 
         def work() -> Any:
-            tables = split(unpack(packed, pscm.variables), pscm.variables, settings)
+            frame, weight = unpack(packed, pscm.variables)
+            tables = split(frame, pscm.variables, settings, weight)
             return report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds))
 
         return _remember(("compatibility", text, settings, blake2b(packed).digest()), work)
@@ -109,8 +111,8 @@ def read_sql_options(given: Mapping[str, Any]) -> Options:
     return read_options(plain)
 
 
-def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
-    """The counted relation, one row per segment and pattern.
+def unpack(counts: bytes, variables: Sequence[str]) -> tuple[pl.DataFrame, str]:
+    """The counted relation, one row per segment and pattern, and what its weight is called.
 
     Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
     `EmptyStudy`, `TooLarge`.
@@ -121,7 +123,8 @@ def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
     table = pa.ipc.open_stream(counts).read_all()
     types = {column["name"]: column["type"] for column in table["columns"][0].as_py()}
     check_variables(list(types), variables)
-    _check_weight(table["weight"][0].as_py(), types)
+    weight = table["weight"][0].as_py()
+    _check_weight(weight, types)
     segments = pl.DataFrame({"part": pl.from_arrow(table["segments"])}).explode("part")  # of no records, a list is NULL
     segments = segments.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
     if segments.is_empty():
@@ -132,7 +135,7 @@ def unpack(counts: bytes, variables: Sequence[str]) -> pl.DataFrame:
             f"the studies relation has more than {MOST_PATTERNS} distinct patterns; group the values of a variable "
             "into fewer states, leave one out, or take fewer segments"
         )
-    return frame
+    return frame, weight or ""
 
 
 def check_variables(found: Sequence[str], variables: Sequence[str]) -> None:
@@ -149,15 +152,16 @@ def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
         raise UnsupportedColumn(f"the studies relation has weights {weight} of type {kind}; a weight is a number.")
 
 
-def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options) -> list[CountTable]:
+def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options, weight: str = "") -> list[CountTable]:
     """The studies of a counted relation whose segments are numbered."""
     import polars as pl
 
-    from duckemcc.study.read import split_relation
+    from duckemcc.study.relation import split_relation
 
     untyped = [c for c in frame.columns if c.casefold() == "intervened" and frame[c].null_count() == frame.height]
     frame = frame.with_columns(pl.lit(None).alias(c) for c in untyped)  # SQL's bare NULL is an integer on DuckDB 1.4
-    return split_relation(frame, variables, by=(PLACE,), nulls="drop" if settings.nulls == "drop" else "error")
+    nulls: Nulls = "drop" if settings.nulls == "drop" else "error"
+    return split_relation(frame, variables, by=(PLACE,), nulls=nulls, weight=weight)
 
 
 # -- what it gets ------------------------------------------------------------------------------

@@ -147,6 +147,7 @@ def test_a_view_that_is_opened_without_register_says_what_is_missing(path):
     script = f"""
 import duckdb
 con = duckdb.connect({path!r})
+con.execute("SET enable_progress_bar = false")
 for sql in ("FROM b", "SELECT n FROM emcc_bounds('X -> Y', 'P(X=true)', 'studies', restarts := 1)"):
     try:
         con.execute(sql)

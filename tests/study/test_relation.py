@@ -14,7 +14,7 @@ from duckemcc.errors import (
     UnknownName,
     UnsupportedColumn,
 )
-from duckemcc.study.read import split_relation
+from duckemcc.study.relation import split_relation
 
 VARIABLES = ("Gender", "Treatment")
 FRAME = pl.DataFrame(

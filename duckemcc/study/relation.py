@@ -1,0 +1,159 @@
+"""One relation of several studies, counted by SQL already, taken apart into the studies that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.errors import EmptyStudy, NotSupported, NullValue, RepeatedName, UnsupportedColumn
+from duckemcc.study.labels import Nulls, Tally, labelled
+from duckemcc.study.read import CountTable, check_dtypes, checked_names
+from duckemcc.study.study import Columns, check_segments, find_column, model_name
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def split_relation(
+    frame: pl.DataFrame, variables: Sequence[str], *, by: Sequence[str] = (), nulls: Nulls = "error", weight: str = ""
+) -> list[CountTable]:
+    """One count table per study and set of intervened variables, from one relation that is counted already.
+
+    frame: columns called like the variables and `by`, in any case; optionally ``study`` (else all is 'studies') and
+           ``intervened`` (list of variables set by design; NULL and [] are observational); ``emcc_count`` and
+           ``emcc_bad`` (the number of records in the group whose weight is NULL, negative or not a number), and
+           ``emcc_records``, ``emcc_example`` as in `Tally` where they are known
+    weight: what messages call the weight
+
+    A study with several such sets gives ``study`` and ``study do(Treatment)``. Sorted by name and set. Raises what
+    `count_study` raises, and NotSupported for a column that is NULL throughout a study, as it is unmeasured there.
+    """
+    import polars as pl
+
+    variables, by = checked_names(variables, by)
+    spelled = _relation_columns(frame.columns, variables, by)
+    if frame.is_empty():
+        raise EmptyStudy("the studies relation has no records.")
+    _check_relation(frame, variables, by, spelled)
+    items = [pl.col(spelled[n]).alias(k) for n, k in _relation_keys(variables, by).items()]
+    count = pl.col(spelled["emcc_count"]).cast(pl.Float64).fill_null(0)
+    known = set(frame.columns)
+    items.append(count.alias("emcc_count"))
+    items.append((pl.col("emcc_records") if "emcc_records" in known else count).alias("emcc_records"))
+    items.append(pl.col(spelled["emcc_bad"]).cast(pl.Int64).alias("emcc_bad"))
+    example = pl.col("emcc_example") if "emcc_example" in known else pl.lit(None)
+    items.append(example.cast(pl.String).alias("emcc_example"))
+    items.append(_as_text(frame, spelled.get("study")).alias("emcc_study"))
+    sets = _intervened_sets(frame, spelled.get("intervened"), variables)
+    parts = (
+        frame.select(items)
+        .with_columns(pl.Series("emcc_do", sets, dtype=pl.String))
+        .partition_by("emcc_study", "emcc_do", as_dict=True, include_key=False)
+    )
+    split = {(str(study), _unpacked(str(do), variables)): part for (study, do), part in parts.items()}
+    return [
+        _relation_table(name, key[1], split[key], variables, by, spelled, nulls, weight)
+        for key, name in _relation_names(sorted(split)).items()
+    ]
+
+
+def _relation_columns(found: Sequence[str], variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
+    """name -> the frame's column, for all that is needed and there."""
+    for taken in ("study", "intervened"):
+        for variable in variables:
+            if variable.casefold() == taken:
+                raise RepeatedName(
+                    f"the variable {variable} bears the name of the studies' own column {taken}; rename it."
+                )
+    where = "the studies relation"
+    spelled = {v: find_column(where, v, f"variable {v}", found) for v in variables}
+    segments = {b: find_column(where, b, f"segment {b}", found) for b in by}
+    check_segments(variables, by, {c: v for v, c in spelled.items()}, segments)
+    own = {n: find_column(where, n, f"count {n}", found) for n in ("emcc_count", "emcc_bad")}
+    folded = {c.casefold() for c in found}
+    own |= {n: find_column(where, n, f"name {n}", found) for n in ("study", "intervened") if n in folded}
+    return spelled | segments | own
+
+
+def _relation_keys(variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
+    return {v: f"emcc_v{i}" for i, v in enumerate(variables)} | {b: f"emcc_b{i}" for i, b in enumerate(by)}
+
+
+def _check_relation(
+    frame: pl.DataFrame, variables: Sequence[str], by: Sequence[str], spelled: Mapping[str, str]
+) -> None:
+    import polars as pl
+
+    identity = {v: spelled[v] for v in variables}
+    check_dtypes("studies", Columns(identity, {b: spelled[b] for b in by}, None, ()), frame.schema)
+    column = spelled.get("intervened")
+    if column is not None and not isinstance(frame.schema[column], (pl.List, pl.Null)):
+        raise UnsupportedColumn(
+            f"the column {column} has type {frame.schema[column]}; it takes a list of variables, VARCHAR[], "
+            "such as ['Treatment']."
+        )
+    study = spelled.get("study")
+    if study is not None and (missing := frame[study].null_count()):
+        raise NullValue(f"the column {study} is NULL in {missing} patterns; every record needs the name of its study.")
+
+
+def _as_text(frame: pl.DataFrame, column: str | None) -> pl.Expr:
+    import polars as pl
+
+    return pl.lit("studies") if column is None else pl.col(column).cast(pl.String)
+
+
+def _intervened_sets(frame: pl.DataFrame, column: str | None, variables: Sequence[str]) -> list[str]:
+    """Per row the positions of the intervened variables, as text like "0,2": order, case and repeats are gone."""
+    if column is None:
+        return [""] * frame.height
+    known: dict[tuple[Any, ...], str] = {}
+    sets = []
+    for names in frame[column].to_list():
+        key = tuple(names or ())
+        if key not in known:
+            known[key] = ",".join(str(i) for i in sorted({_intervened_position(n, variables) for n in key}))
+        sets.append(known[key])
+    return sets
+
+
+def _intervened_position(name: object, variables: Sequence[str]) -> int:
+    if not isinstance(name, str):
+        shown = "NULL" if name is None else repr(name)
+        raise NullValue(f"the column intervened lists {shown}; it takes names of variables.")
+    return variables.index(model_name(name, variables, "the column intervened names"))
+
+
+def _unpacked(positions: str, variables: Sequence[str]) -> tuple[str, ...]:
+    return tuple(variables[int(i)] for i in positions.split(",") if i)
+
+
+def _relation_names(keys: Sequence[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], str]:
+    studies = [study for study, _ in keys]
+    names: dict[tuple[str, tuple[str, ...]], str] = {}
+    for study, do in keys:
+        name = f"{study} do({', '.join(do)})" if do and studies.count(study) > 1 else study
+        while name in names.values():  # a study may itself be called 'trial do(Treatment)'
+            name += "'"
+        names[study, do] = name
+    return names
+
+
+def _relation_table(
+    name: str,
+    do: tuple[str, ...],
+    part: pl.DataFrame,
+    variables: tuple[str, ...],
+    by: tuple[str, ...],
+    spelled: Mapping[str, str],
+    nulls: Nulls,
+    weight: str,
+) -> CountTable:
+    for i, variable in enumerate(variables):
+        if part[f"emcc_v{i}"].null_count() == part.height:
+            raise NotSupported(
+                f"study {name!r} has no value of {variable} at all, so {variable} is unmeasured in it; unmeasured "
+                "variables are not yet supported."
+            )
+    tally = Tally(name, variables, by, {v: spelled[v] for v in variables}, weight, part)
+    return CountTable(name, do, labelled(tally, nulls))
