@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from duckemcc import errors
 from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model
+from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.serve.ask import bounds, compatibility, fit
 from duckemcc.serve.duck import register

@@ -29,18 +29,28 @@ LARGEST_BATCH = 20_000_000
 _ITERATIONS = 120
 _RESIDUAL = 1e-14  # of m/√m
 _RIDGE = 1e-15
-_LONGEST = 2.0  # of a step in log θ
+_LONGEST, _SHORTEST = 2.0, 5.0  # of a step in log θ, upwards and downwards
+_SLACK = 1e-7  # of a gradient below one, at which a state is dead; at the maximum it is good to some 1e-10
 _FURTHEST = 1e4  # of an extrapolation, in EM steps
 _FLOOR = 1e-14  # of an extrapolated chance: zero is absorbing in EM
 
 
-def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tick: Tick = lambda: None) -> Chances:
+def project_onto(
+    chances: Chances,
+    group: Group,
+    fitted: tuple[Floats, ...],
+    tick: Tick = lambda: None,
+    *,
+    dead: NDArray[np.bool_] | None = None,
+) -> Chances:
     """The restarts moved onto P(θ) = fitted, given per block [s, p]; patterns without records are left free.
 
+    dead [s, u]: states of the group's one variable that are zero in every such point (see `find_dead`).
     A restart keeps its old place where the log-likelihood would be lowered, or where no such point is found.
     """
     segments, restarts = chances[0].shape[:2]
-    flat = tuple(c.reshape(1, segments * restarts, -1) for c in chances)
+    start = chances if dead is None else (np.where(dead[:, None, :], 0.0, chances[0]),)
+    flat = tuple(c.reshape(1, segments * restarts, -1) for c in start)
     goal = np.repeat(np.concatenate(fitted, axis=1), restarts, axis=0)
     seen = np.repeat(np.concatenate([b.count > 0 for b in group.blocks], axis=1), restarts, axis=0)
     size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
@@ -53,6 +63,18 @@ def project_onto(chances: Chances, group: Group, fitted: tuple[Floats, ...], tic
     rounding = 1e-13 * group.total[:, None]
     better = np.isfinite(after) & (after >= before - rounding)
     return tuple(np.where(better[..., None], n, c) for n, c in zip(new, chances, strict=True))
+
+
+def find_dead(group: Group, fitted: tuple[Floats, ...]) -> NDArray[np.bool_]:
+    """The states [s, u] of a group's one variable that are zero wherever the likelihood is largest.
+
+    There, g_u = (1/N) Σ_p n_p Y[p, u] / m_p is at most one, and one for every state with a positive chance.
+    """
+    gradient = np.zeros((len(group.total), group.cards[0]))
+    for block, m in zip(group.blocks, fitted, strict=True):
+        weight = np.divide(block.count, m, out=np.zeros_like(m), where=block.count > 0)
+        gradient += np.matmul(weight[:, None, :], block.yields)[:, 0]
+    return gradient < (1 - _SLACK) * group.total[:, None]
 
 
 def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Chances:
@@ -79,7 +101,8 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
         weighted = rows * here[:, None, :]
         normal = np.matmul(weighted, np.swapaxes(rows, 1, 2)) + _RIDGE * np.eye(rows.shape[1])
         change = np.matmul(_solve(normal, residual)[:, None, :], rows)[:, 0]
-        change *= np.minimum(1, _LONGEST / np.maximum(np.abs(change).max(axis=1, keepdims=True), 1e-300))
+        change = np.where(here > 0, np.maximum(change, -_SHORTEST), 0.0)
+        change *= np.minimum(1, _LONGEST / np.maximum(change.max(axis=1, keepdims=True), 1e-300))
         theta[active] = here * np.exp(change)
     theta = theta / np.repeat(_totals(theta, cuts), [c.shape[1] for c in chances], axis=1)
     return tuple(np.split(theta, cuts, axis=1))

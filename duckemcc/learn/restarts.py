@@ -11,13 +11,13 @@ Axes: s segment, r restart, u exogenous state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.accelerate import project_onto, squarem
+from duckemcc.learn.accelerate import find_dead, project_onto, squarem
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
 from duckemcc.learn.maximum import Maximum, maximise
@@ -30,6 +30,13 @@ would reach."""
 
 WORSE = 1e-8
 """Log-likelihood per record by which a restart may fall short of the best and still count as being at the maximum."""
+
+
+WIDEST = 4096
+"""States of an exogenous variable up to which restarts range over all of them."""
+
+HEAVIEST = 64
+"""States that each restart keeps where there are more: its heaviest at the start."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +132,15 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         else:  # a verdict must not rest on literal steps that have not arrived
             best, loglik = _best(*_climb(chances, group, peak, upper, Effort(effort.gap), tick)[:2])
         chances = literal
+    elif group.concave and peak is not None and group.cards[0] > WIDEST:
+        columns, narrow, start = _narrow(group, chances[0], peak.chances)
+        fit = _fit_concave(start, narrow, peak, upper, effort, tick)
+        chances = (np.zeros_like(chances[0]),)
+        chances[0][..., columns] = fit[0][0]
+        step, steps = fit[1:]
+        best, loglik = (peak.chances,), peak.loglik
     elif group.concave and peak is not None:
-        chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
-        chances = project_onto(chances, group, peak.fitted, tick)
-        chances, step, more = run(
-            chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick
-        )
-        steps = steps + more
+        chances, step, steps = _fit_concave(chances, group, peak, upper, effort, tick)
         best, loglik = (peak.chances,), peak.loglik
     else:
         chances, step, steps = _climb(chances, group, peak, upper, effort, tick)
@@ -145,6 +154,30 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= WORSE * records
     )
     return _GroupFit(chances, best, loglik, upper, gap, np.minimum(step.gap, gap) <= effort.gap * records, kept, steps)
+
+
+def _fit_concave(
+    chances: Chances, group: Group, peak: Maximum, upper: Floats, effort: Effort, tick: Tick
+) -> tuple[Chances, Step, Ints]:
+    """One variable: EM, the projection onto the points that attain the maximum, and EM again for whom it failed."""
+    chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
+    chances = project_onto(chances, group, peak.fitted, tick, dead=find_dead(group, peak.fitted))
+    chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
+    return chances, step, steps + more
+
+
+def _narrow(group: Group, start: Floats, peak: Floats) -> tuple[Ints, Group, Chances]:
+    """The group on few of its states: those that weigh most in each restart, and those of the maximum.
+
+    With the latter among them the maximum is that of all states, so what attains it here attains it there; the chances
+    of all other states are zero. A restart keeps a trace of every state that was chosen, as zero is absorbing in EM.
+    """
+    heaviest = np.argsort(-start[0], axis=1, kind="stable")[:, :HEAVIEST]
+    columns = np.union1d(heaviest, np.flatnonzero(peak.any(axis=0)))
+    blocks = tuple(replace(b, yields=np.ascontiguousarray(b.yields[:, columns])) for b in group.blocks)
+    few = np.maximum(start[..., columns], 1e-6 / len(columns))
+    narrow = Group(group.names, (np.arange(len(columns)),), blocks)
+    return columns, narrow, (few / few.sum(axis=2, keepdims=True),)
 
 
 def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:

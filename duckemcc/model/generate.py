@@ -39,7 +39,7 @@ Graph = list[tuple[int, ...]]
 
 LARGEST = 64
 """States of an exogenous variable at most (|Ω_U|, Section 6.2)."""
-MOST_NODES = 100
+MOST_NODES = 40
 MOST_PARENTS = 3  # before an exogenous one is added
 MOST_CAUSES = 3  # exogenous variables of one component
 LARGEST_COMPONENT = 4096  # joint states of the exogenous variables of one component
@@ -109,7 +109,7 @@ def _is_useful(graph: Graph) -> bool:
     """Whether no cause is childless, the last variable descends from the first, and no component is too large."""
     inner = [i for i, parents in enumerate(graph) if parents]
     children = _children(graph)
-    if len(inner) < 2 or not all(children):
+    if len(inner) < 2 or not all(own for own, parents in zip(children, graph, strict=True) if not parents):
         return False
     reached = {inner[0]}
     for node in inner:

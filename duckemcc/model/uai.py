@@ -201,6 +201,7 @@ class _Reader:
         try:
             check_table_size(name, [self.names[p] for p in family], shape)
         except DuckEmccError as wrong:
+            self.line = self.lines[i]
             self._fail(str(wrong), type(wrong))
         over = f"one for each joint state of {show_names([self.names[p] for p in family])}"
         entries: list[int] = []
@@ -236,7 +237,7 @@ class _Reader:
             return np.array(chances)
         if not self.normalise:
             remedy = "correct it, or read it with normalise=True, which divides it by its sum"
-            self._fail(f"the PMF of {name} sums to {total:.9g}; {remedy}", InvalidEquation)
+            self._fail(f"the PMF of {name} sums to {total:.12g}; {remedy}", InvalidEquation)
         return np.array(chances) / total
 
     def _chance(self, item: str) -> float:

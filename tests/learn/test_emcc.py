@@ -240,3 +240,38 @@ def test_an_exogenous_variable_that_no_study_tells_of_keeps_its_start():
     learned = learn(compile_likelihood(DRUG, trial), starts, Effort())
     for name in starts:
         np.testing.assert_array_equal(learned.chances[name][0], starts[name])
+
+
+@given(random_arms(names=("two", "iv")))
+def test_restarts_that_keep_to_their_heaviest_states_reach_the_maximum_of_all_states(problem):
+    from duckemcc.learn import restarts
+
+    model, arms = problem
+    likelihood = compile_likelihood(model, arms)
+    starts = starts_of(model, restarts=8, start="dirichlet(0.1)")
+    wide = learn(likelihood, starts, Effort())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restarts, "WIDEST", 2)
+        patch.setattr(restarts, "HEAVIEST", 2)
+        narrow = learn(likelihood, starts, Effort())
+    assert narrow.converged.all()
+    assert (narrow.optimality_gap / likelihood.n <= 1e-9).all()
+    assert narrow.loglik[0] == pytest.approx(wide.loglik[0], rel=1e-12, abs=1e-9)
+    for chances in narrow.chances.values():
+        np.testing.assert_allclose(chances.sum(axis=2), 1, atol=1e-9)
+
+
+def test_a_component_with_tens_of_thousands_of_states_and_hundreds_of_patterns_is_learned():
+    from duckemcc.model.scm import Model
+
+    model = Model.parse(
+        "A -> X; B -> X; C -> Y; D -> Y; X -> Y; X <-> Y; A {0, 1}; B {0, 1, 2}; C {0, 1}; D {0, 1}; X {0, 1}; Y {0, 1}"
+    )
+    assert model.card("U_X_Y") == 2**6 * 2**8
+    rng = np.random.default_rng(0)
+    codes = np.indices([model.card(v) for v in model.variables]).reshape(6, -1).T
+    cells = {tuple(map(int, c)): float(n) for c, n in zip(codes, rng.integers(1, 200, len(codes)), strict=True)}
+    likelihood = compile_likelihood(model, [study(model, (), cells)])
+    learned = learn(likelihood, starts_of(model, restarts=10, start="dirichlet(0.03)"), Effort())
+    assert learned.converged.all()
+    assert learned.optimality_gap[0] / likelihood.n[0] <= 1e-9

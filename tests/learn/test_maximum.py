@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import random_arms, table1
 from test_emcc import starts_of
 
-from duckemcc.learn.accelerate import project_onto
+from duckemcc.learn.accelerate import find_dead, project_onto
 from duckemcc.learn.emcc import join, measure, run
 from duckemcc.learn.likelihood import Block, Group, compile_likelihood
 from duckemcc.learn.maximum import joint_yields, maximise
@@ -119,3 +119,15 @@ def test_the_projection_does_not_depend_on_how_many_restarts_are_moved_at_a_time
     together = project_onto(chances, group, goal)
     monkeypatch.setattr(accelerate, "LARGEST_BATCH", 1)
     np.testing.assert_array_equal(project_onto(chances, group, goal)[0], together[0])
+
+
+@given(random_arms(names=("two", "iv")), st.integers(0, 50))
+def test_states_called_dead_vanish_under_long_em_and_the_others_carry_the_maximum(problem, seed):
+    model, arms = problem
+    for group in compile_likelihood(model, arms).groups:
+        peak = maximise(group)
+        dead = find_dead(group, peak.fitted)[0]
+        assert peak.chances[0][dead].sum() < 1e-9
+        start = (_collapse(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
+        early, late = (run(start, group, steps=n, gap=0.0)[0][0][0] for n in (50, 500))
+        assert (late[:, dead] <= early[:, dead] + 1e-12).all()
