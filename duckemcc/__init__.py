@@ -14,6 +14,7 @@ from duckemcc.study.study import Study
 
 __all__ = [
     "DuckEmccError",
+    "FullModel",
     "Model",
     "Study",
     "bounds",
