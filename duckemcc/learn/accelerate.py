@@ -65,16 +65,17 @@ def project_onto(
     return tuple(np.where(better[..., None], n, c) for n, c in zip(new, chances, strict=True))
 
 
-def find_dead(group: Group, fitted: tuple[Floats, ...]) -> NDArray[np.bool_]:
+def find_dead(group: Group, chances: Floats, fitted: tuple[Floats, ...]) -> NDArray[np.bool_]:
     """The states [s, u] of a group's one variable that are zero wherever the likelihood is largest.
 
-    There, g_u = (1/N) Σ_p n_p Y[p, u] / m_p is at most one, and one for every state with a positive chance.
+    There, g_u = (1/N) Σ_p n_p Y[p, u] / m_p is at most one, and one for every state with a positive chance. Where
+    patterns are very rare g is not that exact, so the states of `chances` [s, u], which attain the maximum, stay.
     """
     gradient = np.zeros((len(group.total), group.cards[0]))
     for block, m in zip(group.blocks, fitted, strict=True):
         weight = np.divide(block.count, m, out=np.zeros_like(m), where=block.count > 0)
         gradient += np.matmul(weight[:, None, :], block.yields)[:, 0]
-    return gradient < (1 - _SLACK) * group.total[:, None]
+    return (gradient < (1 - _SLACK) * group.total[:, None]) & (chances == 0)
 
 
 def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Chances:

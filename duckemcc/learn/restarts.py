@@ -134,7 +134,8 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         chances = literal
     elif group.concave and peak is not None and group.cards[0] > WIDEST:
         columns, narrow, start = _narrow(group, chances[0], peak.chances)
-        fit = _fit_concave(start, narrow, peak, upper, effort, tick)
+        seen = peak._replace(chances=peak.chances[:, columns])
+        fit = _fit_concave(start, narrow, seen, upper, effort, tick)
         chances = (np.zeros_like(chances[0]),)
         chances[0][..., columns] = fit[0][0]
         step, steps = fit[1:]
@@ -161,7 +162,8 @@ def _fit_concave(
 ) -> tuple[Chances, Step, Ints]:
     """One variable: EM, the projection onto the points that attain the maximum, and EM again for whom it failed."""
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, tick=tick)
-    chances = project_onto(chances, group, peak.fitted, tick, dead=find_dead(group, peak.fitted))
+    dead = find_dead(group, peak.chances, peak.fitted)
+    chances = project_onto(chances, group, peak.fitted, tick, dead=dead)
     chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
     return chances, step, steps + more
 
@@ -190,14 +192,19 @@ def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
 def _climb(
     chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick
 ) -> tuple[Chances, Step, Ints]:
-    """Several variables: EM, then the relaxed maximum as a goal where it can be attained, extrapolation, and the
-    best restart as a goal."""
+    """Several variables: EM, then extrapolation; before and after, the relaxed maximum is a goal if attainable.
+
+    Last, the best restart is the goal of those that are nearly as good: they are in its optimum, or in its equal.
+    """
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
     if peak is not None:
         chances = project_onto(chances, group, peak.fitted, tick)
     chances, step, more = squarem(
         chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick
     )
+    if peak is not None:
+        chances = project_onto(chances, group, peak.fitted, tick)
+        step = measure(chances, group)
     best, loglik = _best(chances, step)
     goal = tuple(np.matmul(join(tuple(c[:, None] for c in best), b), b.yields.T)[:, 0] for b in group.blocks)
     near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]

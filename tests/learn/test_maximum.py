@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import random_arms, table1
+from problems import TWO, arms_of, random_arms, study, table1
 from test_emcc import starts_of
 
 from duckemcc.learn.accelerate import find_dead, project_onto
 from duckemcc.learn.emcc import join, measure, run
 from duckemcc.learn.likelihood import Block, Group, compile_likelihood
 from duckemcc.learn.maximum import joint_yields, maximise
-from duckemcc.learn.restarts import _collapse
+from duckemcc.learn.restarts import Effort, _collapse, learn
 
 
 def one_group(yields, count):
@@ -89,7 +89,7 @@ def test_a_large_concave_problem_is_solved_on_few_states():
 
 
 def test_several_variables_are_relaxed_to_one_whose_maximum_bounds_theirs():
-    from problems import MULTI, study
+    from problems import MULTI
 
     rng = np.random.default_rng(1)
     cells = {tuple(map(int, c)): float(rng.integers(1, 9)) for c in np.indices((2, 2, 2)).reshape(3, -1).T}
@@ -126,8 +126,19 @@ def test_states_called_dead_vanish_under_long_em_and_the_others_carry_the_maximu
     model, arms = problem
     for group in compile_likelihood(model, arms).groups:
         peak = maximise(group)
-        dead = find_dead(group, peak.fitted)[0]
-        assert peak.chances[0][dead].sum() < 1e-9
+        dead = find_dead(group, peak.chances, peak.fitted)[0]
+        assert (peak.chances[0][dead] == 0).all()
         start = (_collapse(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
         early, late = (run(start, group, steps=n, gap=0.0)[0][0][0] for n in (50, 500))
         assert (late[:, dead] <= early[:, dead] + 1e-12).all()
+
+
+def test_restarts_reach_the_maximum_where_patterns_are_as_rare_as_one_in_a_billion():
+    rng = np.random.default_rng(1)
+    codes = np.indices((2, 2)).reshape(2, -1).T
+    cells = dict(zip(map(tuple, codes.tolist()), (0.4, 7.9e-10, 0.6 - 3e-8, 3e-8), strict=True))
+    trial = {(0, 0): 1 - 2.2e-9, (0, 1): 2.2e-9, (1, 0): 0.9, (1, 1): 0.1}
+    arms = [study(TWO, (), cells, "obs"), *arms_of(study(TWO, ("Treatment",), trial, "trial"), TWO)]
+    learned = learn(compile_likelihood(TWO, arms), starts_of(TWO, restarts=10, seed=int(rng.integers(9))), Effort())
+    assert learned.converged.all()
+    assert learned.optimality_gap[0] < 1e-9
