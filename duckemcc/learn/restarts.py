@@ -132,16 +132,9 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         else:  # a verdict must not rest on literal steps that have not arrived
             best, loglik = _best(*_climb(chances, group, peak, upper, Effort(effort.gap), tick)[:2])
         chances = literal
-    elif group.concave and peak is not None and group.cards[0] > WIDEST:
-        columns, narrow, start = _narrow(group, chances[0], peak.chances)
-        seen = peak._replace(chances=peak.chances[:, columns])
-        fit = _fit_concave(start, narrow, seen, upper, effort, tick)
-        chances = (np.zeros_like(chances[0]),)
-        chances[0][..., columns] = fit[0][0]
-        step, steps = fit[1:]
-        best, loglik = (peak.chances,), peak.loglik
     elif group.concave and peak is not None:
-        chances, step, steps = _fit_concave(chances, group, peak, upper, effort, tick)
+        fit = _fit_wide if group.cards[0] > WIDEST else _fit_concave
+        chances, step, steps = fit(chances, group, peak, upper, effort, tick)
         best, loglik = (peak.chances,), peak.loglik
     else:
         chances, step, steps = _climb(chances, group, peak, upper, effort, tick)
@@ -168,18 +161,25 @@ def _fit_concave(
     return chances, step, steps + more
 
 
-def _narrow(group: Group, start: Floats, peak: Floats) -> tuple[Ints, Group, Chances]:
-    """The group on few of its states: those that weigh most in each restart, and those of the maximum.
+def _fit_wide(
+    chances: Chances, group: Group, peak: Maximum, upper: Floats, effort: Effort, tick: Tick
+) -> tuple[Chances, Step, Ints]:
+    """The same on few of the states: those that weigh most at each restart's start, and those of the maximum.
 
     With the latter among them the maximum is that of all states, so what attains it here attains it there; the chances
     of all other states are zero. A restart keeps a trace of every state that was chosen, as zero is absorbing in EM.
     """
-    heaviest = np.argsort(-start[0], axis=1, kind="stable")[:, :HEAVIEST]
-    columns = np.union1d(heaviest, np.flatnonzero(peak.any(axis=0)))
+    heaviest = np.argsort(-chances[0][0], axis=1, kind="stable")[:, :HEAVIEST]
+    columns = np.union1d(heaviest, np.flatnonzero(peak.chances.any(axis=0)))
     blocks = tuple(replace(b, yields=np.ascontiguousarray(b.yields[:, columns])) for b in group.blocks)
-    few = np.maximum(start[..., columns], 1e-6 / len(columns))
     narrow = Group(group.names, (np.arange(len(columns)),), blocks)
-    return columns, narrow, (few / few.sum(axis=2, keepdims=True),)
+    few = np.maximum(chances[0][..., columns], 1e-6 / len(columns))
+    start = (few / few.sum(axis=2, keepdims=True),)
+    seen = peak._replace(chances=peak.chances[:, columns])
+    learned, step, steps = _fit_concave(start, narrow, seen, upper, effort, tick)
+    full = np.zeros_like(chances[0])
+    full[..., columns] = learned[0]
+    return (full,), step, steps
 
 
 def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
