@@ -24,7 +24,15 @@ from numpy.typing import NDArray
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood
 from duckemcc.learn.maximum import maximise
-from duckemcc.learn.saturated import Factor, degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
+from duckemcc.learn.saturated import (
+    Factor,
+    degrees_of_freedom,
+    fit_factor,
+    saturate,
+    saturated_loglik,
+    sum_by_context,
+    xlogy,
+)
 from duckemcc.model.scm import Model
 
 EXACT_GAP = 1e-9
@@ -74,8 +82,6 @@ def check(
 
     every_study: test each arm by itself even where the joint test already tells (for a report).
     """
-    from scipy.stats import chi2
-
     model = likelihood.model
     factors = saturate(model, arms)
     fitted = [fit_factor(model, f, chances) for f in factors]
@@ -85,17 +91,14 @@ def check(
     gap = _settle(saturated_loglik(factors) - loglik, likelihood.n)
     gap = np.where(impossible > 0, np.inf, gap)
     df = degrees_of_freedom(model, factors)
-    joint = chi2.sf(2 * gap, np.maximum(df, 1))
+    joint = _p_value(gap, df)
     tests = tuple(
         _test_study(model, k, arms, factors, fitted, joint, level, tolerance, every_study) for k in range(len(arms))
     )
     alone = np.min([t.p_value for t in tests], axis=0)
     p_value = joint if len(arms) == 1 else np.minimum(1, 2 * np.minimum(joint, len(arms) * alone))
     misfit = np.max([t.misfit for t in tests], axis=0)
-    if level is None:
-        compatible = gap <= EXACT_GAP * likelihood.n
-    else:
-        compatible = ~((p_value < level) & (misfit > tolerance)) & (impossible == 0)
+    compatible = _decide(gap, p_value, misfit, likelihood.n, level, tolerance)
     blame = [None if ok else _worst(model, arms, factors, fitted, s) for s, ok in enumerate(compatible)]
     reason = [
         None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s]) for s, ok in enumerate(compatible)
@@ -116,8 +119,6 @@ def _test_study(
 ) -> StudyTest:
     """Arm k by itself. At the joint fit its gap is largest; its own maximum is sought only where that could change
     the verdict."""
-    from scipy.stats import chi2
-
     own = [(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k]
     with np.errstate(divide="ignore"):
         at_joint = np.sum(
@@ -125,20 +126,34 @@ def _test_study(
         )
     gap = _settle(at_joint, arms[k].count.sum(axis=1))
     df = degrees_of_freedom(model, [f for f, _ in own])
-    bound = chi2.sf(2 * gap, np.maximum(df, 1))
+    bound = _p_value(gap, df)
     sought = np.flatnonzero((len(arms) * bound < joint) | always) if len(arms) > 1 else np.array([], dtype=np.intp)
     if len(sought):
         gap[sought] = np.clip(_gap_alone(model, replace(arms[k], count=arms[k].count[sought])), 0, gap[sought])
-    p_value = chi2.sf(2 * gap, np.maximum(df, 1))
+    p_value = _p_value(gap, df)
     misfit = np.round(np.max([_distances(f, q).max(axis=1) for f, q in own], axis=0), 12)
     n = arms[k].count.sum(axis=1)
-    compatible = (
-        gap <= EXACT_GAP * n if level is None else ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
-    )
+    compatible = _decide(gap, p_value, misfit, n, level, tolerance)
     fault = [
         _worst(model, arms, [f for f, _ in own], [q for _, q in own], s) if always else None for s in range(len(n))
     ]
     return StudyTest(arms[k].name, compatible, gap, p_value, misfit, df, fault)
+
+
+def _p_value(gap: Floats, df: Ints) -> Floats:
+    """P(χ²_df > 2 gap) [s]."""
+    from scipy.stats import chi2
+
+    return chi2.sf(2 * gap, np.maximum(df, 1))
+
+
+def _decide(
+    gap: Floats, p_value: Floats, misfit: Floats, n: Floats, level: float | None, tolerance: float
+) -> NDArray[np.bool_]:
+    """The verdict [s]. An infinite gap, of records that cannot occur, is incompatible at any level."""
+    if level is None:
+        return gap <= EXACT_GAP * n
+    return ~((p_value < level) & (misfit > tolerance)) & np.isfinite(gap)
 
 
 def _settle(gap: Floats, n: Floats) -> Floats:
@@ -165,10 +180,8 @@ def _distances(factor: Factor, fitted: Floats) -> Floats:
     """Total-variation distance [s, context] between observed and fitted frequencies; zero where a context has no
     records."""
     excess = np.where(factor.total > 0, np.maximum(factor.observed() - fitted, 0), 0)
-    sums = np.zeros((len(excess), int(factor.context.max()) + 1))
     # observed frequencies sum to one, so the positive parts are half of the L1 distance
-    np.add.at(sums.T, factor.context, excess.T)
-    return sums
+    return sum_by_context(factor.context, excess)
 
 
 def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fitted: list[Floats], s: int) -> str:
@@ -186,8 +199,7 @@ def _worst(model: Model, arms: Sequence[StudyCounts], factors: list[Factor], fit
                 xlogy(factor.count[s], factor.observed()[s]) - xlogy(factor.count[s], np.where(seen, q[s], 1)),
                 0,
             )
-        losses = np.zeros(int(factor.context.max()) + 1)
-        np.add.at(losses, factor.context, loss)
+        losses = sum_by_context(factor.context, loss[None])[0]
         losses = np.round(losses / arms[factor.study].count[s].sum(), 10)
         if losses.max() > best[0]:
             inside = np.flatnonzero(factor.context == losses.argmax())

@@ -17,7 +17,7 @@ Axes: s segment, p distinct pattern, u exogenous state (joint over a block's var
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import TooLarge
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.model.scm import Model
+from duckemcc.model.scm import Model, tie
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -82,10 +82,9 @@ class Group:
         """Σ_p n_p [s] over all blocks: the factor records of the group."""
         return np.sum([b.count.sum(1) for b in self.blocks], axis=0)
 
-    def with_count(self, counts: Sequence[Floats]) -> Group:
-        """The same patterns with other counts, one array [s, p] per block."""
-        blocks = tuple(Block(b.causes, b.yields, n) for b, n in zip(self.blocks, counts, strict=True))
-        return Group(self.names, self.classes, blocks)
+    def part(self, segments: slice) -> Group:
+        """The same patterns in some of the segments."""
+        return replace(self, blocks=tuple(replace(b, count=b.count[segments]) for b in self.blocks))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +99,22 @@ class Impossible:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The compiled likelihood. free: exogenous variables on which no pattern depends; patterns: distinct ones; n
-    [s]: records."""
+    """The compiled likelihood. free: exogenous variables on which no pattern depends; n [s]: records."""
 
     model: Model
     groups: tuple[Group, ...]
     free: tuple[str, ...]
     impossible: tuple[Impossible, ...]
-    patterns: int
     n: Floats
+
+    def part(self, segments: slice) -> Likelihood:
+        """The same likelihood for some of the segments: what is compiled does not depend on the counts."""
+        return replace(
+            self,
+            groups=tuple(group.part(segments) for group in self.groups),
+            impossible=tuple(replace(i, count=i.count[segments]) for i in self.impossible),
+            n=self.n[segments],
+        )
 
 
 def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
@@ -139,16 +145,15 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
     merged = {
         names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()
     }
+    used = {name for names in merged for name in names}
     groups = tuple(
-        _make_group(model, names, merged) for names in _connect([u.name for u in model.exogenous], list(merged))
+        _make_group(model, names, merged) for names in tie((u.name for u in model.exogenous if u.name in used), merged)
     )
-    used = {name for group in groups for name in group.names}
     return Likelihood(
         model,
         groups,
         tuple(u.name for u in model.exogenous if u.name not in used),
         tuple(impossible),
-        sum(arm.codes.shape[0] for arm in arms),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
     )
 
@@ -203,16 +208,6 @@ def pattern_yields(
 
 
 # -- groups --------------------------------------------------------------------------------------
-
-
-def _connect(order: list[str], sets: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The connected sets of names, in model order."""
-    group = {name: {name} for names in sets for name in names}
-    for names in sets:
-        merged = set().union(*(group[n] for n in names))
-        group.update(dict.fromkeys(merged, merged))
-    found = dict.fromkeys(tuple(n for n in order if n in group[name]) for name in order if name in group)
-    return list(found)
 
 
 def _make_group(model: Model, names: tuple[str, ...], merged: dict[tuple[str, ...], tuple[Floats, Floats]]) -> Group:

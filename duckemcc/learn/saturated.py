@@ -16,7 +16,7 @@ import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats, Ints, pattern_yields, project
-from duckemcc.model.scm import Model
+from duckemcc.model.scm import Model, tie
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +59,8 @@ def saturate(model: Model, arms: Sequence[StudyCounts]) -> list[Factor]:
 
 def _tied(model: Model, ordered: Sequence[str], variable: str) -> tuple[str, ...]:
     """The component of `variable` in the graph of the variables up to it."""
-    members = {variable}
-    while True:
-        causes = {u for m in members for u in model.causes[m]}
-        grown = {v for v in ordered if v in members or causes & set(model.causes[v])}
-        if grown == members:
-            return tuple(v for v in ordered if v in members)
-        members = grown
+    children = [[v for v in ordered if v in u.children] for u in model.exogenous]
+    return next(members for members in tie(ordered, filter(None, children)) if variable in members)
 
 
 def _count_factor(
@@ -74,9 +69,15 @@ def _count_factor(
     codes, count = project(arm, scope)
     _, context = np.unique(codes[:, :-1], axis=0, return_inverse=True)
     context = context.ravel()
-    sums = np.zeros((len(count), int(context.max()) + 1))
-    np.add.at(sums.T, context, count.T)
-    return Factor(k, variable, scope, members, causes, codes, count, sums[:, context], context)
+    total = sum_by_context(context, count)[:, context]
+    return Factor(k, variable, scope, members, causes, codes, count, total, context)
+
+
+def sum_by_context(context: Ints, values: Floats) -> Floats:
+    """Sums [s, context] of what each pattern has [s, p]."""
+    sums = np.zeros((len(values), int(context.max()) + 1))
+    np.add.at(sums.T, context, values.T)
+    return sums
 
 
 def saturated_loglik(factors: Sequence[Factor]) -> Floats:

@@ -16,9 +16,8 @@ from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer, report
 from duckemcc.serve.options import Clock, Options, read_options
-from duckemcc.serve.result import COLUMNS
+from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
-from duckemcc.study.labels import Nulls
 from duckemcc.study.read import CountTable, count_study
 from duckemcc.study.study import Study, name_studies, names_of
 
@@ -156,16 +155,8 @@ def read_studies(studies: Any) -> list[Study]:
 
 def count_studies(model: Model, studies: Sequence[Study], options: Options, by: tuple[str, ...]) -> list[CountTable]:
     """Each study's count table, counted in its engine."""
-    _check_by(by)
-    nulls: Nulls = "drop" if options.nulls == "drop" else "error"
+    check_segment_names(by)
     return [
-        count_study(s, model.variables, name=n, by=by, nulls=nulls)
+        count_study(s, model.variables, name=n, by=by, nulls=options.counted_nulls)
         for s, n in zip(studies, name_studies(studies), strict=True)
     ]
-
-
-def _check_by(by: Sequence[str]) -> None:
-    taken = {c.casefold(): c for c in COLUMNS}
-    for name in by:
-        if name.casefold() in taken:
-            raise OptionError(f"by names the column {name!r}, which is a column of the result; rename it in the source")

@@ -11,7 +11,7 @@ from typing import Any
 
 from duckemcc.errors import OptionError, SourceError
 from duckemcc.model.scm import Model
-from duckemcc.serve.result import COLUMNS
+from duckemcc.serve.result import check_segment_names
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.study import CSV, PARQUET, check_segments, names_of
 
@@ -77,9 +77,7 @@ def check_by(model: Model, by: Any) -> tuple[str, ...]:
     if not names:
         raise OptionError("by is empty or NULL; name one column or a list of columns, or use emcc_bounds")
     check_segments(model.variables, names, {}, {name: name for name in names})
-    for name in names:
-        if name.casefold() in COLUMNS:
-            raise OptionError(f"by names the column {name!r}, which is a column of the result; rename it in a view")
+    check_segment_names(names)
     return names
 
 

@@ -21,7 +21,7 @@ from duckemcc.serve.answer import answer, report
 from duckemcc.serve.ask import read_model, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
-from duckemcc.study.labels import MOST_PATTERNS, Nulls
+from duckemcc.study.labels import MOST_PATTERNS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -160,8 +160,7 @@ def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options, weig
 
     untyped = [c for c in frame.columns if c.casefold() == "intervened" and frame[c].null_count() == frame.height]
     frame = frame.with_columns(pl.lit(None).alias(c) for c in untyped)  # SQL's bare NULL is an integer on DuckDB 1.4
-    nulls: Nulls = "drop" if settings.nulls == "drop" else "error"
-    return split_relation(frame, variables, by=(PLACE,), nulls=nulls, weight=weight)
+    return split_relation(frame, variables, by=(PLACE,), nulls=settings.counted_nulls, weight=weight)
 
 
 # -- what it gets ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from duckemcc.errors import NotSupported, OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
+from duckemcc.study.labels import Nulls
 
 DEFAULT_START = "dirichlet(0.03)"
 
@@ -62,6 +63,11 @@ class Options:
         for name in ("population", "confidence"):
             if getattr(self, name) is not None:
                 raise NotSupported(f"{name}= is not yet supported; leave it out")
+
+    @property
+    def counted_nulls(self) -> Nulls:
+        """What counting does with NULLs: "mar" and "mcar" have no meaning yet, so they are errors and not dropped."""
+        return "drop" if self.nulls == "drop" else "error"
 
 
 def read_options(given: Mapping[str, Any]) -> Options:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from duckemcc.errors import OptionError
+
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
@@ -64,6 +66,15 @@ STUDY_COLUMNS: dict[str, str] = {
 together."""
 
 SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
+
+
+def check_segment_names(by: Sequence[str]) -> None:
+    """Raises `OptionError` where a `by` column would stand beside a column of the result of the same name."""
+    for name in by:
+        if name.casefold() in COLUMNS:
+            raise OptionError(
+                f"by names the column {name!r}, which is a column of the result; rename it in the source, or in a view"
+            )
 
 
 def struct_type(columns: Mapping[str, str]) -> str:

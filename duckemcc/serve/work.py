@@ -46,12 +46,14 @@ class Job:
         )
         starts = dict(zip(causes, drawn, strict=True))
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate)
+        compiled = compile_likelihood(self.model, self.arms)
+        clock.lap("compile")
         for first in range(0, self.segment_count, BATCH):
             clock.tick()
             segments = range(first, min(first + BATCH, self.segment_count))
-            arms = [replace(arm, count=arm.count[segments.start : segments.stop]) for arm in self.arms]
-            likelihood = compile_likelihood(self.model, arms)
-            clock.lap("compile")
+            batch = slice(segments.start, segments.stop)
+            likelihood = compiled.part(batch)
+            arms = [replace(arm, count=arm.count[batch]) for arm in self.arms]
             learned = learn(likelihood, starts, effort, clock.tick)
             clock.lap("learn")
             verdict = self._judge(likelihood, arms, learned, every_study)

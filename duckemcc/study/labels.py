@@ -1,14 +1,12 @@
 """From the values that an engine counted to the labels of states.
 
-A state's label is its text: true is 'true', 1 and 1.0 and Decimal('1.00') are '1', text is itself unchanged. So the
-integer 1 and the text '1' are one state, while the text 'True' and the boolean true ('true') are two.
+A state's label is its text, as in `model.states.label`: true is 'true', 1 and 1.0 and Decimal('1.00') are '1', text is
+itself unchanged. So the integer 1 and the text '1' are one state, the text 'True' and the boolean true ('true') two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, UnsupportedColumn
@@ -22,23 +20,6 @@ MOST_PATTERNS = 1_000_000
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-15, 1e15  # what read.py can sum exactly
 
 _EXACT = 2**53  # above it, neighbouring integers share a double
-
-
-def label(value: object) -> str:
-    """The label of one value. Raises UnsupportedColumn for a value without one (NULL, 1.5, NaN, a date, ...)."""
-    if isinstance(value, str):
-        return str(value)
-    if type(value).__name__ in ("bool", "bool_"):  # numpy's is no subclass of Python's
-        return "true" if value else "false"
-    if isinstance(value, Integral):
-        return str(int(value))
-    if isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
-        return str(int(value))
-    if isinstance(value, Real) and (number := float(value)).is_integer() and abs(number) <= _EXACT:
-        return str(int(number))
-    raise UnsupportedColumn(
-        f"{value!r} ({type(value).__name__}) is no state; states are booleans, integers and text. Cast it to text."
-    )
 
 
 def has_labels(dtype: pl.DataType) -> bool:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duckemcc.errors import UnsupportedColumn
-from duckemcc.study.labels import label, label_series
+from duckemcc.model.states import label
+from duckemcc.study.labels import label_series
 
 
 @pytest.mark.parametrize(
@@ -41,10 +42,10 @@ def test_a_value_has_its_text(value, text):
 
 @pytest.mark.parametrize(
     "value",
-    [None, 1.5, float("nan"), float("inf"), 2.0**60, Decimal("1.5"), Decimal("NaN"), dt.date(2024, 1, 1), [1], 1j],
+    [None, 1.5, float("nan"), float("inf"), Decimal("1.5"), Decimal("NaN"), dt.date(2024, 1, 1), [1], 1j],
 )
 def test_a_value_without_a_text_is_refused(value):
-    with pytest.raises(UnsupportedColumn, match="is no state"):
+    with pytest.raises(TypeError, match="is no state"):
         label(value)
 
 
