@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from duckemcc.errors import AmbiguousEquation, GraphError, InvalidEquation, RepeatedName, TooLarge, UnknownName, hint
-from duckemcc.model.canonical import LARGEST_TABLE, check_table_size
+from duckemcc.model.canonical import LARGEST_TABLE, Table, check_table_size
 from duckemcc.model.states import show_names, show_value
 
 if TYPE_CHECKING:
@@ -76,6 +78,23 @@ def check_states(model: Model) -> None:
         twice = _find_repeated(v.labels)
         if twice is not None:
             raise RepeatedName(f"{v.name} declares the state {twice} twice (1 and '1' are one state)")
+
+
+def check_assumptions(model: Model) -> None:
+    """Assumptions are text, and unmeasured variables known ones, whose states are declared."""
+    for name in ("assumptions", "unmeasured"):
+        found = getattr(model, name)
+        if not isinstance(found, tuple) or not all(isinstance(text, str) for text in found):
+            raise GraphError(f"{name} of a model is a tuple of texts; found {show_value(found)}")
+    for event in model.assumptions:
+        if not event.strip():
+            raise GraphError("an assumption has no event; it is one such as Y[X=0]=1, Y[X=1]=0")
+        _check_text(event)
+    check_known("the model calls unmeasured", model.unmeasured, model.parents)
+    _check_once("the model calls unmeasured", model.unmeasured)
+    for v in model.endogenous:
+        if v.states is None and v.name in model.unmeasured:
+            raise GraphError(f"{v.name} is unmeasured, so no study tells its states; declare them: {v.name} {{0, 1}}")
 
 
 def _find_repeated(items: Iterable[str]) -> str | None:
@@ -164,17 +183,22 @@ def _check_shape(model: Model, name: str) -> None:
 
 
 def _check_entries(model: Model, name: str) -> None:
-    states = model.states[name] or ()
-    used = set(model.equations[name].ravel().tolist())
-    outside = sorted(used - set(range(len(states))))
-    if outside:
+    states, table = model.states[name] or (), model.equations[name]
+    outside = table[(table < 0) | (table >= len(states))]
+    if outside.size:
         raise InvalidEquation(
-            f"the equation of {name} has the entry {outside[0]}; entries are positions 0 to {len(states) - 1} of its "
-            f"states {show_names(states)}"
+            f"the equation of {name} has the entry {outside.min()}; entries are positions 0 to {len(states) - 1} of "
+            f"its states {show_names(states)}"
         )
-    missing = [s for i, s in enumerate(states) if i not in used]
+    missing = missing_states(table, len(states)) if model.surjective else []
     if missing:
         raise InvalidEquation(
-            f"the equation of {name} is not surjective: it never yields {missing[0]}; "
+            f"the equation of {name} is not surjective: it never yields {states[missing[0]]}; "
             "drop that state, or correct the equation"
         )
+
+
+def missing_states(table: Table, card: int) -> list[int]:
+    """The positions of states that an equation never yields."""
+    found: list[int] = np.flatnonzero(np.bincount(table.ravel(), minlength=card) == 0).tolist()
+    return found

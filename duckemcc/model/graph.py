@@ -6,38 +6,27 @@
     assume = "assume" "P(" event ")" "=" "0"
 
 A name is a bare word or "…", a value a bare word, a whole number or '…'; a doubled quote stands for one. A list of
-states may span lines. ``A <-> B`` is a shared exogenous variable ``U_A_B``; ``<->`` arcs that meet are merged into one
-(which assumes least).
+states and an event may span lines. An event is in the query language; here only its brackets and quotes count, and
+`duckemcc.query.assume` reads it once all states are known. ``A <-> B`` is a shared exogenous variable ``U_A_B``;
+``<->`` arcs that meet are merged into one (which assumes least).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
 
-from duckemcc.errors import DuckEmccError, GraphError, NotSupported, RepeatedName
-from duckemcc.model.scm import Endogenous, Exogenous, Model, tie
+from duckemcc.errors import DuckEmccError, GraphError, RepeatedName
+from duckemcc.model.scm import Endogenous, Exogenous, Model
 from duckemcc.model.states import State
 from duckemcc.model.storage import add_private
+from duckemcc.model.structure import tie
+from duckemcc.model.tokens import Token, cut, fail, split
 
 LONGEST_TEXT = 1_000_000
-_TOKEN = re.compile(
-    r"""(?P<space>[^\S\n]+|\#[^\n]*)|(?P<end>[\n;])|(?P<sign><->|->|[{}:,()=\[\]|&!])
-      |"(?P<quoted>(?:[^"\n]|"")*)"|'(?P<text>(?:[^'\n]|'')*)'
-      |(?P<number>-?[0-9]+(?:\.0+)?(?![\w.]))|(?P<word>[^\W\d]\w*)""",
-    re.VERBOSE,
-)
-_ODD = re.compile(r"[^\s,;:{}]+")  # what a user may have meant as one name or state
 _ARROWS = ("->", "<->")
 _RESERVED = ("assume", "unmeasured")
 _Item = TypeVar("_Item")
-
-
-class _Token(NamedTuple):
-    kind: str  # end | sign | quoted | text | number | word; "stop" after the last
-    text: str
-    at: int
 
 
 def parse(text: str) -> Model:
@@ -54,13 +43,15 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = list(_split(text))
+        self.tokens = list(split(text))
         self.next = 0
         self.written: dict[str, str] = {}  # names as first written, by their casefold
         self.parents: dict[str, dict[str, None]] = {}
         self.states: dict[str, tuple[State, ...]] = {}
         self.declared: dict[str, tuple[str, ...]] = {}
         self.shared: list[tuple[str, str]] = []
+        self.assumptions: list[str] = []
+        self.unmeasured: dict[str, None] = {}
 
     # -- statements ----------------------------------------------------------------------------
 
@@ -72,13 +63,20 @@ class _Reader:
                     self._expected("the end of the line, or ';'")
         endogenous = tuple(Endogenous(v, tuple(parents), self.states.get(v)) for v, parents in self.parents.items())
         causes = [*(Exogenous(u, children) for u, children in self.declared.items()), *merge_shared(self.shared)]
-        return Model(endogenous, add_private(endogenous, causes, {}), {})
+        exogenous = add_private(endogenous, causes, {})
+        return Model(endogenous, exogenous, {}, tuple(self.assumptions), tuple(self.unmeasured))
 
     def _statement(self) -> None:
         start = self.here
+        if start.kind == "assume":
+            self.assumptions.append(self._take().text)
+            return
         if start.kind == "word" and start.text.lower() in _RESERVED and not self._is_name():
-            advice = f'leave the statement out (to name a variable so, quote it: "{start.text}")'
-            self._fail(NotSupported, f"'{start.text.lower()}' is not yet supported; {advice}")
+            self._take()
+            if start.text.lower() == "assume":
+                self._expected("P(event) = 0 after 'assume', as in assume P(Y[X=0]=1, Y[X=1]=0) = 0")
+            self.unmeasured |= dict.fromkeys(self._list(self._latent))
+            return
         name = self._name("a variable")
         if self._accept("sign", "{"):
             self._states(name, start)
@@ -89,7 +87,7 @@ class _Reader:
         else:
             self._expected(f"'->', '<->', '{{' or ':' after {name}")
 
-    def _chain(self, left: str, start: _Token) -> None:
+    def _chain(self, left: str, start: Token) -> None:
         self._mention(left, start)
         while self._is_arrow():
             arrow = self._take().text
@@ -104,7 +102,7 @@ class _Reader:
                 self.parents[right][left] = None
             left = right
 
-    def _states(self, name: str, start: _Token) -> None:
+    def _states(self, name: str, start: Token) -> None:
         values = self._list(self._value)
         if not self._accept("sign", "}"):
             self._expected("',' or '}'")
@@ -113,7 +111,7 @@ class _Reader:
         self._mention(name, start)
         self.states[name] = tuple(values)
 
-    def _exogenous(self, name: str, start: _Token) -> None:
+    def _exogenous(self, name: str, start: Token) -> None:
         if name in self.declared:
             advice = "name all its children in one statement"
             self._fail(RepeatedName, f"the exogenous variable {name} is declared twice; {advice}", start)
@@ -121,13 +119,20 @@ class _Reader:
             self._refuse_exogenous(name, start)
         self.declared[name] = tuple(self._list(lambda: self._name("a child")))
 
+    def _latent(self) -> str:
+        at = self.here
+        name = self._name("a variable after 'unmeasured'")
+        if name in self.unmeasured:
+            self._fail(RepeatedName, f"{name} is called unmeasured twice; name it once", at)
+        return name
+
     def _list(self, item: Callable[[], _Item]) -> list[_Item]:
         items = [item()]
         while self._accept("sign", ","):
             items.append(item())
         return items
 
-    def _mention(self, name: str, at: _Token) -> None:
+    def _mention(self, name: str, at: Token) -> None:
         known = self.written.setdefault(name.casefold(), name)
         if known != name:
             advice = "case does not count in names, so write them alike"
@@ -136,7 +141,7 @@ class _Reader:
             self._refuse_exogenous(name, at)
         self.parents.setdefault(name, {})
 
-    def _refuse_exogenous(self, name: str, at: _Token) -> NoReturn:
+    def _refuse_exogenous(self, name: str, at: Token) -> NoReturn:
         message = f"{name} stands before ':' and so is exogenous; it may not stand in an arc or declare states as well"
         self._fail(GraphError, message, at)
 
@@ -163,10 +168,10 @@ class _Reader:
     # -- tokens --------------------------------------------------------------------------------
 
     @property
-    def here(self) -> _Token:
+    def here(self) -> Token:
         return self.tokens[self.next]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         self.next += 1
         return self.tokens[self.next - 1]
 
@@ -185,50 +190,16 @@ class _Reader:
 
     def _expected(self, expected: str) -> NoReturn:
         named = {"stop": "the end of the text", "end": "the end of the line" if self.here.text == "\n" else "';'"}
-        found = named.get(self.here.kind) or repr(_cut(self.here.text))
+        found = named.get(self.here.kind) or repr(cut(self.here.text))
         self._fail(GraphError, f"expected {expected}, found {found}")
 
-    def _fail(self, kind: type[DuckEmccError], message: str, at: _Token | None = None) -> NoReturn:
-        raise kind(f"{_place(self.text, (at or self.here).at)}: {message}")
+    def _fail(self, kind: type[DuckEmccError], message: str, at: Token | None = None) -> NoReturn:
+        fail(self.text, (at or self.here).at, message, kind)
 
 
 def merge_shared(arcs: list[tuple[str, str]]) -> list[Exogenous]:
     """One exogenous variable for each set of ``<->`` arcs that meet, its children in the order of the arcs."""
     return [Exogenous("U_" + "_".join(children), children) for children in tie((v for arc in arcs for v in arc), arcs)]
-
-
-def _split(text: str) -> Iterator[_Token]:
-    at, braces = 0, 0
-    while at < len(text):
-        found = _TOKEN.match(text, at)
-        if not found:
-            raise GraphError(f"{_place(text, at)}: {_advise(text, at)}")
-        kind = str(found.lastgroup)
-        body = found[kind]
-        if kind == "sign":
-            braces += {"{": 1, "}": -1}.get(body, 0)
-        if kind != "space" and not (body == "\n" and braces > 0):  # a list of states may span lines
-            yield _Token(kind, body.replace('""', '"') if kind == "quoted" else body.replace("''", "'"), at)
-        at = found.end()
-    yield _Token("stop", "", len(text))
-
-
-def _advise(text: str, at: int) -> str:
-    """What to do about a text that is no token."""
-    if text[at] in "\"'":
-        return f"the quote {text[at]} is not closed on its line"
-    if text.startswith("<-", at):
-        return "'<-' is not understood; write the cause first, as in X -> Y"
-    odd = _ODD.match(text, at)
-    return f"{_cut(odd.group() if odd else text[at])!r} is not understood; quote odd names (\"…\") and states ('…')"
-
-
-def _place(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
-
-
-def _cut(text: str, most: int = 40) -> str:
-    return text if len(text) <= most else text[:most] + "…"
 
 
 def _read_state(kind: str, text: str) -> State:

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import heapify, heappop, heappush
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from duckemcc.errors import GraphError, InvalidEquation, UnknownName, hint
+from duckemcc.errors import GraphError, InvalidEquation, NotSupported, UnknownName, hint
 from duckemcc.model.canonical import Relations, Table, canonical_card, canonical_tables
-from duckemcc.model.check import check_equations, check_known, check_names, check_states
+from duckemcc.model.check import check_assumptions, check_equations, check_known, check_names, check_states
 from duckemcc.model.states import State, label
+from duckemcc.model.structure import Component as Component
+from duckemcc.model.structure import find_components, sort_variables
+from duckemcc.model.structure import tie as tie
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,17 @@ class Exogenous:
     card: int | None = None
 
 
-class Component(NamedTuple):
-    """Endogenous variables tied by shared exogenous parents, both in model order."""
-
-    endogenous: tuple[str, ...]
-    exogenous: tuple[str, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Model:
     """A PSCM. Make one with `Model.parse` (graph text) or `Model.from_dict` (storage form).
 
     equations: explicit f_V by variable, as arrays of state positions with axes exogenous parents in model order, then
     endogenous parents in their order; variables without one are canonical.
+    assumptions: events of probability zero, in the query language (``Y[X=0]=1, Y[X=1]=0``); they are read once all
+    states are known, by `duckemcc.query.assume.restrict`, and in whatever order mean the same.
+    unmeasured: variables that no study needs a column of; their states are declared.
+    surjective: whether every equation must yield every state of its variable; false where assumptions took states of
+    the causes away, as `restrict` does.
 
     Raises `GraphError` (a cycle, no variables), `UnknownName`, `RepeatedName` (also for names that differ only in case,
     as they are matched to columns without regard to it), `AmbiguousEquation` and `InvalidEquation`.
@@ -65,6 +65,9 @@ class Model:
     endogenous: tuple[Endogenous, ...]
     exogenous: tuple[Exogenous, ...]
     equations: Mapping[str, Table]
+    assumptions: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+    surjective: bool = True
 
     # -- ways in and out -----------------------------------------------------------------------
 
@@ -80,7 +83,8 @@ class Model:
 
     @staticmethod
     def from_dict(spec: Mapping[str, Any]) -> Model:
-        """The model of its storage form: keys ``endogenous``, ``exogenous``, ``equations``, ``assumptions``.
+        """The model of its storage form: keys ``endogenous``, ``exogenous``, ``equations``, ``assumptions``,
+        ``unmeasured``.
 
         Raises as `Model` does.
         """
@@ -111,14 +115,28 @@ class Model:
 
         ``Model.from_uai(text)`` has the variables ``V0, V1, …, U…`` and the states 0, 1, …, with every equation
         explicit; a model that is of this form already comes back equal, its names included.
-        Raises `NotSupported` for an endogenous variable without parents, and as `table` does.
+        Raises `NotSupported` for an endogenous variable without parents and for assumptions, and as `table` does.
         """
         from duckemcc.model.uai import write_uai
 
+        if self.assumptions:
+            remedy = "write a FullModel, whose chances satisfy them"
+            raise NotSupported(f"the model has assumptions, which a UAI file cannot hold; {remedy}")
         return write_uai(self, {u.name: np.full(n := self.card(u.name), 1 / n) for u in self.exogenous})
 
+    def to_dot(self, do: str | Iterable[str] = ()) -> str:
+        """The network as Graphviz text: measured variables filled, with their states; causes dashed.
+
+        do: names of variables that are set, framed twice; the arcs into them are taken away.
+        Raises `UnknownName` for one that the model does not have.
+        """
+        from duckemcc.model.dot import write_dot
+
+        return write_dot(self, do)
+
     def __eq__(self, other: object) -> bool:
-        """Equal models have the same variables, labels and equations in the same order, which is that of the axes."""
+        """Equal models have the same variables, labels and equations in the same order, which is that of the axes, and
+        assume the same; the order of assumptions does not count."""
         return isinstance(other, Model) and self._identity == other._identity
 
     def __hash__(self) -> int:
@@ -130,6 +148,9 @@ class Model:
         object.__setattr__(self, "equations", {name: _freeze(name, table) for name, table in self.equations.items()})
         check_names(self)
         check_states(self)
+        check_assumptions(self)
+        latent = set(self.unmeasured)
+        object.__setattr__(self, "unmeasured", tuple(v for v in self.variables if v in latent))
         _ = self.order
         check_equations(self)
 
@@ -137,7 +158,7 @@ class Model:
     def _identity(self) -> tuple[object, ...]:
         variables = tuple((v.name, v.parents, v.labels) for v in self.endogenous)
         tables = frozenset((name, t.shape, t.tobytes()) for name, t in self.equations.items())
-        return variables, self.exogenous, tables
+        return variables, self.exogenous, tables, frozenset(self.assumptions), self.unmeasured
 
     # -- the graph -----------------------------------------------------------------------------
 
@@ -171,24 +192,7 @@ class Model:
 
         Raises `GraphError` where there is a cycle.
         """
-        place = {v: i for i, v in enumerate(self.variables)}
-        waits = [len(v.parents) for v in self.endogenous]
-        children: list[list[int]] = [[] for _ in waits]
-        for i, v in enumerate(self.endogenous):
-            for parent in v.parents:
-                children[place[parent]].append(i)
-        free = [i for i, n in enumerate(waits) if n == 0]
-        heapify(free)
-        order = []
-        while free:
-            order.append(self.variables[(first := heappop(free))])
-            for child in children[first]:
-                waits[child] -= 1
-                if waits[child] == 0:
-                    heappush(free, child)
-        if len(order) < len(waits):
-            raise GraphError(f"the graph has a cycle: {_show_cycle(self.parents, set(order))}; remove one of its arcs")
-        return tuple(order)
+        return sort_variables(self.parents)
 
     def components(self, do: Iterable[str] = ()) -> tuple[Component, ...]:
         """The components of the model mutilated by `do`, intervened variables left out (Tian 2002).
@@ -197,15 +201,7 @@ class Model:
         """
         out = set(do)
         check_known("the intervention sets", out, self.parents)
-        kept = [v for v in self.variables if v not in out]
-        tied = {u.name: [c for c in u.children if c not in out] for u in self.exogenous}
-        groups = tie(kept, tied.values())
-        group_of = {v: i for i, group in enumerate(groups) for v in group}
-        causes: list[list[str]] = [[] for _ in groups]
-        for u, children in tied.items():
-            if children:
-                causes[group_of[children[0]]].append(u)
-        return tuple(Component(group, tuple(names)) for group, names in zip(groups, causes, strict=True))
+        return find_components(self.variables, self.exogenous, out)
 
     # -- sizes and tables, once the states are known -------------------------------------------
 
@@ -226,7 +222,7 @@ class Model:
         if variable is None:
             raise UnknownName(f"the model has no variable {name}." + hint(name, self._by_name))
         if isinstance(variable, Exogenous):
-            return canonical_card(name, self._relations(variable)) if variable.card is None else variable.card
+            return canonical_card(name, self.relations(variable)) if variable.card is None else variable.card
         if variable.states is None:
             raise GraphError(f"the states of {name} are not known yet; declare them: {name} {{…}}")
         return len(variable.states)
@@ -242,7 +238,7 @@ class Model:
             check_known("there is no equation of", [name], self.parents)
             cause = self._by_name[self.causes[name][0]]
             assert isinstance(cause, Exogenous)
-            self._canonical.update(canonical_tables(cause.name, self._relations(cause)))
+            self._canonical.update(canonical_tables(cause.name, self.relations(cause)))
         return self._canonical[name]
 
     @cached_property
@@ -254,28 +250,11 @@ class Model:
     def _by_name(self) -> dict[str, Endogenous | Exogenous]:
         return {v.name: v for v in self.endogenous} | {u.name: u for u in self.exogenous}
 
-    def _relations(self, cause: Exogenous) -> list[Relations]:
+    def relations(self, cause: Exogenous) -> list[Relations]:
+        """What a canonical cause enumerates: the relations of each child to its endogenous parents."""
         return [
             Relations(c, self.card(c), self.parents[c], tuple(map(self.card, self.parents[c]))) for c in cause.children
         ]
-
-
-def tie(names: Iterable[str], ties: Iterable[Sequence[str]]) -> list[tuple[str, ...]]:
-    """The names in sets, such that names of one tie share a set; sets and members in the order of the names."""
-    above = {name: name for name in names}  # union-find
-
-    def top(name: str) -> str:
-        while above[name] != name:
-            above[name] = name = above[above[name]]
-        return name
-
-    for tied in ties:
-        for other in tied[1:]:
-            above[top(other)] = top(tied[0])
-    sets: dict[str, list[str]] = {}
-    for name in above:
-        sets.setdefault(top(name), []).append(name)
-    return [tuple(members) for members in sets.values()]
 
 
 def _freeze(name: str, table: Table) -> Table:
@@ -284,13 +263,3 @@ def _freeze(name: str, table: Table) -> Table:
     frozen = np.array(table, dtype=np.intp)
     frozen.setflags(write=False)
     return frozen
-
-
-def _show_cycle(parents: Mapping[str, tuple[str, ...]], placed: set[str]) -> str:
-    path: dict[str, int] = {}
-    name = next(v for v in parents if v not in placed)
-    while name not in path:
-        path[name] = len(path)
-        name = next(p for p in parents[name] if p not in placed)
-    cycle = [name, *reversed(list(path)[path[name] :])]
-    return " -> ".join(cycle if len(cycle) <= 12 else [*cycle[:6], "…", *cycle[-5:]])

@@ -5,13 +5,19 @@ exogenous:  {"U": {"children": ["X", "Y"], "card": 4}}     no card: canonical
 equations:  {"Y": {"table": [[0, 1], [1, 1]]}}             nested or flat (or axes merged); exogenous parents, then
                                                            endogenous; entries are positions in Y's states, or its
                                                            states as text
-assumptions: [{"event": [...]}]                            not yet supported
+assumptions: [{"event": "Y[X=0]=1, Y[X=1]=0"}]            events of probability zero, in the query language, or as
+                                                           lists of atoms {"var": "Y", "do": {"X": 0}, "val": 1}, where
+                                                           "val" may be a list
+unmeasured: ["M"]                                          absent: none
+surjective: false                                          only where assumptions took states of the causes away,
+                                                           so that an equation may never yield one of its states
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import accumulate
 from math import prod
 from operator import mul
@@ -19,25 +25,33 @@ from typing import Any
 
 import numpy as np
 
-from duckemcc.errors import GraphError, InvalidEquation, NotSupported, hint
+from duckemcc.errors import GraphError, InvalidEquation
 from duckemcc.model.canonical import MOST_AXES, Table
 from duckemcc.model.check import check_known
+from duckemcc.model.fields import hint_key, is_list, read_fields, read_flag, read_list, read_mapping, read_names
 from duckemcc.model.scm import Endogenous, Exogenous, Model
-from duckemcc.model.states import State, show_names, show_value, to_state
+from duckemcc.model.states import State, label, show_names, show_value, to_state
 
-_KEYS = ("endogenous", "exogenous", "equations", "assumptions")
+_KEYS = ("endogenous", "exogenous", "equations", "assumptions", "unmeasured", "surjective")
 
 
 def from_dict(spec: Mapping[str, Any]) -> Model:
     """The model of its storage form; a variable with neither exogenous parent nor equation gets its own ``U_name``."""
     _check_keys(spec)
-    endogenous = {name: _read_endogenous(name, body) for name, body in _mapping(spec, "endogenous").items()}
-    declared = [_read_exogenous(name, body) for name, body in _mapping(spec, "exogenous").items()]
-    given = _mapping(spec, "equations")
+    endogenous = {name: _read_endogenous(name, body) for name, body in read_mapping(spec, "endogenous").items()}
+    declared = [_read_exogenous(name, body) for name, body in read_mapping(spec, "exogenous").items()]
+    given = read_mapping(spec, "equations")
     check_known("there is an equation of", given, endogenous)
     tables = {name: _read_table(endogenous[name], body) for name, body in given.items()}
     exogenous, tables = _fit_tables(endogenous, add_private(tuple(endogenous.values()), declared, given), tables)
-    return Model(tuple(endogenous.values()), exogenous, tables)
+    return Model(
+        tuple(endogenous.values()),
+        exogenous,
+        tables,
+        tuple(_read_assumption(body) for body in read_list(spec, "assumptions")),
+        read_names("the model", "unmeasured", spec.get("unmeasured")),
+        read_flag(spec, "surjective"),
+    )
 
 
 def to_dict(model: Model) -> dict[str, Any]:
@@ -51,7 +65,18 @@ def to_dict(model: Model) -> dict[str, Any]:
         if u.card is not None:
             exogenous[u.name]["card"] = u.card
     equations = {name: {"table": table.tolist()} for name, table in model.equations.items()}
-    return {"endogenous": endogenous, "exogenous": exogenous, "equations": equations, "assumptions": []}
+    assumptions = [{"event": event} for event in model.assumptions]
+    form: dict[str, Any] = {
+        "endogenous": endogenous,
+        "exogenous": exogenous,
+        "equations": equations,
+        "assumptions": assumptions,
+    }
+    if model.unmeasured:
+        form["unmeasured"] = list(model.unmeasured)
+    if not model.surjective:
+        form["surjective"] = False
+    return form
 
 
 def add_private(
@@ -70,62 +95,33 @@ def _check_keys(spec: Mapping[str, Any]) -> None:
     if not isinstance(spec, Mapping):
         raise GraphError(f"a model's storage form is a dictionary; found {type(spec).__name__}")
     for key in spec:
-        near = _hint_key(key, _KEYS)
-        if key not in _KEYS and near:  # a typo must not silently drop an equation; foreign keys may travel along
+        if _is_typo(key):
+            near = hint_key(key, _KEYS)
             raise GraphError(f"the model has the key {show_value(key)}; its keys are {', '.join(_KEYS)}.{near}")
-    if spec.get("assumptions"):
-        raise NotSupported("assumptions are not yet supported; leave them out, or restrict the equations explicitly")
 
 
-def _mapping(spec: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    body = spec.get(key)
-    if body is None:
-        return {}
-    if not isinstance(body, Mapping):
-        raise GraphError(f"{key!r} is a dictionary from names to their definitions; found {type(body).__name__}")
-    for name in body:
-        if not isinstance(name, str) or not name:
-            raise GraphError(f"{key!r} names {show_value(name)}; names are non-empty text")
-    return body
-
-
-def _fields(name: str, body: Any, allowed: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(body, Mapping):
-        raise GraphError(f"{name} is defined by a dictionary with {', '.join(allowed)}; found {type(body).__name__}")
-    for key in body:
-        if key not in allowed:
-            near = _hint_key(key, allowed)
-            raise GraphError(f"{name} has the key {show_value(key)}; it may have {', '.join(allowed)}.{near}")
-    return body
-
-
-def _hint_key(key: object, known: tuple[str, ...]) -> str:
-    return hint(key[:40], known, "keys") if isinstance(key, str) else ""
+def _is_typo(key: object) -> bool:
+    """Whether it looks like a key: a typo must not silently drop an equation; foreign keys may travel along."""
+    if key in _KEYS or not isinstance(key, str):
+        return False
+    return bool(get_close_matches(key[:40].casefold(), _KEYS, n=1, cutoff=0.75))
 
 
 def _read_endogenous(name: str, body: Any) -> Endogenous:
-    fields = _fields(name, body, ("states", "parents"))
+    fields = read_fields(name, body, ("states", "parents"))
     states = fields.get("states")
-    if states is not None and not _is_list(states):
+    if states is not None and not is_list(states):
         raise GraphError(f"states of {name} is a list; found {show_value(states)}")
     read = None if states is None else tuple(_read_state(name, s) for s in states)
-    return Endogenous(name, _read_names(name, "parents", fields.get("parents")), read)
+    return Endogenous(name, read_names(name, "parents", fields.get("parents")), read)
 
 
 def _read_exogenous(name: str, body: Any) -> Exogenous:
-    fields = _fields(name, body, ("children", "card"))
+    fields = read_fields(name, body, ("children", "card"))
     card = fields.get("card")
     if card is not None and (isinstance(card, bool) or not isinstance(card, int)):
         raise GraphError(f"card of {name} is a whole number; found {show_value(card)}")
-    return Exogenous(name, _read_names(name, "children", fields.get("children")), card)
-
-
-def _read_names(name: str, key: str, value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not _is_list(value) or not all(isinstance(v, str) for v in value):
-        raise GraphError(f"{key} of {name} is a list of names; found {show_value(value)}")
-    return tuple(value)
+    return Exogenous(name, read_names(name, "children", fields.get("children")), card)
 
 
 def _read_state(name: str, value: Any) -> State:
@@ -135,15 +131,54 @@ def _read_state(name: str, value: Any) -> State:
         raise GraphError(f"states of {name}: {wrong}") from None
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+# -- assumptions -----------------------------------------------------------------------------------
+
+
+def _read_assumption(body: Any) -> str:
+    """The event in the query language: as it is, or written from its atoms."""
+    event = read_fields("an assumption", body, ("event",)).get("event")
+    if isinstance(event, str):
+        return event
+    if not is_list(event) or not event:
+        raise GraphError(f"the event of an assumption is text, or a list of atoms; found {show_value(event)}")
+    return ", ".join(map(_write_atom, event))
+
+
+def _write_atom(body: Any) -> str:
+    atom = read_fields("an atom", body, ("var", "do", "val"))
+    do = {} if atom.get("do") is None else atom["do"]
+    if not isinstance(do, Mapping):
+        raise GraphError(f"'do' of an atom is a dictionary from variables to states; found {show_value(do)}")
+    settings = ", ".join(f"{_write_name(name)}={_write_value(value)}" for name, value in do.items())
+    outcome = _write_name(atom.get("var")) + (f"[{settings}]" if do else "")
+    values = atom.get("val")
+    if not is_list(values):
+        return f"{outcome}={_write_value(values)}"
+    if not values:
+        raise GraphError(f"'val' of an atom of {outcome} is a state, or a list of some; found an empty one")
+    return f"{outcome} IN ({', '.join(map(_write_value, values))})"
+
+
+def _write_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise GraphError(f"an atom names a variable by text; found {show_value(name)}")
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _write_value(value: Any) -> str:
+    try:
+        doubled = label(value).replace("'", "''")
+    except TypeError as wrong:
+        raise GraphError(f"'val' or 'do' of an atom: {wrong}") from None
+    return f"'{doubled}'"
 
 
 # -- tables ----------------------------------------------------------------------------------------
 
 
 def _read_table(variable: Endogenous, body: Any) -> Table:
-    raw = _fields(variable.name, body, ("table",)).get("table") if isinstance(body, Mapping) else body
+    raw = read_fields(variable.name, body, ("table",)).get("table") if isinstance(body, Mapping) else body
     try:
         cells = np.array(raw, dtype=object)
     except ValueError:  # ragged below the first axis

@@ -4,30 +4,28 @@ restarts.
 Every potential outcome becomes a node of one counterfactual network, keyed by its variable and by what its parents
 resolve to: a constant (the variable is set), or another node (which may belong to another world: nested outcomes).
 Worlds that agree on everything above a variable thus share its node; nothing else of the twin-network construction
-(Balke & Pearl 1994) is needed. The network is summed out variable by variable (opt_einsum finds the order), so joint
-states of different components are never enumerated.
+(Balke & Pearl 1994) is needed. `network.py` sums the network out.
 
 Axes: r restart, u exogenous state; a node has an axis for its value where the event does not fix it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import QueryError, TooLarge
+from duckemcc.errors import QueryError
 from duckemcc.model.scm import Model
 from duckemcc.query.named import Combination, expand
+from duckemcc.query.network import Factor, Impossible, Network, Table
 from duckemcc.query.syntax import Atom, Event, PotentialOutcome, Query
 
 Floats = NDArray[np.float64]
-
-LARGEST_TENSOR = 50_000_000
-"""Entries of the largest intermediate result of a contraction (400 MB)."""
 
 ZERO_EVIDENCE = 1e-10
 """Probability of the condition below which it is taken as zero: fitted probabilities are good to about 1e-12."""
@@ -54,19 +52,44 @@ class Value(NamedTuple):
     evidence: Floats
 
 
+class Slopes(NamedTuple):
+    """The query's numerator and condition as linear functions of one factor's chances, the others being held.
+
+    value, evidence [r, u]: Σ_u θ(u) value(u) is the numerator (without the constant), Σ_u θ(u) evidence(u) the
+    probability of the condition, where the query depends on the factor at all.
+    """
+
+    value: Floats
+    evidence: Floats
+
+
 class Compiled:
     """A query bound to a model, evaluated for any chances.
 
-    model: with all states known. Raises as `expand` does, and `TooLarge` for a network whose contraction is too large.
+    model: with all states known. merged: exogenous variables that are given one PMF over their joint states; their
+    chances then stand under the tuple of their names. Raises as `expand` does, and `TooLarge` for a network whose
+    contraction is too large.
     """
 
-    def __init__(self, query: Query, model: Model) -> None:
+    def __init__(self, query: Query, model: Model, merged: Sequence[Factor] = ()) -> None:
         states = {v: labels for v, labels in model.states.items() if labels is not None}
         self.combination: Combination = expand(query, states, model.parents)
         self.model = model
+        factors = find_factors(model, merged)
         given = self.combination.given
-        self._given = compile_event(model, given) if given else None
-        self._terms = [(c, compile_event(model, (*event, *given))) for c, event in self.combination.terms]
+        self._given = compile_event(model, given, factors) if given else None
+        self._terms = [(c, compile_event(model, (*event, *given), factors)) for c, event in self.combination.terms]
+        networks = [*(n for _, n in self._terms), *([self._given] if self._given else [])]
+        self.factors = tuple(f for f in factors if any(f in n.factors for n in networks))
+        """Those that the query depends on, in model order."""
+
+    def card(self, factor: Factor) -> int:
+        """Joint states of a factor."""
+        return prod(self.model.card(u) for u in factor)
+
+    @property
+    def conditional(self) -> bool:
+        return self._given is not None
 
     @property
     def span(self) -> tuple[float, float]:
@@ -77,90 +100,67 @@ class Compiled:
 
     def __call__(self, chances: Mapping[str, Floats]) -> Value:
         """The query at chances [r, u] of every exogenous variable."""
+        return self.at({(name,): c for name, c in chances.items()})
+
+    def at(self, chances: Mapping[Factor, Floats]) -> Value:
+        """The query at chances [r, u] of every factor."""
         restarts = len(next(iter(chances.values()))) if chances else 1
         evidence = self._given(chances, restarts) if self._given else np.ones(restarts)
         total = np.zeros(restarts)
-        for coefficient, probability in self._terms:
-            total += coefficient * probability(chances, restarts)
+        for coefficient, network in self._terms:
+            total += coefficient * network(chances, restarts)
         safe = np.where(evidence > ZERO_EVIDENCE, evidence, 1.0)
         return Value(self.combination.constant + total / safe, evidence)
 
+    def slopes(self, factor: Factor, chances: Mapping[Factor, Floats]) -> Slopes:
+        """The query as a function of one factor, at chances [r, u] of all.
 
-Probability: TypeAlias = Callable[[Mapping[str, Floats], int], Floats]
+        Terms that do not depend on the factor are spread over its states: its chances sum to one.
+        """
+        restarts = len(chances[factor])
+        value = np.zeros(chances[factor].shape)
+        for coefficient, network in self._terms:
+            value += coefficient * _slope(network, factor, chances, restarts)
+        evidence = _slope(self._given, factor, chances, restarts) if self._given else np.ones(value.shape)
+        return Slopes(value, evidence)
 
 
-def compile_event(model: Model, event: Event) -> Probability:
-    """The function from chances [r, u] per exogenous variable, and the number of restarts, to P(event) [r]."""
+def _slope(network: Network, factor: Factor, chances: Mapping[Factor, Floats], restarts: int) -> Floats:
+    if factor in network.factors:
+        return network.slope(factor, chances, restarts)
+    return np.broadcast_to(network(chances, restarts)[:, None], chances[factor].shape)
+
+
+def find_factors(model: Model, merged: Sequence[Factor] = ()) -> tuple[Factor, ...]:
+    """Every exogenous variable by itself, but for those that are merged; ordered by their first in model order."""
+    of = {name: factor for factor in merged for name in factor}
+    return tuple(dict.fromkeys(of.get(u.name, (u.name,)) for u in model.exogenous))
+
+
+def compile_event(model: Model, event: Event, factors: Sequence[Factor] | None = None) -> Network:
+    """P(event) as a network over the chances of the factors (by default, each exogenous variable by itself)."""
+    allowed = resolve_event(model, event)
+    if allowed is None:
+        return Impossible()
+    nodes = find_ancestors(allowed)
+    axis = {node: f"node {i}" for i, node in enumerate(nodes)}
+    tables = [Table(*_factor(model, node, allowed, axis)) for node in nodes]
+    cards = {u.name: model.card(u.name) for u in model.exogenous}
+    return Network(tables, find_factors(model) if factors is None else factors, cards)
+
+
+def resolve_event(model: Model, event: Event) -> dict[Node, set[int]] | None:
+    """The states that an event, as `expand` gives it, allows each potential outcome in it; None if it is impossible."""
     worlds = _Worlds(model)
     allowed: dict[Node, set[int]] = {}
     for atom in event:
         outcome, values = worlds.resolve_outcome(atom.outcome), _positions(model, atom)
         if isinstance(outcome, int):  # a variable asked about where it is set
             if outcome not in values:
-                return _zero
+                return None
         else:
             allowed[outcome] = allowed.get(outcome, set(range(model.card(outcome.variable)))) & values
-    if not all(allowed.values()):
-        return _zero
-    nodes = _ancestors(allowed)
-    axis = {node: f"node {i}" for i, node in enumerate(nodes)}
-    letters = _Letters()
-    operands: list[Floats] = []
-    inputs: list[str] = []
-    for node in nodes:
-        table, axes = _factor(model, node, allowed, axis)
-        operands.append(table)
-        inputs.append("".join(map(letters, axes)))
-    causes = [u.name for u in model.exogenous if any(u.name in model.causes[n.variable] for n in nodes)]
-    if not operands:
-        return _one
-    spec = ",".join([*inputs, *(letters("restart") + letters(u) for u in causes)])
-    # a query that depends on no exogenous variable (all equations deterministic) is the same for all restarts
-    spec += "->" + (letters("restart") if causes else "")
-    return _Contraction(spec, operands, tuple(causes), [model.card(u) for u in causes], len(nodes))
-
-
-class _Contraction:
-    """The compiled contraction, run for as many restarts at a time as fit into `LARGEST_TENSOR`."""
-
-    def __init__(self, spec: str, tables: list[Floats], causes: tuple[str, ...], cards: list[int], nodes: int) -> None:
-        self._spec, self._tables, self._causes, self._cards = spec, tables, causes, cards
-        self._expressions: dict[int, Any] = {}
-        entries = max(self._find_path(1)[1].largest_intermediate, *(t.size for t in tables))
-        if entries > LARGEST_TENSOR:
-            raise TooLarge(
-                f"evaluating the query needs a table of {int(entries):,} entries over {nodes} potential outcomes, "
-                f"more than {LARGEST_TENSOR:,}; ask about fewer worlds at once, or coarsen a variable"
-            )
-        self._batch = max(1, int(LARGEST_TENSOR // entries))
-
-    def __call__(self, chances: Mapping[str, Floats], restarts: int) -> Floats:
-        values = np.empty(restarts)
-        for first in range(0, restarts, self._batch):
-            batch = slice(first, min(first + self._batch, restarts))
-            operands = [np.ascontiguousarray(chances[u][batch]) for u in self._causes]
-            values[batch] = self._expression(batch.stop - first)(*operands)
-        return values.clip(0.0, None)
-
-    def _shapes(self, restarts: int) -> list[tuple[int, int]]:
-        return [(restarts, n) for n in self._cards]
-
-    def _find_path(self, restarts: int) -> Any:
-        import opt_einsum
-
-        shapes = [*(t.shape for t in self._tables), *self._shapes(restarts)]
-        return opt_einsum.contract_path(self._spec, *shapes, shapes=True, optimize="auto")
-
-    def _expression(self, restarts: int) -> Any:
-        import opt_einsum
-
-        if restarts not in self._expressions:
-            constants = list(range(len(self._tables)))
-            path = self._find_path(restarts)[0]
-            self._expressions[restarts] = opt_einsum.contract_expression(
-                self._spec, *self._tables, *self._shapes(restarts), constants=constants, optimize=path
-            )
-        return self._expressions[restarts]
+    return allowed if all(allowed.values()) else None
 
 
 class _Worlds:
@@ -204,7 +204,7 @@ def _positions(model: Model, atom: Atom) -> set[int]:
     return set(range(len(labels))) - named if atom.negated else named
 
 
-def _ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
+def find_ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
     """The nodes that the event depends on, parents first."""
     found: dict[Node, None] = {}
     stack = list(allowed)
@@ -218,7 +218,7 @@ def _ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
 
 def _factor(
     model: Model, node: Node, allowed: Mapping[Node, set[int]], axis: Mapping[Node, str]
-) -> tuple[Floats, list[str]]:
+) -> tuple[Floats, tuple[str, ...]]:
     """[f_V(u, parents) = v] as a table with named axes: exogenous parents, parent nodes, and the node's own value.
 
     A node that the event fixes to one value has no axis: its own table and its children's are taken at that value.
@@ -246,28 +246,10 @@ def _only(values: set[int] | None) -> int | None:
     return next(iter(values)) if values is not None and len(values) == 1 else None
 
 
-def _diagonal(table: Floats, axes: list[str]) -> tuple[Floats, list[str]]:
+def _diagonal(table: Floats, axes: list[str]) -> tuple[Floats, tuple[str, ...]]:
     """The table with each axis once: one node may stand for two parents (Y[M=Z[]] with Z a parent of Y)."""
     distinct = list(dict.fromkeys(axes))
     if len(distinct) == len(axes):
-        return table, axes
+        return table, tuple(axes)
     letters = {a: chr(ord("a") + i) for i, a in enumerate(distinct)}
-    return np.einsum("".join(letters[a] for a in axes) + "->" + "".join(letters.values()), table), distinct
-
-
-class _Letters:
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def __call__(self, name: str) -> str:
-        import opt_einsum
-
-        return self.known.setdefault(name, str(opt_einsum.get_symbol(len(self.known))))
-
-
-def _zero(chances: Mapping[str, Floats], restarts: int) -> Floats:
-    return np.zeros(restarts)
-
-
-def _one(chances: Mapping[str, Floats], restarts: int) -> Floats:
-    return np.ones(restarts)
+    return np.einsum("".join(letters[a] for a in axes) + "->" + "".join(letters.values()), table), tuple(distinct)

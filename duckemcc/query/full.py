@@ -31,8 +31,10 @@ from duckemcc.model.generate import random_model
 from duckemcc.model.scm import Model
 from duckemcc.model.states import State, label, show_names, show_value
 from duckemcc.model.uai import SUM_TOLERANCE, read_uai, write_uai
-from duckemcc.query.event import LARGEST_TENSOR, ZERO_EVIDENCE, Compiled
+from duckemcc.query.assume import read_assumption
+from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 from duckemcc.query.language import query as read_query
+from duckemcc.query.network import LARGEST_TENSOR
 from duckemcc.query.syntax import Contrast, Named, Query, Term
 
 Floats = NDArray[np.float64]
@@ -47,8 +49,8 @@ class FullModel:
     """A PSCM, all of whose states are known, with the PMF [u] of every exogenous variable.
 
     Raises `GraphError` for unknown states, `UnknownName` for a PMF of a variable that the model does not have,
-    `InvalidEquation` for one that is missing, of another length, negative, or does not sum to 1 (within 1e-9).
-    The PMFs are copied and made read-only.
+    `InvalidEquation` for one that is missing, of another length, negative, or does not sum to 1 (within 1e-9), and for
+    PMFs under which an assumption of the model is false (by more than 1e-9). The PMFs are copied and made read-only.
     """
 
     model: Model
@@ -63,6 +65,11 @@ class FullModel:
             if name not in names:
                 raise UnknownName(f"there are chances of {name}, which is no exogenous variable." + hint(name, names))
         object.__setattr__(self, "chances", {u: _read_pmf(self.model, u, self.chances) for u in names})
+        for event in self.model.assumptions:
+            asked = read_assumption(event)
+            if (found := self.evaluate(asked)) > SUM_TOLERANCE:
+                said = f"the model assumes {asked} = 0, and by these chances it is {found:.6g}"
+                raise InvalidEquation(f"{said}; give no chance to the states at which the event holds")
 
     def __eq__(self, other: object) -> bool:
         """Equal models and, number by number, equal chances."""

@@ -71,6 +71,18 @@ def parse(text: str) -> Query:
     return _Parser(text).query()
 
 
+def parse_event(text: str) -> Event:
+    """Read the event of an assumption, such as ``Y[X=0]=1, Y[X=1]=0``; raises as `parse` does."""
+    if len(text) > MAX_CHARACTERS:
+        raise QueryError(f"An assumption has at most {MAX_CHARACTERS:,} characters, found {len(text):,}.")
+    parser = _Parser(text, "Assumption")
+    event = parser.event()
+    if parser.token.kind != "end":
+        joint = " What never happens under a condition never happens together with it: P(A | B) = 0 is P(A, B) = 0."
+        parser.fail("',', AND or the end", joint if parser.token.text == "|" else "")
+    return event
+
+
 class _Token(NamedTuple):
     kind: str  # a group of _TOKEN, or "end"
     text: str
@@ -85,8 +97,8 @@ def _split(text: str) -> list[_Token]:
 class _Parser:
     """Recursive descent: a method for each rule of the grammar."""
 
-    def __init__(self, text: str) -> None:
-        self.text, self.tokens, self.next = text, _split(text), 0
+    def __init__(self, text: str, what: str = "Query") -> None:
+        self.text, self.tokens, self.next, self.what = text, _split(text), 0, what
         self.bare = (0, "")  # where the last unquoted value ended, and its text: for advice on `New York`
 
     @property
@@ -245,7 +257,7 @@ class _Parser:
             advice = f" A value with a space takes single quotes: {_show(spaced)}."
         found = _show(found or token.text)
         quoted = found if token.kind in ("name", "value") else f"'{found}'"
-        where = f"Query, position {token.start + 1}: expected {expected}, "
+        where = f"{self.what}, position {token.start + 1}: expected {expected}, "
         what = f"found {'the end' if token.kind == 'end' else quoted}."
         raise QueryError(where + what + advice + _point(self.text, token.start))
 

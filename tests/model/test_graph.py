@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duckemcc.errors import AmbiguousEquation, DuckEmccError, GraphError, NotSupported, RepeatedName, UnknownName
+from duckemcc.errors import AmbiguousEquation, DuckEmccError, GraphError, RepeatedName, UnknownName
 from duckemcc.model.graph import LONGEST_TEXT, parse
 from duckemcc.model.scm import Component, Model
 
@@ -100,6 +100,38 @@ def test_a_reserved_word_may_name_a_variable_where_no_statement_is_meant(name):
     assert parse(f"Y -> {name}").variables == ("Y", name)
 
 
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("assume P(Y[X=0]=1, Y[X=1]=0) = 0", ("Y[X=0]=1, Y[X=1]=0",)),
+        ("ASSUME p ( X IN (0, 1) & Y<>'it''s )' )=0.0 # never", ("X IN (0, 1) & Y<>'it''s )'",)),
+        ("assume P(X=1) = 0; assume P(Y=0\n  AND X=0) = 0\n", ("X=1", "Y=0\n  AND X=0")),
+        ('assume P("a ""["" b"[X=2.50]!=1) = 0', ('"a ""["" b"[X=2.50]!=1',)),
+    ],
+)
+def test_an_assumption_is_the_text_of_its_event(text, events):
+    model = parse(f"X -> Y; {text}")
+    assert model.assumptions == events
+    assert model.variables == ("X", "Y")
+    assert parse(f"{text}\nX -> Y") == model
+
+
+def test_unmeasured_variables_stand_in_model_order():
+    model = parse("X -> M -> Y; unmeasured Y, M\nM {0, 1}; Y {a, b}")
+    assert model.unmeasured == ("M", "Y")
+    assert parse("X -> M -> Y; Unmeasured M; unmeasured Y; M {0, 1}; Y {a, b}") == model
+    assert parse('X -> "unmeasured"; "assume" -> X').unmeasured == ()
+
+
+def test_an_unmeasured_variable_is_known_and_declares_its_states():
+    with pytest.raises(
+        UnknownName, match=r"the model calls unmeasured Mediator, which is no .* Hint: .*\['mediator'\]"
+    ):
+        parse("X -> mediator -> Y; unmeasured Mediator")
+    with pytest.raises(GraphError, match=r"M is unmeasured, so no study tells its states; declare them: M \{0, 1\}"):
+        parse("X -> M -> Y; unmeasured M")
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 ERRORS = [
@@ -134,9 +166,37 @@ ERRORS = [
     ("U: A; U -> A", GraphError, r"line 1, column 7: U stands before ':' and so is exogenous; it may not"),
     ("A -> B; U <-> A; U: A", GraphError, r"line 1, column 18: U stands before ':' and so is exogenous"),
     ("U: A; U {0, 1}", GraphError, r"line 1, column 7: U stands before ':'"),
-    ("assume P(Y[X=1]=0) = 0", NotSupported, r"line 1, column 1: 'assume' is not yet supported; leave .*: \"assume\""),
-    ("A -> B\nUNMEASURED A, B", NotSupported, r"line 2, column 1: 'unmeasured' is not yet supported"),
-    ('unmeasured "->"', NotSupported, r"line 1, column 1: 'unmeasured' is not yet supported"),
+    (
+        "assume X=1",
+        GraphError,
+        r"line 1, column 8: expected P\(event\) = 0 after 'assume', as in assume P\(.*found 'X'",
+    ),
+    ("X -> Y\n assume PNS(X=1, Y=1) = 0", GraphError, r"line 2, column 9: expected P\(event\) = 0 .*, found 'PNS'"),
+    ("assume", GraphError, r"line 1, column 7: expected P\(event\) = 0 .*, found the end of the text"),
+    ("assume P( ) = 0", GraphError, r"line 1, column 11: expected an event, as in assume P\(Y.* = 0, found '\)'"),
+    (
+        "X -> Y; assume P(Y=1)",
+        GraphError,
+        r"line 1, column 22: expected '= 0' \(.*never happens\), found the end of the",
+    ),
+    ("assume P(Y=1) = 0.5; X -> Y", GraphError, r"line 1, column 14: expected '= 0' .*, found '= 0\.5'"),
+    ("assume P(Y=1) <= 0", GraphError, r"line 1, column 14: expected '= 0' .*, found '<= 0'"),
+    ("assume P(Y=1) = 0 X", GraphError, r"line 1, column 14: expected '= 0' .*, found '= 0 X'"),
+    (
+        "X -> Y\nassume P(Y[X=1=0) = 0",
+        GraphError,
+        r"line 2, column 17: '\)' does not close the '\[' of line 2, column 11",
+    ),
+    ("X -> Y\nassume P(Y[X=1]=0 = 0", GraphError, r"line 2, column 9: the '\(' is never closed"),
+    ("assume P(Y='a) = 0", GraphError, r"line 1, column 12: the quote ' is not closed on its line"),
+    ("assume P(Y=1) = 0 -> X", GraphError, r"line 1, column 14: expected '= 0'"),
+    ("A -> B\nunmeasured", GraphError, r"line 2, column 11: expected a variable after 'unmeasured', found the end of"),
+    (
+        "A -> B; unmeasured A,",
+        GraphError,
+        r"line 1, column 22: expected a variable after 'unmeasured', found the end of",
+    ),
+    ("A {0}\nA -> B\nunmeasured A\nunmeasured A", RepeatedName, r"line 4, column 12: A is called unmeasured twice"),
 ]
 
 
@@ -222,6 +282,11 @@ PIECES = [
     "-1",
     "#",
     "assume",
+    "assume P(",
+    ") = 0",
+    "[",
+    "=",
+    "unmeasured ",
     "ß",
     "\ud800",
 ]

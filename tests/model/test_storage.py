@@ -13,7 +13,6 @@ from duckemcc.errors import (
     DuckEmccError,
     GraphError,
     InvalidEquation,
-    NotSupported,
     RepeatedName,
     TooLarge,
     UnknownName,
@@ -85,10 +84,6 @@ def test_every_gold_problem_is_read(gold: Path):
     assert len(files) > 30
     for file in files:
         spec = json.loads(file.read_text())
-        if spec.get("assumptions"):
-            with pytest.raises(NotSupported, match="not yet supported"):
-                Model.from_dict(spec)
-            spec["assumptions"] = []
         model = Model.from_dict(spec)
         assert list(model.variables) == list(spec["endogenous"]), file
         assert all(
@@ -212,6 +207,27 @@ def test_foreign_keys_travel_along():
     assert Model.from_dict(spec(WANTED, name="x", studies=[], query={}, note=1)) == Model.from_dict(spec(WANTED))
 
 
+def test_assumptions_and_unmeasured_variables_come_back_through_json():
+    form = spec(WANTED, assumptions=[{"event": "Y[X=0]=1, Y[X=1]=0"}, {"event": "X=1"}], unmeasured=["X"])
+    model = Model.from_dict(form)
+    assert model.assumptions == ("Y[X=0]=1, Y[X=1]=0", "X=1")
+    assert model.to_dict()["unmeasured"] == ["X"]
+    again = Model.from_dict(json.loads(json.dumps(model.to_dict())))
+    assert again == model
+    assert hash(again) == hash(model)
+    assert again == Model.from_dict(form | {"assumptions": form["assumptions"][::-1]})
+    for key in ("assumptions", "unmeasured"):
+        assert Model.from_dict({k: v for k, v in form.items() if k != key}) != model
+
+
+def test_an_assumption_may_be_a_list_of_atoms():
+    atoms = [{"var": "Y", "do": {"X": 0, "a b": "it's"}, "val": [0, True]}, {"var": 'say "so"', "val": -1}]
+    model = Model.from_dict(spec(WANTED, assumptions=[{"event": atoms}]))
+    written = """"Y"["X"='0', "a b"='it''s'] IN ('0', 'true'), "say ""so\"""='-1'"""
+    assert model.assumptions == (written.replace("\\", ""),)
+    assert Model.from_dict(model.to_dict()) == model
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 X = {"X": {"states": [0, 1]}}
@@ -226,9 +242,48 @@ ERRORS = [
     ({"endogenous": X, "Exogenous": {}}, GraphError, "the model has the key 'Exogenous'"),
     (
         {"endogenous": X, "assumptions": [{"event": []}]},
-        NotSupported,
-        "assumptions are not yet supported; leave them out",
+        GraphError,
+        r"the event of an assumption is text, or a list of atoms; found \[\]",
     ),
+    ({"endogenous": X, "assumptions": "X=1"}, GraphError, "'assumptions' is a list; found 'X=1'"),
+    (
+        {"endogenous": X, "assumptions": ["X=1"]},
+        GraphError,
+        "an assumption is defined by a dictionary with event; found",
+    ),
+    ({"endogenous": X, "assumptions": [{"events": []}]}, GraphError, "an assumption has the key 'events'; .*'event'"),
+    ({"endogenous": X, "assumptions": [{"event": " "}]}, GraphError, "an assumption has no event; it is one such as Y"),
+    (
+        {"endogenous": X, "assumptions": [{"event": ["X"]}]},
+        GraphError,
+        "an atom is defined by a dictionary with var, do",
+    ),
+    (
+        {"endogenous": X, "assumptions": [{"event": [{"var": 1, "val": 0}]}]},
+        GraphError,
+        "an atom names a variable by text; found 1",
+    ),
+    (
+        {"endogenous": X, "assumptions": [{"event": [{"var": "X", "val": 0.5}]}]},
+        GraphError,
+        "'val' or 'do' of an atom: 0.5 is no state",
+    ),
+    (
+        {"endogenous": X, "assumptions": [{"event": [{"var": "X", "val": []}]}]},
+        GraphError,
+        "'val' of an atom of \"X\" is a state, or a list of some; found an empty one",
+    ),
+    (
+        {"endogenous": X, "assumptions": [{"event": [{"var": "X", "val": 0, "do": "Y"}]}]},
+        GraphError,
+        "'do' of an atom is a dictionary from variables to states; found 'Y'",
+    ),
+    ({"endogenous": X, "assumptions": [{"event": "\ud800"}]}, GraphError, "which is no Unicode character"),
+    ({"endogenous": X, "unmeasured": "X"}, GraphError, "unmeasured of the model is a list of names; found 'X'"),
+    ({"endogenous": X, "unmeasured": ["x"]}, UnknownName, r"the model calls unmeasured x, .* Hint: .*\['X'\]"),
+    ({"endogenous": X, "unmeasured": ["X", "X"]}, RepeatedName, "the model calls unmeasured X twice; name it once"),
+    ({"endogenous": {"X": {}}, "unmeasured": ["X"]}, GraphError, "X is unmeasured, so no study tells its states; decl"),
+    ({"endogenous": X, "surjective": 0}, GraphError, "'surjective' is true or false; found 0"),
     ({"endogenous": ["X"]}, GraphError, "'endogenous' is a dictionary from names to their definitions; found list"),
     ({"endogenous": X, "exogenous": []}, GraphError, "'exogenous' is a dictionary from names .*; found list"),
     ({"endogenous": {"": {}}}, GraphError, "'endogenous' names ''; names are non-empty text"),

@@ -195,19 +195,19 @@ def test_a_setting_to_a_variable_with_other_states_is_refused():
 
 
 def test_a_contraction_that_is_too_large_is_refused_before_it_is_made(monkeypatch):
-    from duckemcc.query import event
+    from duckemcc.query import network
 
-    monkeypatch.setattr(event, "LARGEST_TENSOR", 10)
+    monkeypatch.setattr(network, "LARGEST_TENSOR", 10)
     with pytest.raises(TooLarge, match="fewer worlds at once"):
         Compiled(query("PNS(T=drug, S=alive)"), DRUG)
 
 
 def test_restarts_are_evaluated_in_batches_where_memory_is_short(monkeypatch):
-    from duckemcc.query import event
+    from duckemcc.query import network
 
     chances = draw(DRUG, 3, restarts=7)
     whole = Compiled(query("PN(T=drug, S=alive)"), DRUG)(chances)
-    monkeypatch.setattr(event, "LARGEST_TENSOR", 300)
+    monkeypatch.setattr(network, "LARGEST_TENSOR", 300)
     parts = Compiled(query("PN(T=drug, S=alive)"), DRUG)(chances)
     np.testing.assert_allclose(parts.value, whole.value, rtol=1e-12)
 
@@ -215,3 +215,27 @@ def test_restarts_are_evaluated_in_batches_where_memory_is_short(monkeypatch):
 def test_an_unknown_variable_is_named():
     with pytest.raises(UnknownName, match="Tratment"):
         Compiled(query("P(S[Tratment=drug]=alive)"), DRUG)
+
+
+@pytest.mark.parametrize(("model", "text"), CASES, ids=[t for _, t in CASES])
+def test_a_query_is_linear_in_every_factor_with_the_slopes_told(model, text):
+    compiled = Compiled(query(text), model)
+    chances = {(name,): pmf for name, pmf in draw(model, 4).items()}
+    found = compiled.at(chances)
+    numerator = (found.value - compiled.combination.constant) * found.evidence
+    for factor in chances:
+        slopes = compiled.slopes(factor, chances)
+        np.testing.assert_allclose((slopes.value * chances[factor]).sum(axis=1), numerator, atol=1e-12)
+        np.testing.assert_allclose((slopes.evidence * chances[factor]).sum(axis=1), found.evidence, atol=1e-12)
+
+
+@pytest.mark.parametrize("text", [t for m, t in CASES if m is MULTI])
+def test_merged_variables_with_independent_chances_change_nothing(text):
+    alone, merged = (Compiled(query(text), MULTI, joint) for joint in ((), [("U1", "U2")]))
+    chances = draw(MULTI, 5)
+    joint = {("U1", "U2"): np.einsum("ra,rb->rab", chances["U1"], chances["U2"]).reshape(-1, 16)}
+    np.testing.assert_allclose(alone(chances).value, merged.at(joint).value, atol=1e-13)
+    slopes = merged.slopes(("U1", "U2"), joint)
+    np.testing.assert_allclose(
+        (slopes.value * joint["U1", "U2"]).sum(axis=1) / merged.at(joint).evidence, alone(chances).value, atol=1e-12
+    )
