@@ -1,12 +1,13 @@
 """log P(D | θ) = Σ_p n_p log P_p(θ): the likelihood of all studies, compiled once into blocks of patterns.
 
-For complete records the likelihood factorises over the components of each study's mutilated model, P_k(v) = Π_c
-Q_c(v_c | pa_c) (Tian 2002; THEORY §2), so only the distinct (component, v_c, pa_c) patterns matter, pooled over the
-studies that share them. A pattern is a 0/1 set over the joint states of the exogenous variables of its component:
-P_p(θ) = Σ_u yields[p, u] Π_j θ_j(u_j).
+The likelihood factorises over parts (`parts.py`): for complete records the components c of each study's mutilated
+model, P_k(v) = Π_c Q_c(v_c | pa_c) (Tian 2002; THEORY §2), and larger ones around values that were not recorded. Only
+the distinct (part, v_c, pa_c) patterns matter, pooled over the studies that share them. A pattern is a 0/1 set over the
+joint states of the exogenous variables of its part: P_p(θ) = Σ_u yields[p, u] Π_j θ_j(u_j) (`yields.py`). An exogenous
+variable may have a distribution of its own in a study; each distribution is a θ_j, and has a name.
 
-    Block   patterns over the same exogenous variables
-    Group   blocks connected through shared exogenous variables: groups are learned independently of each other
+    Block   patterns over the same distributions
+    Group   blocks connected through shared distributions: groups are learned independently of each other
 
 States of an exogenous variable that no pattern of its group tells apart keep their initial proportions under EM; they
 are collapsed into one class here and the class's mass is split again afterwards (exact).
@@ -19,28 +20,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import TooLarge
+from duckemcc.errors import RepeatedName, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.pooling import Pooled, classify, merge_states, pool_parts, refuse_blocks
 from duckemcc.model.scm import Model, tie
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
-
-LARGEST_BLOCK = 50_000_000
-"""Entries of a block's `yields` that are held at most (400 MB)."""
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Patterns over the same exogenous variables.
+    """Patterns over the same distributions.
 
-    causes: positions of these variables in the group. yields [p, u]: 0/1, u joint over `causes`, the first slowest.
+    causes: positions of these in the group. yields [p, u]: 0/1, u joint over `causes`, the first slowest.
     count [s, p].
     """
 
@@ -51,10 +49,10 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Exogenous variables that share patterns, with their blocks.
+    """Distributions that share patterns, with their blocks.
 
-    names: the variables. classes: for each, the class of every state [u]; `cards` counts classes. loose: no pattern
-    at all.
+    names: of the distributions, keys of `Likelihood.causes`. classes: for each, the class of every state [u] of its
+    exogenous variable; `cards` counts classes.
     """
 
     names: tuple[str, ...]
@@ -99,9 +97,15 @@ class Impossible:
 
 @dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The compiled likelihood. free: exogenous variables on which no pattern depends; n [s]: records."""
+    """The compiled likelihood.
+
+    causes: name of every distribution -> the exogenous variable that it is of: the model's own in model order, then
+    those of single studies (`StudyCounts.local`) by name. free: distributions on which no pattern depends; n [s]:
+    records.
+    """
 
     model: Model
+    causes: dict[str, str]
     groups: tuple[Group, ...]
     free: tuple[str, ...]
     impossible: tuple[Impossible, ...]
@@ -118,126 +122,94 @@ class Likelihood:
 
 
 def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
-    """The likelihood of complete studies, one per arm, their segments aligned.
+    """The likelihood of the studies, one per arm, their segments aligned.
 
-    Raises `TooLarge` before a block of more than `LARGEST_BLOCK` entries is allocated.
+    Raises `TooLarge` before a block of more than `LARGEST_BLOCK` entries is allocated, `UnknownName` and
+    `RepeatedName` for `local` distributions.
     """
-    pooled: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Ints, Floats]]] = {}
-    impossible: list[Impossible] = []
-    for arm in arms:
-        for component in model.components(arm.do):
-            columns = scope(model, component.endogenous)
-            codes, count = project(arm, columns)
-            possible = pattern_yields(model, component.endogenous, component.exogenous, columns, codes).any(axis=1)
-            impossible.extend(
-                Impossible(arm.name, columns, tuple(map(int, codes[row])), count[:, row])
-                for row in np.flatnonzero(~possible)
-            )
-            if component.exogenous and possible.any():
-                pooled.setdefault((component.endogenous, component.exogenous), []).append(
-                    (codes[possible], count[:, possible])
-                )
-    blocks: dict[tuple[str, ...], list[tuple[Floats, Floats]]] = {}
-    for (endogenous, exogenous), parts in pooled.items():
-        codes, count = pool(parts)
-        yields = pattern_yields(model, endogenous, exogenous, scope(model, endogenous), codes).astype(np.float64)
-        blocks.setdefault(exogenous, []).append((yields, count))
+    causes = name_distributions(model, arms)
+    pooled = pool_parts(model, arms, causes)
+    classes = merge_states(model, causes, pooled)
+    first = {name: np.unique(c, return_index=True)[1] for name, c in classes.items()}
+    refuse_blocks(model, pooled, first)
+    impossible: list[tuple[int, Impossible]] = []
+    blocks: dict[tuple[str, ...], list[tuple[Bools, Floats]]] = {}
+    for part in pooled:
+        yields = part.enumerate_states(model, first)
+        possible = np.asarray(yields.any(axis=1))
+        if not possible.all():
+            impossible.extend(_set_apart(arms, part, ~possible))
+        if part.names and possible.any():
+            blocks.setdefault(part.names, []).append((yields[possible], part.count[:, possible]))
     merged = {
         names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()
     }
     used = {name for names in merged for name in names}
-    groups = tuple(
-        _make_group(model, names, merged) for names in tie((u.name for u in model.exogenous if u.name in used), merged)
-    )
+    classes |= {name: np.arange(model.card(causes[name])) for name in used if name not in classes}
     return Likelihood(
         model,
-        groups,
-        tuple(u.name for u in model.exogenous if u.name not in used),
-        tuple(impossible),
+        causes,
+        tuple(_make_group(names, classes, merged) for names in tie((n for n in causes if n in used), merged)),
+        tuple(name for name in causes if name not in used),
+        tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
     )
 
 
-def scope(model: Model, endogenous: Sequence[str]) -> tuple[str, ...]:
-    """The variables of the factor Q(endogenous | parents outside), in model order."""
-    inside = {*endogenous, *(p for v in endogenous for p in model.parents[v])}
-    return tuple(v for v in model.variables if v in inside)
+def name_distributions(model: Model, arms: Sequence[StudyCounts]) -> dict[str, str]:
+    """`Likelihood.causes` of these arms. Raises `UnknownName`, `RepeatedName` for a name of two variables."""
+    own = {u.name: u.name for u in model.exogenous}
+    local: dict[str, str] = {}
+    for arm in arms:
+        for cause, name in arm.local.items():
+            if cause not in own:
+                raise UnknownName(
+                    f"study {arm.name!r} has its own distribution of {cause}, which is no exogenous variable of the "
+                    f"model; these are {', '.join(own)}.{hint(cause, own)}"
+                )
+            if name in own or name in model.variables or local.setdefault(name, cause) != cause:
+                raise RepeatedName(
+                    f"study {arm.name!r} calls its own distribution of {cause} {name}, which is the name of another "
+                    "variable or distribution; give it a name of its own"
+                )
+    return own | dict(sorted(local.items()))
 
 
-def project(arm: StudyCounts, columns: Sequence[str]) -> tuple[Ints, Floats]:
-    """The arm's distinct patterns over some of its variables: codes [p, v] and counts [s, p]."""
-    return pool([(arm.codes[:, [arm.variables.index(c) for c in columns]].astype(np.intp), arm.count)])
-
-
-def pool(parts: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
-    """Equal patterns made one, their counts added."""
-    codes = np.concatenate([c for c, _ in parts])
-    count = np.concatenate([n for _, n in parts], axis=1)
-    distinct, place = np.unique(codes, axis=0, return_inverse=True)
-    total = np.zeros((count.shape[0], len(distinct)))
-    np.add.at(total.T, place.ravel(), count.T)
-    return distinct, total
-
-
-def pattern_yields(
-    model: Model, endogenous: Sequence[str], exogenous: Sequence[str], columns: Sequence[str], codes: Ints
-) -> NDArray[np.bool_]:
-    """yields [p, u]: whether the joint state u of `exogenous` gives every variable of `endogenous` its value in
-    pattern p.
-
-    codes [p, v] are the values of `columns`, which hold `endogenous` and their parents.
-    """
-    cards = [model.card(u) for u in exogenous]
-    if len(codes) * prod(cards) > LARGEST_BLOCK:
-        raise TooLarge(
-            f"the component of {', '.join(endogenous)} has {prod(cards):,} joint states of {', '.join(exogenous)} and "
-            f"{len(codes):,} patterns, more than {LARGEST_BLOCK:,} entries together; "
-            "coarsen the variable with the most states, or remove a parent"
-        )
-    value = {c: codes[:, i] for i, c in enumerate(columns)}
-    yields = np.ones((len(codes), *cards), dtype=bool)
-    for v in endogenous:
-        causes = model.causes[v]
-        table = model.table(v)
-        # f_V at the pattern's parents: axes its own exogenous parents, then p
-        at: tuple[Any, ...] = (*(slice(None) for _ in causes), *(value[p] for p in model.parents[v]))
-        given = table[at] if model.parents[v] else np.broadcast_to(table[..., None], (*table.shape, len(codes)))
-        agrees = np.moveaxis(given == value[v], -1, 0)
-        yields &= agrees.reshape(len(codes), *(n if u in causes else 1 for u, n in zip(exogenous, cards, strict=True)))
-    return yields.reshape(len(codes), -1)
+def _set_apart(arms: Sequence[StudyCounts], part: Pooled, impossible: Bools) -> list[tuple[int, Impossible]]:
+    """The records of each arm with impossible patterns [p], with the position of the arm."""
+    refused = set(map(tuple, part.codes[impossible].tolist()))
+    return [
+        (k, Impossible(arms[k].name, part.part.scope, tuple(row), count[:, p]))
+        for k, codes, count in part.sources
+        for p, row in enumerate(codes.tolist())
+        if tuple(row) in refused
+    ]
 
 
 # -- groups --------------------------------------------------------------------------------------
 
 
-def _make_group(model: Model, names: tuple[str, ...], merged: dict[tuple[str, ...], tuple[Floats, Floats]]) -> Group:
+def _make_group(
+    names: tuple[str, ...], classes: dict[str, Ints], merged: dict[tuple[str, ...], tuple[Bools, Floats]]
+) -> Group:
     own = [(tuple(names.index(n) for n in causes), *parts) for causes, parts in merged.items() if causes[0] in names]
-    cards = [model.card(n) for n in names]
-    classes = tuple(_tell_apart(j, cards, own) for j in range(len(names)))
-    first = [np.unique(c, return_index=True)[1] for c in classes]
+    cards = [int(classes[n].max()) + 1 for n in names]
+    told = [_tell_apart(j, cards, own) for j in range(len(names))]
+    first = [np.unique(c, return_index=True)[1] for c in told]
     blocks = []
     for causes, yields, count in own:
         cube = yields.reshape(len(yields), *(cards[j] for j in causes))
         for axis, j in enumerate(causes, start=1):
             cube = cube.take(first[j], axis=axis)
-        blocks.append(Block(causes, np.ascontiguousarray(cube.reshape(len(yields), -1)), count))
-    return Group(names, classes, tuple(blocks))
+        blocks.append(Block(causes, np.ascontiguousarray(cube.reshape(len(yields), -1), np.float64), count))
+    return Group(names, tuple(t[classes[n]] for t, n in zip(told, names, strict=True)), tuple(blocks))
 
 
-def _tell_apart(j: int, cards: list[int], own: list[tuple[tuple[int, ...], Floats, Floats]]) -> Ints:
-    """The class of each state of variable j: equal for states with identical slices of every block, numbered by
-    first appearance."""
+def _tell_apart(j: int, cards: list[int], own: list[tuple[tuple[int, ...], Bools, Floats]]) -> Ints:
+    """The class of each state of variable j: equal for states with identical slices of every block."""
     slices = []
     for causes, yields, _ in own:
         if j in causes:
             cube = yields.reshape(len(yields), *(cards[i] for i in causes))
-            slices.append(
-                np.packbits(np.moveaxis(cube, 1 + causes.index(j), 0).reshape(cards[j], -1).astype(bool), axis=1)
-            )
-    rows = np.ascontiguousarray(np.concatenate(slices, axis=1))
-    _, first, place = np.unique(
-        rows.view([("", rows.dtype)] * rows.shape[1]).ravel(), return_index=True, return_inverse=True
-    )
-    rank = np.empty(len(first), dtype=np.intp)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place.ravel()]
+            slices.append(np.packbits(np.moveaxis(cube, 1 + causes.index(j), 0).reshape(cards[j], -1), axis=1))
+    return classify(np.hstack(slices))

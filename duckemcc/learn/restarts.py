@@ -44,12 +44,28 @@ class Effort:
     """How hard EM tries. gap: of the log-likelihood per record at which a restart has converged; max_steps: EM steps
     at most.
 
-    accelerate=False: the literal steps of Algorithm 1, line 13 as printed, and no second-order stage.
+    accelerate=False: the literal steps of Algorithm 1, line 13 as printed, and no second-order stage. spread=False: a
+    variable that is alone in its group is not restarted but left where the maximum was found, for bounds that do not
+    rest on restarts.
     """
 
     gap: float = 1e-9
     max_steps: int = 5000
     accelerate: bool = True
+    spread: bool = True
+
+
+class Fitted(NamedTuple):
+    """A group at the maximum of its likelihood. fitted: P_p there, per block [s, p]. best: chances of the classes
+    [s, class] per variable. loglik [s]; upper [s]: a proven bound on the maximum, that of the group's variables merged
+    into one; relaxed [s, joint class]: where they attain it, if there are several and not too many joint states."""
+
+    group: Group
+    fitted: tuple[Floats, ...]
+    best: tuple[Floats, ...]
+    loglik: Floats
+    upper: Floats
+    relaxed: Floats | None
 
 
 class Learned(NamedTuple):
@@ -58,6 +74,7 @@ class Learned(NamedTuple):
     best: per exogenous variable [s, u], where the likelihood is largest; loglik [s]: there, however far the restarts
     got. upper [s]: a proven bound on the maximum. optimality_gap [s]: nats between that bound and the worst row. kept
     [s]: restarts at the maximum, in the group where they are fewest. converged [s], steps [s] (most of any restart).
+    groups: what each of them came to.
     """
 
     chances: dict[str, Floats]
@@ -68,6 +85,7 @@ class Learned(NamedTuple):
     kept: Ints
     converged: NDArray[np.bool_]
     steps: Ints
+    groups: tuple[Fitted, ...]
 
 
 class _GroupFit(NamedTuple):
@@ -81,6 +99,7 @@ class _GroupFit(NamedTuple):
     stationary: NDArray[np.bool_]
     kept: NDArray[np.bool_]
     steps: Ints
+    relaxed: Floats | None
 
 
 def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tick: Tick = lambda: None) -> Learned:
@@ -94,6 +113,7 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
     kept = np.full(segments, restarts)
     converged = np.ones(segments, dtype=bool)
     steps = np.zeros(segments, dtype=np.intp)
+    groups = []
     for group in likelihood.groups:
         fit = _fit_group(group, starts, effort, likelihood.n, tick)
         loglik = loglik + fit.loglik
@@ -102,6 +122,7 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
         kept = np.minimum(kept, fit.kept.sum(axis=1))
         converged = converged & (fit.stationary | ~fit.kept).all(axis=1)
         steps = np.maximum(steps, fit.steps.max(axis=1))
+        groups.append(Fitted(group, _fitted(fit.best, group), fit.best, fit.loglik, fit.upper, fit.relaxed))
         lender = _borrow(fit.kept)
         for j, (name, start, classes) in enumerate(zip(group.names, _of(starts, group), group.classes, strict=True)):
             chances[name] = _split(
@@ -110,7 +131,7 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
             best[name] = _split(fit.best[j][:, None], start, classes, np.zeros((segments, 1), np.intp))[:, 0]
     # upwards to 1e-13 of n, so that it stays proven; what is behind that is rounding
     gap = np.ceil(gap / likelihood.n * 1e13) / 1e13 * likelihood.n
-    return Learned(chances, best, loglik, upper, gap, kept, converged, steps)
+    return Learned(chances, best, loglik, upper, gap, kept, converged, steps, tuple(groups))
 
 
 def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick) -> _GroupFit:
@@ -123,7 +144,7 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     peak = maximise(group)
     upper = peak.upper if peak is not None else np.zeros(segments)  # log P ≤ 0
     best: Chances
-    if not effort.accelerate:
+    if not effort.accelerate and (effort.spread or not group.concave):
         literal, step, steps = run(
             chances, group, steps=effort.max_steps, gap=effort.gap, upper=upper, literal=n, tick=tick
         )
@@ -132,6 +153,9 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         else:  # a verdict must not rest on literal steps that have not arrived
             best, loglik = _best(*_climb(chances, group, peak, upper, Effort(effort.gap), tick)[:2])
         chances = literal
+    elif group.concave and peak is not None and not effort.spread:
+        chances, step, steps = _stay(peak, group, chances[0].shape[1])
+        best, loglik = (peak.chances,), peak.loglik
     elif group.concave and peak is not None:
         fit = _fit_wide if group.cards[0] > WIDEST else _fit_concave
         chances, step, steps = fit(chances, group, peak, upper, effort, tick)
@@ -147,7 +171,9 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     kept = np.full_like(gap, group.concave, dtype=bool) | (
         (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= WORSE * records
     )
-    return _GroupFit(chances, best, loglik, upper, gap, np.minimum(step.gap, gap) <= effort.gap * records, kept, steps)
+    stationary = np.minimum(step.gap, gap) <= effort.gap * records
+    relaxed = None if group.concave or peak is None else peak.chances
+    return _GroupFit(chances, best, loglik, upper, gap, stationary, kept, steps, relaxed)
 
 
 def _fit_concave(
@@ -182,6 +208,15 @@ def _fit_wide(
     return (full,), step, steps
 
 
+def _stay(peak: Maximum, group: Group, restarts: int) -> tuple[Chances, Step, Ints]:
+    """Every restart at the maximum that was found."""
+    step = measure((peak.chances[:, None],), group)
+    shape = len(peak.chances), restarts
+    chances = (np.broadcast_to(peak.chances[:, None], (*shape, peak.chances.shape[1])),)
+    told = Step(step.gradient, np.broadcast_to(step.loglik, shape), np.broadcast_to(step.gap, shape))
+    return chances, told, np.zeros(shape, dtype=np.intp)
+
+
 def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
     """The restart with the largest likelihood, per segment."""
     place = step.loglik.argmax(axis=1)[:, None]
@@ -206,11 +241,18 @@ def _climb(
         chances = project_onto(chances, group, peak.fitted, tick)
         step = measure(chances, group)
     best, loglik = _best(chances, step)
-    goal = tuple(np.matmul(join(tuple(c[:, None] for c in best), b), b.yields.T)[:, 0] for b in group.blocks)
+    goal = _fitted(best, group)
     near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]
     moved = project_onto(chances, group, goal, tick)
     chances = tuple(np.where(near[..., None], m, c) for m, c in zip(moved, chances, strict=True))
-    return chances, measure(chances, group), steps + more
+    there = measure(chances, group)  # a projection that gains nothing may yet show a larger gap, through rounding
+    return chances, there._replace(gap=np.minimum(there.gap, step.gap)), steps + more
+
+
+def _fitted(best: Chances, group: Group) -> tuple[Floats, ...]:
+    """P_p at one PMF [s, class] per variable, per block [s, p]."""
+    wide = tuple(c[:, None] for c in best)
+    return tuple(np.matmul(join(wide, b), b.yields.T)[:, 0] for b in group.blocks)
 
 
 def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:

@@ -1,18 +1,20 @@
-"""From learned models to rows: the result of a query in each segment, and the report on compatibility."""
+"""From learned models to rows: the result of each query in each segment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from duckemcc.bound.bounds import bound
+from duckemcc.bound.bounds import Bounds, bound, bound_sharply
+from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, make_table
+from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
 
@@ -30,48 +32,86 @@ def answer(
 ) -> pa.Table:
     """The result table of counted studies."""
     job = prepare(model, tables, by, options)
-    compiled = [_compile(q, job.model) for _, q in queries]
-    rows: list[dict[str, Any]] = []
+    asked: dict[int, list[_Asked]] = {}
+    rows: dict[int, list[dict[str, Any]]] = {}
     try:
-        for part in job.parts(clock):
+        for part in job.parts(clock, spread=options.method == "emcc"):
+            if part.kind not in asked:
+                asked[part.kind] = [_compile(q, job, part) for _, q in queries]
             for i, segment in enumerate(part.segments):
                 shared = _shared_columns(job, part, i, segment)
-                for (text, _), evaluate in zip(queries, compiled, strict=True):
-                    rows.append({"query": text} | shared | _answer_one(evaluate, part, i, options))
+                rows[segment] = [
+                    {"query": text} | shared | _answer_one(one, job, part, i, options)
+                    for (text, _), one in zip(queries, asked[part.kind], strict=True)
+                ]
+                clock.tick()
             clock.lap("bound")
     except Timeout as late:
-        for segment in range(len(rows) // len(queries), job.segment_count):
+        for segment in set(range(job.segment_count)) - set(rows):
             shared = _described(job, segment) | {"status": "timeout", "message": str(late)}
-            rows.extend({"query": text} | shared for text, _ in queries)
-    place = [s for s in range(job.segment_count) for _ in queries]
-    return make_table(rows, COLUMNS, job.encoded.segments, place, clock.laps)
+            rows[segment] = [{"query": text} | shared for text, _ in queries]
+    return in_order(rows, COLUMNS, job, clock)
 
 
-def _compile(asked: Query, model: Model) -> Compiled | TooLarge:
+def in_order(
+    rows: Mapping[int, Sequence[dict[str, Any]]], columns: Mapping[str, str], job: Job, clock: Clock
+) -> pa.Table:
+    """The table of the rows of each segment."""
+    place = [s for s in sorted(rows) for _ in rows[s]]
+    return make_table([row for s in sorted(rows) for row in rows[s]], columns, job.encoded.segments, place, clock.laps)
+
+
+_Asked: TypeAlias = Compiled | Sharp | TooLarge
+
+
+def _compile(asked: Query, job: Job, part: Part) -> _Asked:
     try:
-        return Compiled(asked, model)
+        if job.options.method == "emcc":
+            return Compiled(asked, job.model)
+        groups = [fit.group for fit in part.learned.groups]
+        return Sharp(asked, job.model, groups, job.names_of(job.options.population))
     except TooLarge as large:
         return large
 
 
-def _answer_one(evaluate: Compiled | TooLarge, part: Part, i: int, options: Options) -> dict[str, Any]:
+def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -> dict[str, Any]:
     """The columns that depend on the query."""
     incompatible = not part.verdict.compatible[i]
-    if isinstance(evaluate, TooLarge):
-        return {"status": "too_large", "message": str(evaluate)}
+    if isinstance(asked, TooLarge):
+        return {"status": "too_large", "message": str(asked)}
     if incompatible and (options.incompatible == "null" or not isfinite(part.verdict.loglik_gap[i])):
         return {"status": "incompatible", "message": part.verdict.reason[i]}
-    found = bound(evaluate, part.learned.chances, i, int(part.learned.kept[i]))
+    if isinstance(asked, Sharp):
+        compiled = asked.compiled
+        found = bound_sharply(asked, part.learned, part.verdict, i, options.confidence)
+    else:
+        chances = job.chances_of(part.learned.chances, options.population)
+        compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]))
     answer = dict[str, Any](found._asdict())
-    if found.lower is not None:
-        answer |= {"exact_lower": False, "exact_upper": False}  # restarts prove nothing
     if found.status == "undefined":
         answer["message"] = (
             "the condition has probability zero in every learned model; condition on something that can happen"
         )
     else:
-        answer["message"] = _advise(part, i, options)
+        answer["message"] = (
+            _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options)
+        )
     return answer | ({"status": "incompatible", "message": part.verdict.reason[i]} if incompatible else {})
+
+
+def _advise_on(found: Bounds, options: Options) -> str | None:
+    """What bounds mean that are not proven, or lack their confidence limits."""
+    if options.confidence is not None and found.lower_ci is None:
+        return (
+            f"there are no limits at confidence {options.confidence:g}: no model is likely enough, as the data "
+            "contradict it (ask compatibility), or causes that share a component have too many joint states"
+        )
+    if found.outer_lower is None or (found.exact_lower and found.exact_upper):
+        return None
+    return (
+        "causes that share a component make this query hard to bound: lower and upper are attained, but the exact ones "
+        "may lie as far out as outer_lower and outer_upper"
+    )
 
 
 def _advise(part: Part, i: int, options: Options) -> str | None:
@@ -84,6 +124,22 @@ def _advise(part: Part, i: int, options: Options) -> str | None:
             f"only {kept} of {options.restarts} restarts reached the maximum, so the bounds are narrow; raise restarts"
         )
     return None
+
+
+def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | None:
+    """What to do about a cause in which the answer is vacuous, as all that is known of it is of other populations."""
+    asked = {u for factor in evaluate.factors for u in factor}
+    unknown = [u for u, never in job.uninformed(part.likelihood).items() if never[i] and u in asked]
+    if not unknown:
+        return None
+    what = f"nothing is known of {', '.join(unknown)}"
+    if (population := job.options.population) is not None:
+        return f"{what} in {population!r}, so the bounds are vacuous in it; name another population, or leave it out"
+    local = [study for study, own in job.local.items() if any(u in own for u in unknown)]
+    return (
+        f"{what} but in {', '.join(map(repr, local))}, where it is local, so the bounds are vacuous in it; name one of "
+        "these studies as population, or leave out local"
+    )
 
 
 def _described(job: Job, segment: int) -> dict[str, Any]:
@@ -117,54 +173,7 @@ def _shared_columns(job: Job, part: Part, i: int, segment: int) -> dict[str, Any
     }
 
 
-def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock) -> pa.Table:
-    """The compatibility report of counted studies."""
-    job = prepare(model, tables, by, options)
-    rows: list[dict[str, Any]] = []
-    place: list[int] = []
-    for part in job.parts(clock, every_study=True):
-        for i, segment in enumerate(part.segments):
-            found = _report_segment(job, part, i)
-            rows.extend(found)
-            place.extend([segment] * len(found))
-    return make_table(rows, STUDY_COLUMNS, job.encoded.segments, place, clock.laps)
-
-
-def _report_segment(job: Job, part: Part, i: int) -> list[dict[str, Any]]:
-    verdict = part.verdict
-    counts = [arm.count[i] for arm in part.arms]
-    together = {
-        "study": None,
-        "compatible": bool(verdict.compatible[i]),
-        "loglik_gap": float(verdict.loglik_gap[i]),
-        "misfit": float(verdict.misfit[i]),
-        "p_value": float(verdict.p_value[i]),
-        "df": int(verdict.df[i]),
-        "n": float(sum(c.sum() for c in counts)),
-        "patterns": int(sum((c > 0).sum() for c in counts)),
-        "fault": verdict.fault[i],
-        "message": verdict.reason[i],
-    }
-    rows = [together]
-    for test, count in zip(verdict.studies, counts, strict=True):
-        if not count.any():
-            continue
-        rows.append(
-            {
-                "study": test.name,
-                "compatible": bool(test.compatible[i]),
-                "loglik_gap": float(test.loglik_gap[i]),
-                "misfit": float(test.misfit[i]),
-                "p_value": float(test.p_value[i]),
-                "df": int(test.df[i]),
-                "n": float(count.sum()),
-                "patterns": int((count > 0).sum()),
-                "fault": None if test.compatible[i] else test.fault[i],
-            }
-        )
-    return rows
-
-
+@cache
 def _version() -> str:
     from importlib.metadata import version
 

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import GraphError, OptionError, QueryError, UnknownModel
 from duckemcc.learn.likelihood import Floats
 from duckemcc.model.scm import Model
+from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import answer, report
+from duckemcc.serve.answer import answer
 from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.report import report
 from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
 from duckemcc.study.read import CountTable, count_study
@@ -67,17 +72,20 @@ def compatibility(model: Model | str, studies: Any, *, by: str | Sequence[str] =
     return report(pscm, tables, names, settings, clock)
 
 
-class Fit(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Fit:
     """What was learned from all records together.
 
-    model: with its states. chances: for each exogenous variable the learned PMFs [r, u]. loglik: of the best;
-    optimality_gap: nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`.
-    compatible, misfit, loglik_gap,
-    p_value: as in the result's columns.
+    model: with its states. chances: for each distribution the learned PMFs [r, u]; a study's own one of a cause U is
+    called ``U@study``, the others bear the names of their exogenous variables. distributions: for each exogenous
+    variable the name of the one that the models have, that of the population asked about. loglik: of the best;
+    optimality_gap: nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`; the
+    others have borrowed the chances of these. compatible, misfit, loglik_gap, p_value: as in the result's columns.
     """
 
     model: Model
     chances: dict[str, Floats]
+    distributions: dict[str, str]
     loglik: float
     optimality_gap: float
     restarts: int
@@ -88,6 +96,12 @@ class Fit(NamedTuple):
     misfit: float
     loglik_gap: float
     p_value: float
+
+    @cached_property
+    def models(self) -> tuple[FullModel, ...]:
+        """For each restart the fully specified model that it learned, which evaluates, samples and writes UAI."""
+        own = {u: self.chances[name] for u, name in self.distributions.items()}
+        return tuple(FullModel(self.model, {u: pmfs[r] for u, pmfs in own.items()}) for r in range(self.restarts))
 
 
 def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
@@ -103,6 +117,7 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
     return Fit(
         job.model,
         {name: chances[0].copy() for name, chances in learned.chances.items()},
+        job.names_of(job.options.population),
         float(learned.loglik[0]),
         float(learned.optimality_gap[0]),
         settings.restarts,
@@ -114,6 +129,42 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
         float(verdict.loglik_gap[0]),
         float(verdict.p_value[0]),
     )
+
+
+class Witness(NamedTuple):
+    """The ends of a query over the maximum-likelihood set, and a fully specified model that attains each."""
+
+    query: str
+    lower: float
+    upper: float
+    lower_model: FullModel
+    upper_model: FullModel
+
+
+def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any) -> Witness:
+    """The models behind the sharp bounds on one query: each fits the records best, and the query has there its lower
+    or upper value.
+
+    Arguments as for `bounds`, without segments. The models evaluate other queries, sample, and write UAI.
+    Raises as `bounds` does, `QueryError` where the query is undefined.
+    """
+    settings = read_options(options)
+    pscm, queries = read_model(model), read_queries(asked)
+    if settings.method != "sharp" or len(queries) != 1:
+        raise OptionError("a witness is that of one query, with method='sharp'")
+    clock = Clock(settings.max_seconds)
+    job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, ()), (), settings)
+    learned = next(job.parts(clock, spread=False)).learned
+    names = job.names_of(settings.population)
+    text, parsed = queries[0]
+    ends = Sharp(parsed, job.model, [fit.group for fit in learned.groups], names).find(learned, 0)
+    if ends is None:
+        raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
+    models = []
+    for end in ends:
+        chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
+        models.append(FullModel(job.model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
+    return Witness(text, ends[0].value, ends[1].value, *models)
 
 
 # -- what is given -----------------------------------------------------------------------------
@@ -157,6 +208,14 @@ def count_studies(model: Model, studies: Sequence[Study], options: Options, by: 
     """Each study's count table, counted in its engine."""
     check_segment_names(by)
     return [
-        count_study(s, model.variables, name=n, by=by, nulls=options.counted_nulls)
+        count_study(
+            s,
+            model.variables,
+            name=n,
+            by=by,
+            nulls=options.nulls,
+            unmeasured=model.unmeasured,
+            causes=[u.name for u in model.exogenous],
+        )
         for s, n in zip(studies, name_studies(studies), strict=True)
     ]

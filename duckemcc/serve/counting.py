@@ -12,8 +12,9 @@ from typing import Any
 from duckemcc.errors import OptionError, SourceError
 from duckemcc.model.scm import Model
 from duckemcc.serve.result import check_segment_names
+from duckemcc.study.columns import check_segments
 from duckemcc.study.labels import MOST_PATTERNS
-from duckemcc.study.study import CSV, PARQUET, check_segments, names_of
+from duckemcc.study.study import CSV, PARQUET, names_of
 
 _NAME = r'(?:[^\W\d]\w*|"(?:[^"\0]|"")+")'
 _TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
@@ -25,13 +26,14 @@ def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequenc
     """A query of one row: columns STRUCT(name, type)[], all of the relation's; and segments STRUCT(segment,
     patterns)[], sorted by segment.
 
-    A pattern is a struct of those of the model's variables, `study` and `intervened` that the relation has, with
-    `emcc_count` (records, or the sum of weights), `emcc_bad` (records whose weight cannot be one) and more of what
-    `dialect.weight_totals` gives. `by` must have passed `check_by`.
+    A pattern is a struct of those of the model's measured variables, `study` and `intervened` that the relation has,
+    with `emcc_count` (records, or the sum of weights), `emcc_bad` (records whose weight cannot be one) and more of
+    what `dialect.weight_totals` gives. `by` must have passed `check_by`.
     Raises `SourceError` where `studies` is neither a name nor a path, `OptionError` for a weight that is no name.
     """
     source, weight = source_sql(studies), _check_weight(model, weight)
-    names = {n for v in model.variables for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
+    measured = [v for v in model.variables if v not in model.unmeasured]
+    names = {n for v in measured for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
     wanted = ", ".join(map(_text, sorted(names | {"study", "intervened", "emcc_row"})))
     keys = [f"emcc_b{i}" for i in range(len(by))]
     chosen = "".join(f"{_quote(name)} AS {key}, " for name, key in zip(by, keys, strict=True))

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import EmptyStudy, OptionError, TooLarge, UnsupportedColumn
 from duckemcc.model.scm import Model
-from duckemcc.serve.answer import answer, report
+from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import read_model, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.report import report
 from duckemcc.study.labels import MOST_PATTERNS
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def bounds(model: Any, query: Any, counts: Any, options: Any) -> Any:
         settings, pscm, queries = read_sql_options(given), read_sql_model(text), read_queries(asked)
 
         def work() -> Any:
-            frame, weight = unpack(packed, pscm.variables)
-            tables = split(frame, pscm.variables, settings, weight)
+            frame, weight = unpack(packed, pscm)
+            tables = split(frame, pscm, settings, weight)
             return answer(pscm, tables, queries, (PLACE,), settings, Clock(settings.max_seconds))
 
         return _remember(("bounds", text, tuple(t for t, _ in queries), settings, blake2b(packed).digest()), work)
@@ -82,8 +83,8 @@ def compatibility(model: Any, counts: Any, options: Any) -> Any:
         settings, pscm = read_sql_options(given), read_sql_model(text)
 
         def work() -> Any:
-            frame, weight = unpack(packed, pscm.variables)
-            tables = split(frame, pscm.variables, settings, weight)
+            frame, weight = unpack(packed, pscm)
+            tables = split(frame, pscm, settings, weight)
             return report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds))
 
         return _remember(("compatibility", text, settings, blake2b(packed).digest()), work)
@@ -111,7 +112,7 @@ def read_sql_options(given: Mapping[str, Any]) -> Options:
     return read_options(plain)
 
 
-def unpack(counts: bytes, variables: Sequence[str]) -> tuple[pl.DataFrame, str]:
+def unpack(counts: bytes, model: Model) -> tuple[pl.DataFrame, str]:
     """The counted relation, one row per segment and pattern, and what its weight is called.
 
     Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
@@ -122,7 +123,7 @@ def unpack(counts: bytes, variables: Sequence[str]) -> tuple[pl.DataFrame, str]:
 
     table = pa.ipc.open_stream(counts).read_all()
     types = {column["name"]: column["type"] for column in table["columns"][0].as_py()}
-    check_variables(list(types), variables)
+    check_variables(list(types), model)
     weight = table["weight"][0].as_py()
     _check_weight(weight, types)
     segments = pl.DataFrame({"part": pl.from_arrow(table["segments"])}).explode("part")  # of no records, a list is NULL
@@ -138,12 +139,14 @@ def unpack(counts: bytes, variables: Sequence[str]) -> tuple[pl.DataFrame, str]:
     return frame, weight or ""
 
 
-def check_variables(found: Sequence[str], variables: Sequence[str]) -> None:
-    """Every variable has a column. Raises `MissingColumn` with a hint."""
-    from duckemcc.study.study import find_column
+def check_variables(found: Sequence[str], model: Model) -> None:
+    """Every variable has a column, but those that the model calls unmeasured. Raises `MissingColumn` with a hint."""
+    from duckemcc.study.columns import find_column
 
-    for variable in variables:
-        find_column("the studies relation", variable, f"variable {variable}", found)
+    advice = " A study that does not measure it has NULL in it throughout."
+    for variable in model.variables:
+        if variable not in model.unmeasured:
+            find_column("the studies relation", variable, f"variable {variable}", found, advice)
 
 
 def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
@@ -152,7 +155,7 @@ def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
         raise UnsupportedColumn(f"the studies relation has weights {weight} of type {kind}; a weight is a number.")
 
 
-def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options, weight: str = "") -> list[CountTable]:
+def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = "") -> list[CountTable]:
     """The studies of a counted relation whose segments are numbered."""
     import polars as pl
 
@@ -160,7 +163,9 @@ def split(frame: pl.DataFrame, variables: Sequence[str], settings: Options, weig
 
     untyped = [c for c in frame.columns if c.casefold() == "intervened" and frame[c].null_count() == frame.height]
     frame = frame.with_columns(pl.lit(None).alias(c) for c in untyped)  # SQL's bare NULL is an integer on DuckDB 1.4
-    return split_relation(frame, variables, by=(PLACE,), nulls=settings.counted_nulls, weight=weight)
+    return split_relation(
+        frame, model.variables, by=(PLACE,), nulls=settings.nulls, weight=weight, unmeasured=model.unmeasured
+    )
 
 
 # -- what it gets ------------------------------------------------------------------------------

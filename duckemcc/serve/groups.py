@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duckemcc.errors import (
     DuckEmccError,
     EmptyStudy,
+    MissingColumn,
     OptionError,
     QueryError,
     TooLarge,
@@ -30,6 +31,8 @@ from duckemcc.serve.result import COLUMNS, make_table
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from duckemcc.study.labels import Nulls
 
 
 class Task(NamedTuple):
@@ -101,12 +104,13 @@ def _read_entries(entries: Any) -> pl.DataFrame:
 def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> dict[int, dict[str, Any]]:
     import polars as pl
 
-    check_variables(records.columns, task.model.variables)
-    wanted = {v.casefold() for v in task.model.variables} | {"study", "intervened"}
+    check_variables(records.columns, task.model)
+    measured = [v for v in task.model.variables if v not in task.model.unmeasured]
+    wanted = {v.casefold() for v in measured} | {"study", "intervened"}
     keys = [PLACE, *(c for c in records.columns if c.casefold() in wanted)]
     records = records.group_by(keys, maintain_order=True).agg(pl.col("emcc_count", "emcc_bad").sum())
     found = {place: _no_answer(task, "no_data", "the group has no records") for place in places}
-    for alike in _alike(records, task.model.variables):
+    for alike in _alike(records, measured, task.settings.nulls):
         found |= _answer_alike(task, alike)
     return found
 
@@ -115,7 +119,7 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
     """The answers of groups that learn the same states, by their place."""
     places = records[PLACE].unique(maintain_order=True)
     try:
-        tables = split(records, task.model.variables, task.settings)
+        tables = split(records, task.model, task.settings)
         table = answer(task.model, tables, [(task.text, task.query)], (PLACE,), task.settings, task.clock)
         return {row.pop(PLACE): row for row in table.to_pylist()}
     except EmptyStudy as wrong:
@@ -125,6 +129,8 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
             half = records[PLACE].is_in(places[: len(places) // 2].to_list())
             return _answer_alike(task, records.filter(half)) | _answer_alike(task, records.filter(~half))
         status, message = "too_large", str(wrong)
+    except MissingColumn as wrong:  # a variable without any value here, and without declared states
+        status, message = "invalid", str(wrong)
     except QueryError as wrong:
         if not _fits_some_states(task):
             raise
@@ -138,9 +144,10 @@ def _no_answer(task: Task, status: str, message: str) -> dict[str, Any]:
     return {"query": task.text, "status": status, "message": message, "method": settings.method, "seed": settings.seed}
 
 
-def _alike(records: pl.DataFrame, variables: Sequence[str]) -> Iterator[pl.DataFrame]:
+def _alike(records: pl.DataFrame, variables: Sequence[str], nulls: Nulls) -> Iterator[pl.DataFrame]:
     """The records of groups that are alike: in their studies, what is set by design there, whether these have records
-    that count, and in the values of each variable. So all that is learned from their kind is learned from each alone.
+    that count, which variables they measure, and in the values of each variable. So all that is learned from their
+    kind is learned from each alone.
     """
     import polars as pl
 
@@ -151,12 +158,14 @@ def _alike(records: pl.DataFrame, variables: Sequence[str]) -> Iterator[pl.DataF
     if not all(has_labels(records.schema[v]) for v in values):
         yield records  # to be refused
         return
-    counts = (pl.col("emcc_count") > 0) & pl.all_horizontal(pl.col(v).is_not_null() for v in values)
-    kinds = records.select(PLACE, *_study_kinds(records, columns), *values, emcc_counts=counts)
-    arms = kinds.group_by(PLACE, "emcc_study", "emcc_do").agg(
-        pl.col("emcc_counts").any(), *(pl.col(v).is_not_null().any() for v in values)
+    arm = [PLACE, "emcc_study", "emcc_do"]
+    kinds = records.with_columns(_study_kinds(records, columns)).select(
+        *arm, *values, emcc_weighs=pl.col("emcc_count") > 0
     )
-    labels = kinds.filter("emcc_counts").group_by(PLACE).agg(pl.col(v).unique().sort() for v in values)
+    kinds = kinds.with_columns(emcc_counts=pl.col("emcc_weighs") & _is_kept(values, arm, nulls))
+    measured = ((pl.col(v).is_not_null() & pl.col("emcc_weighs")).any() for v in values)
+    arms = kinds.group_by(arm).agg(pl.col("emcc_counts").any(), *measured)
+    labels = kinds.filter("emcc_counts").group_by(PLACE).agg(pl.col(v).drop_nulls().unique().sort() for v in values)
     key: dict[int, list[Any]] = {place: [] for place in records[PLACE].unique(maintain_order=True)}
     for frame in (arms.sort("emcc_study", "emcc_do", nulls_last=False), labels):
         for place, *found in frame.iter_rows():
@@ -166,6 +175,16 @@ def _alike(records: pl.DataFrame, variables: Sequence[str]) -> Iterator[pl.DataF
         alike.setdefault(tuple(found), []).append(place)
     for places in alike.values():
         yield records if len(alike) == 1 else records.filter(pl.col(PLACE).is_in(places))
+
+
+def _is_kept(values: Sequence[str], arm: Sequence[str], nulls: Nulls) -> pl.Expr:
+    """Whether a record is learned from; what is NULL throughout its study is unmeasured there."""
+    import polars as pl
+
+    if nulls in ("mar", "mcar"):
+        return pl.lit(True)
+    seen = ((pl.col(v).is_not_null() & pl.col("emcc_weighs")).any().over(arm) for v in values)
+    return pl.all_horizontal(pl.lit(True), *(pl.col(v).is_not_null() | ~s for v, s in zip(values, seen, strict=True)))
 
 
 def _study_kinds(records: pl.DataFrame, columns: Mapping[str, str]) -> Iterator[pl.Expr]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from duckemcc.errors import NotSupported, OptionError, Timeout, hint
+from duckemcc.errors import OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
 from duckemcc.study.labels import Nulls
 
@@ -16,25 +16,28 @@ DEFAULT_START = "dirichlet(0.03)"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to learn and judge, for every entry (Python keywords, SQL named arguments). Raises `OptionError`,
-    `NotSupported`.
+    """How to learn and judge, for every entry (Python keywords, SQL named arguments). Raises `OptionError`.
 
-    method: "emcc", the paper's Algorithm 1. restarts, seed, start: of its random restarts; start is "dirichlet(alpha)",
+    method: "sharp", the range over the maximum-likelihood set; "emcc", the paper's Algorithm 1. restarts, seed, start:
+    of its random restarts, which "sharp" needs where causes share a component; start is "dirichlet(alpha)",
     "uniform" or "stick". accelerate=False: its literal steps, without a second-order stage. gap: of the
     log-likelihood per record at which a restart has converged. max_steps: EM steps at most. level, tolerance: data
     are incompatible if p_value < level and misfit > tolerance; level=None takes them as exact. incompatible: "null"
-    leaves out the bounds of incompatible data, "report" gives those of the maximum-likelihood set. nulls: "drop"
-    leaves out records with a NULL; else they are an error. max_seconds: stop after so long.
+    leaves out the bounds of incompatible data, "report" gives those of the maximum-likelihood set. nulls: "mar",
+    the likelihood of what was recorded; "mcar", the same, but every pattern of NULLs is tested as a sample of its own;
+    "drop" leaves out records with a NULL; "error" refuses them. population: the study whose chances queries are about
+    where a cause is local; None: those that the studies share. confidence: of limits for the bounds. max_seconds: stop
+    after so long.
     """
 
-    method: str = "emcc"
+    method: str = "sharp"
     restarts: int = 30
     seed: int = 0
     start: str = DEFAULT_START
     accelerate: bool = True
     gap: float = 1e-9
     max_steps: int = 5000
-    nulls: str = "mar"
+    nulls: Nulls = "mar"
     level: float | None = 0.01
     tolerance: float = 0.01
     incompatible: str = "null"
@@ -58,16 +61,15 @@ class Options:
         if not isinstance(self.accelerate, bool):
             raise OptionError(f"accelerate is {self.accelerate!r}; it is true or false")
         read_start(self.start)
-        if self.method == "sharp":
-            raise NotSupported("method='sharp' is not yet supported; use method='emcc', the paper's restarts")
-        for name in ("population", "confidence"):
-            if getattr(self, name) is not None:
-                raise NotSupported(f"{name}= is not yet supported; leave it out")
-
-    @property
-    def counted_nulls(self) -> Nulls:
-        """What counting does with NULLs: "mar" and "mcar" have no meaning yet, so they are errors and not dropped."""
-        return "drop" if self.nulls == "drop" else "error"
+        if self.population is not None and not isinstance(self.population, str):
+            raise OptionError(f"population is {self.population!r}; it takes the name of a study")
+        if self.confidence is not None:
+            _number("confidence", self.confidence, 0, 1)
+            if self.method == "emcc" or not 0 < self.confidence < 1:
+                raise OptionError(
+                    f"confidence is {self.confidence!r} with method={self.method!r}; it takes a number between 0 and "
+                    "1, such as 0.95, and method='sharp'"
+                )
 
 
 def read_options(given: Mapping[str, Any]) -> Options:

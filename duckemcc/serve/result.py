@@ -59,11 +59,17 @@ STUDY_COLUMNS: dict[str, str] = {
     "df": "int64",
     "n": "double",
     "patterns": "int64",
+    "selected_lower": "double",
+    "selected_upper": "double",
+    "g2": "double",
+    "g2_df": "int64",
+    "g2_p_value": "double",
     "fault": "string",
     "message": "string",
 }
 """The columns of the compatibility report, after the `by` columns; `study` is null in the row for all studies
-together."""
+together. selected_lower, selected_upper: the bounds of P(selected), where a rule dropped records. g2, g2_df,
+g2_p_value: the complete records against the independences that the graph implies."""
 
 SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
 

@@ -1,68 +1,113 @@
-"""The work between counted studies and learned models: encode, compile, learn and judge, segments in batches."""
+"""The work between counted studies and learned models: encode, compile, learn and judge, segments in batches.
+
+The model that is learned may have more variables than the one that is asked about: a selector for each study whose
+records a rule kept or dropped. And more distributions: those that a study has for itself (`local`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.errors import OptionError, hint
 from duckemcc.learn.compatibility import Compatibility, check
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.likelihood import Likelihood, compile_likelihood
+from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
 from duckemcc.learn.restarts import Effort, Learned, learn
 from duckemcc.learn.start import draw_starts
 from duckemcc.model.scm import Model
+from duckemcc.query.assume import restrict
 from duckemcc.serve.options import Clock, Options
 from duckemcc.study.encode import Encoded, encode
+from duckemcc.study.kinds import sort_segments
 from duckemcc.study.read import CountTable
+from duckemcc.study.selection import add_selectors
 
 BATCH = 128
 """Segments learned together; larger batches fall out of the cache."""
 
 
 class Part(NamedTuple):
-    """A batch of segments, learned and judged."""
+    """A batch of segments of one kind (see `study.kinds`), learned and judged. kind: its number, from 0."""
 
-    segments: range
+    segments: list[int]
+    kind: int
     arms: list[StudyCounts]
+    likelihood: Likelihood
     learned: Learned
     verdict: Compatibility
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that is known once the studies are counted: the model with its states, the counts, the arms."""
+    """Everything that is known once the studies are counted.
+
+    model: asked about, with its states. learned_model: the same with the selectors. arms: of the studies, in codes of
+    the latter. arm_of: the study of each arm. selectors: study -> its selector. local: study -> exogenous variable ->
+    the study's own distribution of it.
+    """
 
     model: Model
+    learned_model: Model
     encoded: Encoded
     arms: list[StudyCounts]
+    arm_of: list[str]
+    selectors: dict[str, str]
+    local: dict[str, Mapping[str, str]]
     options: Options
 
-    def parts(self, clock: Clock, *, every_study: bool = False) -> Iterator[Part]:
-        """The segments in batches; the starts are drawn once and used for all. Raises `Timeout`."""
-        causes = [u.name for u in self.model.exogenous]
-        drawn = draw_starts(
-            self.options.start, [self.model.card(u) for u in causes], self.options.restarts, self.options.seed
-        )
-        starts = dict(zip(causes, drawn, strict=True))
-        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate)
-        compiled = compile_likelihood(self.model, self.arms)
-        clock.lap("compile")
-        for first in range(0, self.segment_count, BATCH):
-            clock.tick()
-            segments = range(first, min(first + BATCH, self.segment_count))
-            batch = slice(segments.start, segments.stop)
-            likelihood = compiled.part(batch)
-            arms = [replace(arm, count=arm.count[batch]) for arm in self.arms]
-            learned = learn(likelihood, starts, effort, clock.tick)
-            clock.lap("learn")
-            verdict = self._judge(likelihood, arms, learned, every_study)
-            clock.lap("judge")
-            yield Part(segments, arms, learned, verdict)
+    def parts(self, clock: Clock, *, every_study: bool = False, spread: bool = True) -> Iterator[Part]:
+        """The segments in batches, kind by kind; the starts are the same for all. Raises `Timeout`.
+
+        every_study: test each arm by itself, too. spread: restart also where the maximum is found without.
+        """
+        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
+        for number, kind in enumerate(sort_segments(self.arms)):
+            compiled = compile_likelihood(self.learned_model, kind.arms)
+            starts = self._starts(compiled)
+            clock.lap("compile")
+            for first in range(0, len(kind.segments), BATCH):
+                clock.tick()
+                batch = slice(first, first + BATCH)
+                likelihood = compiled.part(batch)
+                arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
+                learned = learn(likelihood, starts, effort, clock.tick)
+                clock.lap("learn")
+                verdict = self._judge(likelihood, arms, learned, every_study)
+                clock.lap("judge")
+                yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
+
+    def _starts(self, compiled: Likelihood) -> dict[str, Floats]:
+        cards = [self.model.card(cause) for cause in compiled.causes.values()]
+        drawn = draw_starts(self.options.start, cards, self.options.restarts, self.options.seed)
+        return dict(zip(compiled.causes, drawn, strict=True))
 
     @property
     def segment_count(self) -> int:
         return int(self.arms[0].count.shape[0])
+
+    def names_of(self, study: str | None) -> dict[str, str]:
+        """For each exogenous variable the name of its distribution in a study; the shared one without a study.
+
+        Raises `OptionError` for a name that is no study's.
+        """
+        own = self.local[_find_study(study, list(self.local))] if study is not None else {}
+        return {u.name: own.get(u.name, u.name) for u in self.model.exogenous}
+
+    def chances_of(self, chances: Mapping[str, Floats], study: str | None) -> dict[str, Floats]:
+        """What was learned of each exogenous variable in a study; what the studies share, without one."""
+        return {cause: chances[name] for cause, name in self.names_of(study).items()}
+
+    def uninformed(self, likelihood: Likelihood) -> dict[str, NDArray[np.bool_]]:
+        """The exogenous variables that are local somewhere, and in which segments [s] no record bears on the
+        distribution that is asked about."""
+        local = {u for own in self.local.values() for u in own}
+        asked = self.names_of(self.options.population)
+        return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
 
     def _judge(
         self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool
@@ -74,16 +119,45 @@ class Job:
             learned.best,
             level=self.options.level,
             tolerance=self.options.tolerance,
+            nulls="mcar" if self.options.nulls == "mcar" else "mar",
             every_study=every_study,
         )
 
 
+def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
+    """N_j [s]: the records in whose patterns a distribution takes part."""
+    for group in likelihood.groups:
+        if distribution in group.names:
+            return group.records[:, group.names.index(distribution)]
+    return np.zeros(len(likelihood.n))
+
+
 def prepare(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options) -> Job:
-    """The job of these count tables. Raises `UnknownState`, `TooLarge`."""
+    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population."""
+    if options.population is not None:
+        options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
+    rules = {t.name: t.rule for t in tables if t.rule is not None}
+    if rules and options.nulls == "mcar":
+        raise OptionError(
+            f"nulls='mcar' takes each pattern of NULLs as a sample of its own, which the dropped records of "
+            f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
+        )
     encoded = encode(tables, model.states, by)
-    model = model.with_states(encoded.states)
+    model = restrict(model.with_states(encoded.states))
     for variable in model.variables:
         model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
-    states = encoded.states
-    arms = [arm for counts in encoded.studies for arm in counts.arms(lambda variable, code: states[variable][code])]
-    return Job(model, encoded, arms, options)
+    extended, studies, selectors = add_selectors(model, encoded.studies, rules)
+    states = extended.states
+    arms = [(arm, s.name) for s in studies for arm in s.arms(lambda variable, code: (states[variable] or ())[code])]
+    local = {s.name: s.local for s in studies}
+    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options)
+
+
+def _find_study(named: str, studies: Sequence[str]) -> str:
+    """The study that `population` names, exactly or but for case. Raises `OptionError`."""
+    for study in (*(s for s in studies if s == named), *studies):
+        if study.casefold() == named.casefold():
+            return study
+    raise OptionError(
+        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}." + hint(named, studies)
+    )

@@ -1,6 +1,6 @@
-"""What is said to engines: a user's `where`, and DuckDB's counting query.
+"""What is said to engines: a user's `where` and `selected`, and DuckDB's counting query.
 
-A `where` is read as a tree, checked against a list of what is allowed, and written for an engine.
+Such a condition is read as a tree, checked against a list of what is allowed, and written for an engine.
 
 Text is never handed on: what an engine gets is written anew from the checked tree, with every column quoted as the
 source spells it. Only constructs that mean the same in DuckDB and polars are allowed, so that a study does not change
@@ -9,7 +9,7 @@ with its engine; that leaves out ESCAPE, IS TRUE, casts to integers (one rounds,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import sqlglot
 from sqlglot import exp
@@ -17,8 +17,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 from duckemcc.errors import OptionError
+from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
-from duckemcc.study.study import find_column
 
 _LONGEST = 50_000
 _DEEPEST = 200  # of the tree
@@ -56,22 +56,42 @@ _ADVICE = (
 )
 
 
+class _Refused(Exception):
+    """What is wrong with a condition; the one who knows its option makes an OptionError of it."""
+
+
 def check_filter(text: str, columns: Sequence[str], what: str = "the source") -> exp.Expression:
-    """The condition as a tree, its columns spelled and quoted as in `columns`.
+    """The condition `where` as a tree, its columns spelled and quoted as in `columns`.
 
     Raises OptionError naming the construct that is not allowed, MissingColumn (with a hint), RepeatedName.
     """
-    _check_tokens(text)
+    remedy = " In SQL, text stands in 'single quotes'."
+    return _checked(
+        "where", text, columns, lambda name: find_column(what, name, f"name {name} in where", columns, remedy)
+    )
+
+
+def check_rule(text: str, variables: Sequence[str], what: str) -> exp.Expression:
+    """The condition `selected` as a tree over variables of the model. Raises OptionError, UnknownName."""
+    return _checked("selected", text, variables, lambda name: model_name(name, variables, f"{what} has selected= over"))
+
+
+def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str], str]) -> exp.Expression:
     try:
+        _check_tokens(text)
         tree = sqlglot.parse_one(text, into=exp.Condition, dialect="duckdb")
-        _check_depth(tree, text)
+        _check_depth(tree)
         for node in tree.walk():
-            _check_node(node, text)
-        return tree.transform(lambda node: _resolved(node, columns, what))
+            _check_node(node)
+        return tree.transform(lambda node: _resolved(node, names, find))
+    except _Refused as refused:
+        problem = str(refused)
     except SqlglotError as error:
-        raise _refusal(text, f"cannot be read: {str(error).splitlines()[0]}") from None
+        problem = f"cannot be read: {str(error).splitlines()[0]}"
     except RecursionError:
-        raise _refusal(text, "is nested too deeply") from None
+        problem = "is nested too deeply"
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    raise OptionError(f"{option}={shown!r} {problem}. {_ADVICE}")
 
 
 def filter_columns(tree: exp.Expression) -> set[str]:
@@ -88,67 +108,59 @@ def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
     return str(_explicit(widened).sql(dialect="duckdb"))
 
 
-def _refusal(text: str, problem: str) -> OptionError:
-    shown = text if len(text) <= 80 else text[:77] + "..."
-    return OptionError(f"where={shown!r} {problem}. {_ADVICE}")
-
-
 def _check_tokens(text: str) -> None:
     """What can be told before parsing, where depth would cost stack: length, nesting, comments, statements."""
     if len(text) > _LONGEST:
-        raise _refusal(text, f"has {len(text)} characters, more than {_LONGEST}")
+        raise _Refused(f"has {len(text)} characters, more than {_LONGEST}")
     if any(not c.isprintable() and c not in "\t\n\r\u00a0" for c in text):
-        raise _refusal(text, "holds a control character")
-    try:
-        tokens = sqlglot.tokenize(text, dialect="duckdb")
-    except SqlglotError as error:
-        raise _refusal(text, f"cannot be read: {str(error).splitlines()[0]}") from None
+        raise _Refused("holds a control character")
+    tokens = sqlglot.tokenize(text, dialect="duckdb")
     depth = prefixes = 0
     for token in tokens:
         if token.comments:
-            raise _refusal(text, "holds a comment, which is not allowed")
+            raise _Refused("holds a comment, which is not allowed")
         if (name := _REFUSED_TOKENS.get(token.token_type)) is not None:
-            raise _refusal(text, f"holds {name}, which is not allowed")
+            raise _Refused(f"holds {name}, which is not allowed")
         depth += (token.token_type == TokenType.L_PAREN) - (token.token_type == TokenType.R_PAREN)
         prefixes = prefixes + 1 if token.token_type in (TokenType.NOT, TokenType.DASH, TokenType.PLUS) else 0
         if max(depth, prefixes) > _NESTED:
-            raise _refusal(text, "is nested too deeply")
+            raise _Refused("is nested too deeply")
 
 
-def _check_depth(tree: exp.Expression, text: str) -> None:
+def _check_depth(tree: exp.Expression) -> None:
     level: list[exp.Expression] = [tree]
     for _ in range(_DEEPEST):
         level = [child for node in level for child in node.iter_expressions()]
         if not level:
             return
-    raise _refusal(text, "is nested too deeply; write many alternatives as IN (…)")
+    raise _Refused("is nested too deeply; write many alternatives as IN (…)")
 
 
-def _check_node(node: exp.Expression, text: str) -> None:
+def _check_node(node: exp.Expression) -> None:
     if type(node) not in _ALLOWED:
-        raise _refusal(text, f"holds {_construct(node)}, which is not allowed")
+        raise _Refused(f"holds {_construct(node)}, which is not allowed")
     parts = {key for key, value in node.args.items() if value}
     extra = parts - _PARTS.get(type(node), parts)
     if extra:
-        raise _refusal(text, f"holds {_construct(node)}, which is not allowed")
+        raise _Refused(f"holds {_construct(node)}, which is not allowed")
     if isinstance(node, exp.In) and not all(_is_literal(value) for value in node.expressions):
-        raise _refusal(text, f"holds {_construct(node)}, whose values are not all literals")
+        raise _Refused(f"holds {_construct(node)}, whose values are not all literals")
     if isinstance(node, exp.Is) and not isinstance(node.expression, exp.Null):
-        raise _refusal(text, f"holds {_construct(node)}; IS goes with NULL only")
+        raise _Refused(f"holds {_construct(node)}; IS goes with NULL only")
     if isinstance(node, exp.Cast):
-        _check_cast(node, text)
+        _check_cast(node)
     if isinstance(node, (*_PREDICATES, *_ARITHMETIC)):
         for child in node.iter_expressions():  # engines disagree on how tightly these bind
             if isinstance(child, (*_PREDICATES, *_LOGIC)):
-                raise _refusal(text, f"holds {_construct(node)}, which needs parentheses around {_construct(child)}")
+                raise _Refused(f"holds {_construct(node)}, which needs parentheses around {_construct(child)}")
 
 
-def _check_cast(node: exp.Cast, text: str) -> None:
+def _check_cast(node: exp.Cast) -> None:
     target = _CAST_TO.get(node.to.this.value)
     if target is None:
-        raise _refusal(text, f"holds a cast to {node.to.sql(dialect='duckdb')}, which is not allowed")
+        raise _Refused(f"holds a cast to {node.to.sql(dialect='duckdb')}, which is not allowed")
     if not isinstance(node.this, (exp.Column, exp.Literal)):  # polars widens arithmetic and would write 2 as 2.0
-        raise _refusal(text, f"holds {_construct(node)}; only a column or a literal can be cast")
+        raise _Refused(f"holds {_construct(node)}; only a column or a literal can be cast")
 
 
 def _is_literal(node: exp.Expression) -> bool:
@@ -163,14 +175,11 @@ def _construct(node: exp.Expression) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
-def _resolved(node: exp.Expression, columns: Sequence[str], what: str) -> exp.Expression:
+def _resolved(node: exp.Expression, names: Sequence[str], find: Callable[[str], str]) -> exp.Expression:
     if not isinstance(node, exp.Column):
         return node
-    name = node.name
-    if not (node.this.quoted and name in columns):
-        remedy = " In SQL, text stands in 'single quotes'."
-        name = find_column(what, name, f"name {name} in where", columns, remedy)
-    return exp.column(exp.to_identifier(name, quoted=True))
+    exact = node.this.quoted and node.name in names
+    return exp.column(exp.to_identifier(node.name if exact else find(node.name), quoted=True))
 
 
 def _widened(node: exp.Expression, integers: Collection[str]) -> exp.Expression:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import OptionError, StudyError, TooLarge, UnknownState, hint
+from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.study.read import CountTable
 
@@ -40,13 +40,15 @@ class Encoded(NamedTuple):
 def encode(
     tables: Sequence[CountTable], declared: Mapping[str, tuple[str, ...] | None], by: Sequence[str] = ()
 ) -> Encoded:
-    """Codes for labels, over all studies at once.
+    """Codes for labels, over all studies at once; -1 for what was not recorded.
 
     `declared` has the variables in model order with their states, or None where the states are those in the data:
-    sorted as numbers if all are integers, otherwise as text.
+    sorted as numbers if all are integers, otherwise as text. The segments are those of the studies that have them; a
+    shared study counts in each. A study's own distribution of a cause U is called ``U@study``.
 
-    Raises UnknownState for a label that is not declared, StudyError for segments of different types, TooLarge for more
-    counts than fit into memory, OptionError without tables.
+    Raises UnknownState for a label that is not declared, MissingColumn for a variable without states, declared or seen,
+    StudyError for segments of different types, TooLarge for more counts than fit into memory, OptionError without
+    tables, or where all are shared.
     """
     if not tables:
         raise OptionError("there is no study; give at least one.")
@@ -55,14 +57,26 @@ def encode(
         for variable, labels in declared.items():
             if labels is not None:
                 _check_declared(table, variable, tuple(labels))
-    segments, positions = _segments(tables, by)
+    apart = [t for t in tables if not (by and t.shared)]
+    if not apart:
+        raise OptionError(
+            f"all studies are shared, so none says what the segments by {', '.join(by)} are; leave by out."
+        )
+    segments, positions = _segments(apart, by)
     size = segments.height if by else 1
-    studies = tuple(_study(t, states, s, size) for t, s in zip(tables, positions, strict=True))
+    place = {t.name: p for t, p in zip(apart, positions, strict=True)}
+    studies = tuple(_study(t, states, place.get(t.name), size) for t in tables)
     return Encoded(states, segments, studies)
 
 
 def _states(tables: Sequence[CountTable], variable: str) -> tuple[str, ...]:
-    return tuple(_sorted({label for t in tables for label in t.frame[variable].unique().to_list()}))
+    seen = {label for t in tables for label in t.frame[variable].unique().to_list()} - {None}
+    if not seen:
+        raise MissingColumn(
+            f"no study has a value of {variable}, so its states are not known; declare them in the graph: "
+            f"{variable} {{…}}"
+        )
+    return tuple(_sorted(seen))
 
 
 def _sorted(labels: Iterable[str]) -> list[str]:
@@ -75,7 +89,7 @@ def _sorted(labels: Iterable[str]) -> list[str]:
 def _check_declared(table: CountTable, variable: str, declared: tuple[str, ...]) -> None:
     import polars as pl
 
-    unknown = table.frame.filter(~pl.col(variable).is_in(list(declared)))
+    unknown = table.frame.filter(~pl.col(variable).is_in(list(declared)))  # NULL is neither in nor out
     if unknown.is_empty():
         return
     label, count = unknown.group_by(variable).agg(pl.col("count").sum()).sort(-pl.col("count"), variable).row(0)
@@ -122,8 +136,9 @@ def _kind(dtype: pl.DataType) -> str | None:
 
 
 def _study(
-    table: CountTable, states: Mapping[str, tuple[str, ...]], segment: NDArray[np.intp], segments: int
+    table: CountTable, states: Mapping[str, tuple[str, ...]], segment: NDArray[np.intp] | None, segments: int
 ) -> StudyCounts:
+    """segment: of each row of the table; None where each row is in all of them."""
     codes = np.stack([_codes(table, v, labels) for v, labels in states.items()], axis=1)
     patterns, pattern = np.unique(codes, axis=0, return_inverse=True)
     if segments * len(patterns) > MOST_COUNTS:
@@ -132,12 +147,15 @@ def _study(
             "many to be counted together; take fewer segments, or fewer states."
         )
     count = np.zeros((segments, len(patterns)))
-    np.add.at(count, (segment, pattern.reshape(-1)), table.frame["count"].to_numpy())
-    return StudyCounts(table.name, tuple(states), table.do, patterns, count)
+    place = np.arange(segments)[:, None] if segment is None else segment
+    np.add.at(count, (place, pattern.reshape(-1)), table.frame["count"].to_numpy())
+    local = {u: f"{u}@{table.name}" for u in table.local}
+    return StudyCounts(table.name, tuple(states), table.do, patterns, count, local)
 
 
 def _codes(table: CountTable, variable: str, labels: tuple[str, ...]) -> NDArray[np.int32]:
     import polars as pl
 
-    column = table.frame[variable].replace_strict(list(labels), list(range(len(labels))), return_dtype=pl.Int32)
+    code = dict(zip(labels, range(len(labels)), strict=True))
+    column = table.frame[variable].replace_strict(code, default=-1, return_dtype=pl.Int32)
     return np.asarray(column.to_numpy(), np.int32)

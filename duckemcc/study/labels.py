@@ -14,7 +14,7 @@ from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, Unsu
 if TYPE_CHECKING:
     import polars as pl
 
-Nulls = Literal["error", "drop"]
+Nulls = Literal["mar", "mcar", "drop", "error"]
 
 MOST_PATTERNS = 1_000_000
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-15, 1e15  # what read.py can sum exactly
@@ -60,23 +60,38 @@ def _nulls(values: pl.Series) -> pl.Series:
 class Tally(NamedTuple):
     """What an engine counted.
 
+    variables: those with a column. selected: whether rows without any value stand for dropped records
     frame: emcc_v0.. (values of the variables), emcc_b0.. (segments), emcc_count (Float64), emcc_records (those of
            positive weight); where there are weights, emcc_bad (records of an impossible weight) and emcc_example (one
            such weight, as text)
     """
 
     name: str
+    do: tuple[str, ...]
     variables: tuple[str, ...]
     by: tuple[str, ...]
     columns: Mapping[str, str]  # variable -> column
     weight: str
     frame: pl.DataFrame
+    selected: bool = False
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """variable -> its column of the frame"""
+        return {v: f"emcc_v{i}" for i, v in enumerate(self.variables)}
+
+    @property
+    def is_empty(self) -> pl.Expr:
+        """Whether a row has no value of any variable that is not set by design."""
+        import polars as pl
+
+        return pl.all_horizontal(pl.lit(True), *(pl.col(k).is_null() for v, k in self.keys.items() if v not in self.do))
 
 
 def _check_size(tally: Tally) -> None:
     if tally.frame.height <= MOST_PATTERNS:
         return
-    keys = [f"emcc_v{i}" for i in range(len(tally.variables))] + [f"emcc_b{i}" for i in range(len(tally.by))]
+    keys = [*tally.keys.values(), *(f"emcc_b{i}" for i in range(len(tally.by)))]
     distinct = {n: tally.frame[k].n_unique() for n, k in zip((*tally.variables, *tally.by), keys, strict=True)}
     shown = ", ".join(f"{n} has {d}" for n, d in sorted(distinct.items(), key=lambda item: -item[1]))
     raise TooLarge(
@@ -86,20 +101,19 @@ def _check_size(tally: Tally) -> None:
 
 
 def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
-    """The frame of a `CountTable`: labels for values, equal patterns added up, rows sorted.
+    """The frame of a `CountTable`: labels for values, equal patterns added up, rows sorted; NULL for what was not
+    recorded.
 
     Raises TooLarge, InvalidWeight, EmptyStudy, NullValue, UnsupportedColumn.
     """
     import polars as pl
 
     _check_size(tally)
-    frame = _checked_weights(tally)
-    variable_keys = [f"emcc_v{i}" for i in range(len(tally.variables))]
-    frame = _without_nulls(tally, frame, variable_keys, nulls)
-    labels = frame.with_columns(label_series(frame[key]) for key in variable_keys)
-    for variable, key in zip(tally.variables, variable_keys, strict=True):
+    frame = _without_nulls(tally, _checked_weights(tally), nulls)
+    labels = frame.with_columns(label_series(frame[key]) for key in tally.keys.values())
+    for variable, key in tally.keys.items():
         _check_labels(tally, variable, frame.filter(labels[key].is_null()), key)
-    names = dict(zip(variable_keys, tally.variables, strict=True))
+    names = {key: variable for variable, key in tally.keys.items()}
     names |= {f"emcc_b{i}": b for i, b in enumerate(tally.by)} | {"emcc_count": "count"}
     labels = labels.select(names.keys()).rename(names)
     keys = [*tally.variables, *tally.by]
@@ -131,24 +145,49 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
     return frame
 
 
-def _without_nulls(tally: Tally, frame: pl.DataFrame, keys: Sequence[str], nulls: Nulls) -> pl.DataFrame:
+def _without_nulls(tally: Tally, frame: pl.DataFrame, nulls: Nulls) -> pl.DataFrame:
+    """The records that `nulls` keeps; dropped ones (`selected`) have no value by design."""
     import polars as pl
 
     if nulls == "drop":
-        kept = frame.drop_nulls(list(keys))
-        if kept.is_empty():
-            raise EmptyStudy(f"study {tally.name!r} is empty: every record has a NULL in a variable.")
-        return kept
-    for variable, key in zip(tally.variables, keys, strict=True):
-        records = int(frame.filter(pl.col(key).is_null())["emcc_records"].sum())
+        complete = pl.all_horizontal(pl.col(k).is_not_null() for k in tally.keys.values())
+        set_by_design = pl.all_horizontal(pl.lit(True), *(pl.col(tally.keys[v]).is_not_null() for v in tally.do))
+        frame = frame.filter(complete | (tally.is_empty & set_by_design if tally.selected else False))
+    _check_some_value(tally, frame, nulls)
+    set_to = ", also where records were dropped" if tally.selected else ""
+    _refuse_nulls(tally, frame, tally.do, f", which is set by design; say what it was set to{set_to}")
+    if nulls == "error":
+        recorded = frame.filter(~tally.is_empty) if tally.selected else frame
+        _refuse_nulls(tally, recorded, tally.variables, _NULLS_ADVICE)
+    return frame
+
+
+_NULLS_ADVICE = ". nulls='mar' takes them as values that were not recorded, nulls='drop' leaves these records out"
+
+
+def _check_some_value(tally: Tally, frame: pl.DataFrame, nulls: Nulls) -> None:
+    import polars as pl
+
+    if tally.selected and frame.select(tally.is_empty).to_series().all():
+        raise EmptyStudy(f"study {tally.name!r} is empty: all its records were dropped.")
+    no_value = pl.all_horizontal(pl.col(k).is_null() for k in tally.keys.values())
+    if nulls != "error" and frame.select(no_value).to_series().all():
+        what = "a NULL in a variable" if nulls == "drop" else "NULL in every variable"
+        raise EmptyStudy(f"study {tally.name!r} is empty: every record has {what}.")
+
+
+def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], advice: str) -> None:
+    import polars as pl
+
+    for variable in variables:
+        records = int(frame.filter(pl.col(tally.keys[variable]).is_null())["emcc_records"].sum())
         if records > 0:
             column = tally.columns[variable]
             called = column if column == variable else f"{column} (variable {variable})"
             raise NullValue(
-                f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}. NULLs are "
-                f'not yet supported; filter them with where="{column} IS NOT NULL".'
+                f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}{advice}; "
+                f'or filter them with where="{column} IS NOT NULL".'
             )
-    return frame
 
 
 def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) -> None:

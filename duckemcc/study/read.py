@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duckemcc.errors import (
     DuckEmccError,
     EmptyStudy,
-    NotSupported,
     OptionError,
     RepeatedName,
     SourceError,
     UnsupportedColumn,
 )
+from duckemcc.study.columns import Columns, cause_name, match_columns
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, Nulls, Tally, has_labels, labelled
-from duckemcc.study.study import CSV, Columns, Study, match_columns, names_of
+from duckemcc.study.selection import Rule, check_dropped, read_rule
+from duckemcc.study.study import CSV, Study, names_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,34 +49,71 @@ _AS_TEXT = {"enum", "hugeint", "uhugeint", "sqlnull", "null", "uuid"}  # what po
 class CountTable(NamedTuple):
     """A counted study: one row per distinct pattern.
 
-    frame: for each variable a String column of labels, then the `by` columns in their own types, then ``count``
-           (Float64, > 0); sorted by variables and segments
+    frame:  for each variable a String column of labels, NULL where it was not recorded, then the `by` columns in their
+            own types (none if shared), then ``count`` (Float64, > 0); sorted by variables and segments
+    local:  exogenous variables with a distribution of their own. rule: which records were kept; rows without a value
+            (but of `do`) stand for dropped ones. shared: its records count in every segment
     """
 
     name: str
     do: tuple[str, ...]
     frame: pl.DataFrame
+    local: tuple[str, ...] = ()
+    rule: Rule | None = None
+    shared: bool = False
 
 
 def count_study(
-    study: Study, variables: Sequence[str], *, name: str, by: Sequence[str] = (), nulls: Nulls = "error"
+    study: Study,
+    variables: Sequence[str],
+    *,
+    name: str,
+    by: Sequence[str] = (),
+    nulls: Nulls = "mar",
+    unmeasured: Sequence[str] = (),
+    causes: Sequence[str] = (),
 ) -> CountTable:
     """Count a study's records by the model's variables and the segments.
 
+    unmeasured: variables that no study measures. causes: the model's exogenous variables, some of which may be local.
+    nulls: "drop" leaves out records with a NULL in a measured variable, "error" refuses them; else they are counted.
+
     Raises, with the study's name: MissingColumn, UnknownName, RepeatedName (names), UnsupportedColumn (types),
-    OptionError (where, by), InvalidWeight, NullValue, EmptyStudy, TooLarge (patterns), NotSupported, SourceError.
+    OptionError (where, selected, by), InvalidWeight, NullValue, EmptyStudy, StudyError (no dropped records), TooLarge
+    (patterns), SourceError.
     """
-    variables, by = checked_names(variables, by)
-    _check_supported(study, name)
-    if nulls not in ("error", "drop"):
-        raise OptionError(f"nulls takes 'error' or 'drop' here; found {nulls!r}.")
+    variables, by = checked_names(variables, () if study.shared else by)
+    check_nulls(nulls)
+    local = tuple(cause_name(u, causes, f"study {name!r} has local= for") for u in study.local)
+    rule = None if study.selected is None else read_rule(study.selected, variables, name)
+    latent = [v for v in variables if v in unmeasured]
     with _engine_errors(name, study):
-        columns, frame = (_count_polars if study.kind == "polars" else _count_duckdb)(study, variables, name, by)
+        columns, frame = (_count_polars if study.kind == "polars" else _count_duckdb)(
+            study, variables, name, by, latent
+        )
     if frame.is_empty():
         kept = f" that satisfy where={study.where!r}" if study.where else ""
         raise EmptyStudy(f"study {name!r} has no records{kept}.")
-    tally = Tally(name, variables, by, columns.variables, columns.weight or "", frame)
-    return CountTable(name, columns.do, labelled(tally, nulls))
+    tally = Tally(
+        name, columns.do, tuple(columns.variables), by, columns.variables, columns.weight or "", frame, rule is not None
+    )
+    counted = with_unmeasured(labelled(tally, nulls), variables)
+    if rule is not None:
+        check_dropped(tally)
+    return CountTable(name, columns.do, counted, local, rule, study.shared)
+
+
+def with_unmeasured(frame: pl.DataFrame, variables: Sequence[str]) -> pl.DataFrame:
+    """A labelled frame with a column of NULLs for each variable that was not measured, variables first."""
+    import polars as pl
+
+    absent = [pl.lit(None, pl.String).alias(v) for v in variables if v not in frame.columns]
+    return frame.with_columns(absent).select(*variables, pl.exclude(variables)) if absent else frame
+
+
+def check_nulls(nulls: str) -> None:
+    if nulls not in ("mar", "mcar", "drop", "error"):
+        raise OptionError(f"nulls takes 'mar', 'mcar', 'drop' or 'error'; found {nulls!r}.")
 
 
 def checked_names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -83,12 +121,6 @@ def checked_names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[st
     if not variables:
         raise OptionError("there is no variable to count by.")
     return variables, names_of("by", by)
-
-
-def _check_supported(study: Study, name: str) -> None:
-    for option in ("unmeasured", "local", "shared"):
-        if value := getattr(study, option):
-            raise NotSupported(f"study {name!r} has {option}={value!r}, which is not yet supported.")
 
 
 @contextmanager
@@ -117,7 +149,7 @@ def _engine_errors(name: str, study: Study) -> Iterator[None]:
 
 
 def _count_duckdb(
-    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...]
+    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...], latent: Sequence[str]
 ) -> tuple[Columns, pl.DataFrame]:
     """Through the relation's own connection: a cursor would not see temporary tables and uncommitted rows."""
     import polars as pl
@@ -127,7 +159,7 @@ def _count_duckdb(
     relation, con = _open(study)
     found = _true_names(study, relation, con)
     types = {c: _type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
-    columns = match_columns(study, name, variables, by, found)
+    columns = match_columns(study, name, variables, by, found, latent)
     used = {*columns.variables.values(), *columns.by.values(), columns.weight or ""}
     if study.where is not None:
         tree = dialect.check_filter(study.where, found, f"study {name!r}")
@@ -264,13 +296,13 @@ def _no_number(name: str, weight: str, type_name: str) -> UnsupportedColumn:
 
 
 def _count_polars(
-    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...]
+    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...], latent: Sequence[str]
 ) -> tuple[Columns, pl.DataFrame]:
     import polars as pl
 
     frame = study.source.lazy()
     schema = frame.collect_schema()
-    columns = match_columns(study, name, variables, by, schema.names())
+    columns = match_columns(study, name, variables, by, schema.names(), latent)
     check_dtypes(name, columns, schema)
     if study.where is not None:
         from duckemcc.study.dialect import check_filter, filter_text

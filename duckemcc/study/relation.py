@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, NotSupported, NullValue, RepeatedName, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, UnsupportedColumn
+from duckemcc.study.columns import Columns, check_segments, find_column, model_name
 from duckemcc.study.labels import Nulls, Tally, labelled
-from duckemcc.study.read import CountTable, check_dtypes, checked_names
-from duckemcc.study.study import Columns, check_segments, find_column, model_name
+from duckemcc.study.read import CountTable, check_dtypes, check_nulls, checked_names, with_unmeasured
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 def split_relation(
-    frame: pl.DataFrame, variables: Sequence[str], *, by: Sequence[str] = (), nulls: Nulls = "error", weight: str = ""
+    frame: pl.DataFrame,
+    variables: Sequence[str],
+    *,
+    by: Sequence[str] = (),
+    nulls: Nulls = "mar",
+    weight: str = "",
+    unmeasured: Sequence[str] = (),
 ) -> list[CountTable]:
     """One count table per study and set of intervened variables, from one relation that is counted already.
 
@@ -24,18 +30,23 @@ def split_relation(
            ``emcc_bad`` (the number of records in the group whose weight is NULL, negative or not a number), and
            ``emcc_records``, ``emcc_example`` as in `Tally` where they are known
     weight: what messages call the weight
+    unmeasured: variables that no study measures; they need no column
 
-    A study with several such sets gives ``study`` and ``study do(Treatment)``. Sorted by name and set. Raises what
-    `count_study` raises, and NotSupported for a column that is NULL throughout a study, as it is unmeasured there.
+    A study with several such sets gives ``study`` and ``study do(Treatment)``. Sorted by name and set. A variable whose
+    column is NULL throughout a study is unmeasured there, whatever `nulls` does with other NULLs. Raises what
+    `count_study` raises.
     """
     import polars as pl
 
     variables, by = checked_names(variables, by)
-    spelled = _relation_columns(frame.columns, variables, by)
+    check_nulls(nulls)
+    measured = tuple(v for v in variables if v not in unmeasured)
+    spelled = _relation_columns(frame.columns, measured, by)
     if frame.is_empty():
         raise EmptyStudy("the studies relation has no records.")
-    _check_relation(frame, variables, by, spelled)
-    items = [pl.col(spelled[n]).alias(k) for n, k in _relation_keys(variables, by).items()]
+    _check_relation(frame, measured, by, spelled)
+    items = [pl.col(spelled[v]).alias(f"emcc_v{i}") for i, v in enumerate(measured)]
+    items += [pl.col(spelled[b]).alias(f"emcc_b{i}") for i, b in enumerate(by)]
     count = pl.col(spelled["emcc_count"]).cast(pl.Float64).fill_null(0)
     known = set(frame.columns)
     items.append(count.alias("emcc_count"))
@@ -52,7 +63,11 @@ def split_relation(
     )
     split = {(str(study), _unpacked(str(do), variables)): part for (study, do), part in parts.items()}
     return [
-        _relation_table(name, key[1], split[key], variables, by, spelled, nulls, weight)
+        CountTable(
+            name,
+            key[1],
+            with_unmeasured(_labelled(name, key[1], split[key], measured, by, spelled, nulls, weight), variables),
+        )
         for key, name in _relation_names(sorted(split)).items()
     ]
 
@@ -73,10 +88,6 @@ def _relation_columns(found: Sequence[str], variables: Sequence[str], by: Sequen
     folded = {c.casefold() for c in found}
     own |= {n: find_column(where, n, f"name {n}", found) for n in ("study", "intervened") if n in folded}
     return spelled | segments | own
-
-
-def _relation_keys(variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
-    return {v: f"emcc_v{i}" for i, v in enumerate(variables)} | {b: f"emcc_b{i}" for i, b in enumerate(by)}
 
 
 def _check_relation(
@@ -139,7 +150,7 @@ def _relation_names(keys: Sequence[tuple[str, tuple[str, ...]]]) -> dict[tuple[s
     return names
 
 
-def _relation_table(
+def _labelled(
     name: str,
     do: tuple[str, ...],
     part: pl.DataFrame,
@@ -148,12 +159,16 @@ def _relation_table(
     spelled: Mapping[str, str],
     nulls: Nulls,
     weight: str,
-) -> CountTable:
-    for i, variable in enumerate(variables):
-        if part[f"emcc_v{i}"].null_count() == part.height:
-            raise NotSupported(
-                f"study {name!r} has no value of {variable} at all, so {variable} is unmeasured in it; unmeasured "
-                "variables are not yet supported."
-            )
-    tally = Tally(name, variables, by, {v: spelled[v] for v in variables}, weight, part)
-    return CountTable(name, do, labelled(tally, nulls))
+) -> pl.DataFrame:
+    """One study, labelled, without the variables that have no value in any record that weighs something."""
+    import polars as pl
+
+    seen = part.filter(pl.col("emcc_count") > 0)
+    keys = {v: f"emcc_v{i}" for i, v in enumerate(variables)}
+    found = [v for v in variables if v in do or not seen.height or seen[keys[v]].null_count() < seen.height]
+    if not found:
+        raise EmptyStudy(f"study {name!r} is empty: every record has NULL in every variable.")
+    part = part.drop(k for v, k in keys.items() if v not in found)
+    part = part.rename({keys[v]: f"emcc_v{i}" for i, v in enumerate(found)})
+    tally = Tally(name, do, tuple(found), by, {v: spelled[v] for v in found}, weight, part)
+    return labelled(tally, nulls)

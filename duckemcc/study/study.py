@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from duckemcc.errors import MissingColumn, OptionError, RepeatedName, SourceError, UnknownName, hint
+from duckemcc.errors import OptionError, RepeatedName, SourceError
 
 Kind = Literal["relation", "table", "file", "polars", "arrow"]
 
@@ -32,7 +32,11 @@ class Study:
     weight:  a column to be summed instead of counting records
     where:   an SQL condition on the source's columns that records must satisfy
     columns: variable -> column, where the names differ
-    unmeasured, local, shared: not yet supported
+    unmeasured: variables of the model without a column here
+    local:   exogenous variables with a distribution of their own in this study; the others are those of all studies
+    selected: an SQL condition on the model's variables: who satisfies it was kept, all others were dropped. A row with
+             NULL in every variable (but those set by design) stands for dropped records, its weight for their number
+    shared:  the study has no `by` column, and its records count in every segment
 
     Raises OptionError for an option of the wrong kind, RepeatedName for a name given twice, SourceError for a source
     of an unknown kind.
@@ -46,6 +50,7 @@ class Study:
     columns: Mapping[str, str]
     unmeasured: tuple[str, ...]
     local: tuple[str, ...]
+    selected: str | None
     shared: bool
     con: Any = field(repr=False)
     kind: Kind = field(init=False)
@@ -61,6 +66,7 @@ class Study:
         columns: Mapping[str, str] | None = None,
         unmeasured: str | Sequence[str] = (),
         local: str | Sequence[str] = (),
+        selected: str | None = None,
         shared: bool = False,
         con: Any = None,
     ) -> None:
@@ -73,6 +79,7 @@ class Study:
             "columns": _mapping(columns),
             "unmeasured": names_of("unmeasured", unmeasured),
             "local": names_of("local", local),
+            "selected": _text("selected", selected),
             "shared": _flag("shared", shared),
             "con": con,
             "kind": _kind(source, con),
@@ -214,94 +221,3 @@ def _stem(path: str) -> str:
     name = PurePath(path).name
     stem = next(name[: -len(end)] for end in sorted(PARQUET + CSV, key=len, reverse=True) if name.lower().endswith(end))
     return stem.strip("*?[]{}_-. ") if glob.has_magic(stem) else stem
-
-
-# -- which column is which ---------------------------------------------------------------------
-
-
-class Columns(NamedTuple):
-    """The columns of a source that matter, as the source spells them."""
-
-    variables: dict[str, str]
-    by: dict[str, str]
-    weight: str | None
-    do: tuple[str, ...]
-
-
-def match_columns(
-    study: Study, name: str, variables: Sequence[str], by: Sequence[str], found: Sequence[str]
-) -> Columns:
-    """Match names to columns without regard to case.
-
-    Raises MissingColumn, UnknownName (with a hint), RepeatedName where a match is not unique, OptionError for a `by`
-    that is a variable: its segments would be selected on the variable, and no model of the whole holds in them.
-    """
-    where = f"study {name!r}"
-    do = tuple(v for v in variables if v in {model_name(d, variables, f"{where} intervenes on") for d in study.do})
-    mapped = {model_name(v, variables, f"{where} has columns= for"): c for v, c in study.columns.items()}
-    matched = {v: _variable_column(where, v, mapped, found) for v in variables}
-    for column in matched.values():
-        owners = [v for v, c in matched.items() if c == column]
-        if len(owners) > 1:
-            raise RepeatedName(f"{where} uses the column {column} for {' and '.join(owners)}; give each its own.")
-    segments = {b: find_column(where, b, f"segment {b}", found) for b in by}
-    check_segments(variables, by, {c: v for v, c in matched.items()}, segments)
-    weight = None if study.weight is None else find_column(where, study.weight, f"weight {study.weight}", found)
-    if weight in matched.values():
-        raise OptionError(f"{where} takes its weight from {weight}, which is also the column of a variable.")
-    return Columns(matched, segments, weight, do)
-
-
-def check_segments(
-    variables: Sequence[str], by: Sequence[str], variable_of: Mapping[str, str], segments: Mapping[str, str]
-) -> None:
-    """Refuse a segment that is a variable of the model, and names that the count table needs for itself."""
-    folded = {v.casefold(): v for v in variables}
-    for b in by:
-        variable = folded.get(b.casefold()) or variable_of.get(segments[b])
-        if variable is not None:
-            raise OptionError(
-                f"by names {b}, which is the variable {variable} of the model: each segment would be selected by it. "
-                f"Leave it out of by, and ask for a query given it: P(… | {variable}=…)."
-            )
-    for name in (*variables, *by):
-        if name == "count":
-            raise OptionError("the name count is taken in a count table; map the column to another name, like Count.")
-
-
-def model_name(name: str, variables: Sequence[str], what: str) -> str:
-    """The model's spelling of a variable's name. Raises UnknownName."""
-    for variable in variables:
-        if variable.casefold() == name.casefold():
-            return variable
-    raise UnknownName(
-        f"{what} {name}, which is no variable of the model; its variables are {', '.join(variables)}."
-        f"{hint(name, variables)}"
-    )
-
-
-def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str]) -> str:
-    column = mapped.get(variable)
-    if column is None:
-        return find_column(
-            where, variable, f"variable {variable}", found, f" Map it with columns={{{variable!r}: '…'}}."
-        )
-    if column in found:  # said in full, so that it also chooses between names that differ by case
-        return column
-    return find_column(where, column, f"variable {variable}, which columns= maps to {column}", found)
-
-
-def find_column(where: str, name: str, what: str, found: Sequence[str], remedy: str = "") -> str:
-    """The one column with this name. Raises MissingColumn with a hint, RepeatedName."""
-    matches = [c for c in found if c.casefold() == name.casefold()]
-    if len(matches) > 1:
-        raise RepeatedName(
-            f"{where} has several columns for the {what}: {', '.join(matches)}. Names are matched without regard to "
-            "case; rename one, or choose with columns=…."
-        )
-    if not matches:
-        shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
-        raise MissingColumn(
-            f"{where} has no column for the {what}; its columns are {shown}.{hint(name, found, 'columns')}{remedy}"
-        )
-    return matches[0]

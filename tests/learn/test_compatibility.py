@@ -90,7 +90,7 @@ def test_the_saturated_log_likelihood_is_never_below_that_of_the_model(problem):
     model, arms = problem
     likelihood = compile_likelihood(model, arms)
     learned = learn(likelihood, starts_of(model), Effort(max_steps=400))
-    assert saturated_loglik(saturate(model, arms))[0] >= learned.loglik[0] - 1e-9 * likelihood.n[0]
+    assert saturated_loglik(saturate(model, arms), 1)[0] >= learned.loglik[0] - 1e-9 * likelihood.n[0]
 
 
 @given(random_arms(), st.integers(0, 9))
@@ -113,13 +113,17 @@ def test_the_fitted_factors_multiply_to_the_likelihood_of_the_model(problem, see
 def test_contexts_are_tians_minimal_sets():
     frontdoor = Model.parse("X -> M -> Y; X <-> Y; X {0, 1}; M {0, 1}; Y {0, 1}")
     arm = study(frontdoor, (), {tuple(map(int, c)): 1.0 for c in np.indices((2, 2, 2)).reshape(3, -1).T})
-    assert {f.variable: f.scope[:-1] for f in saturate(frontdoor, [arm])} == {"X": (), "M": ("X",), "Y": ("X", "M")}
-    assert degrees_of_freedom(frontdoor, saturate(frontdoor, [arm]))[0] == 1 + 2 + 4
+    assert {f.variables: f.scope[:-1] for f in saturate(frontdoor, [arm])} == {
+        ("X",): (),
+        ("M",): ("X",),
+        ("Y",): ("X", "M"),
+    }
+    assert degrees_of_freedom(saturate(frontdoor, [arm]), 1)[0] == 1 + 2 + 4
 
 
 def test_an_intervened_variable_has_no_factor():
     model, parts = table1()
-    assert {f.variable for f in saturate(model, parts["I"])} == {"Gender", "Survival"}
+    assert {f.variables for f in saturate(model, parts["I"])} == {("Gender",), ("Survival",)}
 
 
 def test_the_p_value_is_one_for_exact_data_and_tiny_for_a_gross_contradiction():
@@ -143,7 +147,7 @@ def test_the_test_holds_its_size_on_compatible_random_studies():
     of 200)."""
     rng = np.random.default_rng(11)
     truth = rng.dirichlet(np.ones(8))
-    from duckemcc.learn.likelihood import pattern_yields
+    from duckemcc.learn.yields import pattern_yields
 
     codes = np.indices((2, 2)).reshape(2, -1).T
     both = pattern_yields(TWO, ("Treatment", "Survival"), ("U_Treatment_Survival",), TWO.variables, codes) @ truth

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from algorithm1 import iterate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import DRUG, MULTI, arms_of, random_arms, study, table1
+from problems import DRUG, MULTI, arms_of, draw_chances, incomplete_arms, random_arms, study, table1
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import em_step, measure
@@ -65,6 +65,34 @@ def test_counted_em_equals_the_literal_algorithm_1_over_the_block_dataset_iterat
         ours = literal_run(model, arms, starts, step).chances
         for name in reference:
             np.testing.assert_allclose(ours[name][0, 0], reference[name], rtol=1e-10, atol=1e-14)
+
+
+@settings(max_examples=12)
+@given(incomplete_arms(names=("multi", "selected"), records=6), st.integers(0, 99))
+def test_counted_em_equals_the_literal_algorithm_1_where_values_are_missing(problem, seed):
+    model, arms, _ = problem
+    starts = draw_chances(likelihood := compile_likelihood(model, arms), seed)
+    reference = {name: rows[0] for name, rows in starts.items()}
+    for step in range(1, 4):
+        reference, _ = iterate(model, arms, reference)
+        ours = learn(likelihood, starts, Effort(gap=0.0, max_steps=step, accelerate=False)).chances
+        for name in reference:
+            np.testing.assert_allclose(ours[name][0, 0], reference[name], rtol=1e-9, atol=1e-14)
+
+
+@given(incomplete_arms(), st.integers(0, 99))
+def test_em_never_lowers_the_likelihood_where_values_are_missing(problem, seed):
+    model, arms, _ = problem
+    starts = draw_chances(likelihood := compile_likelihood(model, arms), seed)
+    for group in likelihood.groups:
+        chances = tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+        before = -np.inf
+        for _ in range(6):
+            chances, step = em_step(chances, group)
+            assert step.loglik[0, 0] >= before - 1e-9 * abs(step.loglik[0, 0])
+            before = step.loglik[0, 0]
+            for chance in chances:
+                np.testing.assert_allclose(chance.sum(axis=2), 1)
 
 
 def test_counted_em_equals_em_over_single_records():
@@ -218,7 +246,7 @@ def test_restarts_in_a_worse_optimum_are_counted_and_borrow_from_the_others():
     rng = np.random.default_rng(0)
     truth = {u.name: rng.dirichlet(np.ones(model.card(u.name))) for u in model.exogenous}
     codes = np.indices((2, 2, 2)).reshape(3, -1).T
-    from duckemcc.learn.likelihood import pattern_yields
+    from duckemcc.learn.yields import pattern_yields
 
     joint = np.outer(truth["U1"], truth["U2"]).ravel()
     p = pattern_yields(model, model.variables, ("U1", "U2"), model.variables, codes) @ joint

@@ -54,12 +54,13 @@ def test_the_result_has_always_the_same_columns_and_types():
 def test_bounds_are_those_of_tian_and_pearl():
     row = one(GRAPH, [obs(), rct()], PNS, level=None)
     # max(0, P(y_x) − P(y_x'), P(y) − P(y_x'), P(y_x) − P(y)) ≤ PNS ≤ min(P(y_x), P(y'_x'), P(x,y)+P(x',y'), …)
-    assert row["lower"] == pytest.approx(max(0, 0.6 - 0.35, 0.6 - 0.35, 0.6 - 0.6), abs=1e-3)
-    assert row["upper"] == pytest.approx(min(0.6, 0.65, 0.4 + 0.3, 0.6 - 0.35 + 0.1 + 0.2), abs=1e-3)
+    assert row["lower"] == pytest.approx(max(0, 0.6 - 0.35, 0.6 - 0.35, 0.6 - 0.6), abs=1e-9)
+    assert row["upper"] == pytest.approx(min(0.6, 0.65, 0.4 + 0.3, 0.6 - 0.35 + 0.1 + 0.2), abs=1e-9)
     assert (row["status"], row["compatible"], row["kept"], row["restarts"]) == ("bounded", True, 30, 30)
     assert row["studies"] == ["obs", "trial"]
     assert (row["n"], row["patterns"]) == (3000.0, 8)
-    assert row["exact_lower"] is False
+    assert (row["exact_lower"], row["exact_upper"]) == (True, True)
+    assert (row["outer_lower"], row["outer_upper"]) == pytest.approx((row["lower"], row["upper"]), abs=1e-9)
     assert row["converged"]
     assert row["optimality_gap"] / row["n"] <= 1e-9
 
@@ -120,15 +121,15 @@ def test_a_time_limit_is_a_status():
 
 
 def test_a_query_that_is_too_large_does_not_fail_the_others(monkeypatch):
-    from duckemcc.query import event
+    from duckemcc.query import network
 
-    monkeypatch.setattr(event, "LARGEST_TENSOR", 3)
+    monkeypatch.setattr(network, "LARGEST_TENSOR", 3)
     statuses = emcc.bounds("X -> Y", obs(), [PNS, "P(X=1)"])["status"].to_pylist()
-    assert statuses == ["too_large", "bounded"]
+    assert statuses == ["too_large", "identified"]
 
 
 def test_too_few_literal_steps_are_called_not_converged():
-    row = one(GRAPH, [obs(), rct()], PNS, accelerate=False, max_steps=2)
+    row = one(GRAPH, [obs(), rct()], PNS, method="emcc", accelerate=False, max_steps=2)
     assert row["converged"] is False
     assert (row["steps"], row["optimality_gap"] > 1e-6) == (2, True)
     assert "raise max_steps" in row["message"]
@@ -213,6 +214,51 @@ def test_fit_gives_the_learned_distributions():
     assert fitted.kept == 7
 
 
+def test_fit_gives_a_fully_specified_model_for_each_restart():
+    fitted = emcc.fit(GRAPH, [obs(), rct()], method="emcc", restarts=7, level=None)
+    assert len(fitted.models) == 7
+    for r, learned in enumerate(fitted.models):
+        assert learned.model == fitted.model
+        assert learned.chances["U_X_Y"].tolist() == fitted.chances["U_X_Y"][r].tolist()
+
+
+@pytest.mark.parametrize("accelerate", [True, False])
+@pytest.mark.parametrize("start", ["dirichlet(0.03)", "uniform"])
+def test_every_learned_model_has_the_distribution_of_the_data(start, accelerate):
+    fitted = emcc.fit(GRAPH, [obs(), rct()], method="emcc", level=None, start=start, accelerate=accelerate)
+    for learned in fitted.models:
+        close = {"abs": 1e-6 if accelerate else 1e-3}
+        assert learned.distribution("X", "Y") == pytest.approx(np.array([[0.3, 0.2], [0.1, 0.4]]), **close)
+        assert learned.distribution("Y", do={"X": 0}) == pytest.approx(np.array([0.65, 0.35]), **close)
+        assert learned.distribution("Y", do={"X": 1}) == pytest.approx(np.array([0.4, 0.6]), **close)
+
+
+def test_the_bounds_are_the_range_of_the_query_over_the_learned_models():
+    options = {"method": "emcc", "restarts": 12, "seed": 4}
+    for asked in (PNS, "PN(X=1 vs 0, Y=1)", "ACE(X=1 vs 0, Y=1)"):
+        values = [learned.evaluate(asked) for learned in emcc.fit(GRAPH, obs(), **options).models]
+        row = one(GRAPH, obs(), asked, **options)
+        assert (row["lower"], row["upper"]) == pytest.approx((min(values), max(values)), abs=1e-11)
+
+
+def test_every_learned_model_survives_its_uai_file():
+    fitted = emcc.fit(GRAPH, [obs(), rct()], method="emcc", restarts=5)
+    for learned in fitted.models:
+        again = emcc.FullModel.from_uai(learned.to_uai())  # X, Y and U_X_Y are V0, V1 and U2 there
+        assert again.evaluate("PNS(V0=1 vs 0, V1=1)") == learned.evaluate(PNS)
+        assert again.chances["U2"].tolist() == learned.chances["U_X_Y"].tolist()
+
+
+def test_a_model_stuck_in_a_worse_optimum_is_replaced_by_one_at_the_maximum():
+    full = emcc.FullModel.random(5, np.random.default_rng(27))  # two causes in one component
+    records = full.sample(400, rng=np.random.default_rng(2))
+    fitted = emcc.fit(full.model, emcc.Study(pl.DataFrame(records)), method="emcc", restarts=30)
+    assert fitted.kept < 30
+    for learned in fitted.models:
+        loglik = np.log(learned.distribution(*records)[tuple(records.values())]).sum()
+        assert loglik == pytest.approx(fitted.loglik, abs=1e-4)
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 
@@ -240,10 +286,65 @@ def test_a_bad_option_is_named_with_what_it_may_be(options, message):
         emcc.bounds(GRAPH, obs(), PNS, **options)
 
 
-@pytest.mark.parametrize("options", [{"method": "sharp"}, {"population": "trial"}, {"confidence": 0.95}])
-def test_what_is_not_there_yet_is_refused_with_that_word(options):
-    with pytest.raises(errors.NotSupported, match="not yet supported"):
+def test_limits_contain_the_bounds_and_shrink_with_more_records_and_less_confidence():
+    few = one(GRAPH, [obs(), rct()], PNS, confidence=0.95)
+    low = one(GRAPH, [obs(), rct()], PNS, confidence=0.5)
+    more = one(
+        GRAPH,
+        [
+            emcc.Study(d.with_columns(n=pl.col("n") * 100), weight="n", do=do)
+            for d, do in ((OBSERVED, ()), (RANDOMISED, "X"))
+        ],
+        PNS,
+        confidence=0.95,
+    )
+    assert few["lower_ci"] < low["lower_ci"] < few["lower"] <= few["upper"] < low["upper_ci"] < few["upper_ci"]
+    assert few["lower_ci"] < more["lower_ci"] < more["lower"] == pytest.approx(few["lower"])
+    assert more["upper"] < more["upper_ci"] < few["upper_ci"]
+    assert one(GRAPH, [obs(), rct()], PNS)["lower_ci"] is None
+
+
+@pytest.mark.parametrize("options", [{"confidence": 1.0}, {"confidence": 0}, {"confidence": 0.9, "method": "emcc"}])
+def test_confidence_is_between_0_and_1_and_for_sharp_bounds(options):
+    with pytest.raises(errors.OptionError, match="it takes a number between 0 and 1, such as 0.95, and method='sharp'"):
         emcc.bounds(GRAPH, obs(), PNS, **options)
+
+
+def test_data_that_no_model_fits_well_enough_have_no_limits_and_say_so():
+    row = one(GRAPH, [obs(), rct(CONTRADICTING)], PNS, confidence=0.95, tolerance=1)
+    assert (row["lower_ci"], row["upper_ci"]) == (None, None)
+    assert "there are no limits at confidence 0.95" in row["message"]
+
+
+def test_witnesses_fit_the_data_and_attain_the_bounds():
+    row, found = one(GRAPH, [obs(), rct()], PNS), emcc.witness(GRAPH, [obs(), rct()], PNS)
+    assert (found.lower, found.upper) == pytest.approx((row["lower"], row["upper"]))
+    for model, end in ((found.lower_model, found.lower), (found.upper_model, found.upper)):
+        assert model.evaluate(PNS) == pytest.approx(end, abs=1e-9)
+        total = OBSERVED["n"].sum()
+        for x, y, n in OBSERVED.select("X", "Y", "n").iter_rows():
+            assert model.evaluate(f"P(X={x}, Y={y})") == pytest.approx(n / total, abs=1e-9)
+        assert emcc.FullModel.from_uai(model.to_uai()).evaluate("P(V1=1)") == pytest.approx(model.evaluate("P(Y=1)"))
+
+
+def test_a_witness_of_an_undefined_query_or_of_several_is_refused():
+    with pytest.raises(errors.QueryError, match="is undefined: its condition has probability zero"):
+        emcc.witness("X -> Y; X {0, 1, 2}", obs(), "P(Y=1 | X=2)")
+    for asked, options in (([PNS, "P(Y=1)"], {}), (PNS, {"method": "emcc"})):
+        with pytest.raises(errors.OptionError, match="a witness is that of one query, with method='sharp'"):
+            emcc.witness(GRAPH, obs(), asked, **options)
+
+
+def test_the_report_tests_the_independences_of_the_graph():
+    dependent = pl.DataFrame({"A": [0, 0, 1, 1], "B": [0, 1, 0, 1], "n": [400, 100, 100, 400]})
+    rows = emcc.compatibility(
+        "A {0, 1}; B {0, 1}; A -> C; C {0, 1}", emcc.Study(dependent.with_columns(C=pl.col("A")), weight="n")
+    )
+    arm = rows.to_pylist()[1]
+    assert (arm["compatible"], arm["g2_df"]) == (True, 1)  # B of A; C has one value for each of A
+    assert arm["g2"] == pytest.approx(2 * 1000 * (0.8 * np.log(1.6) + 0.2 * np.log(0.4)))
+    assert "an arc or a shared cause may be missing" in arm["message"]
+    assert emcc.compatibility(GRAPH, obs()).to_pylist()[1]["g2"] is None  # it implies no independence
 
 
 def test_a_model_is_a_model_or_graph_text():
@@ -277,7 +378,8 @@ def test_a_query_about_a_state_that_the_data_lack_is_an_error():
 def test_nulls_are_refused_or_dropped():
     holes = emcc.Study(pl.DataFrame({"X": [0, 1, 1, None], "Y": [0, 1, 0, 1]}), name="holes")
     with pytest.raises(errors.NullValue, match=r"'holes'.*X.*1 record"):
-        emcc.bounds(GRAPH, holes, PNS)
+        emcc.bounds(GRAPH, holes, PNS, nulls="error")
+    assert one(GRAPH, holes, PNS)["n"] == 4
     assert one(GRAPH, holes, PNS, nulls="drop")["n"] == 3
 
 

@@ -40,7 +40,7 @@ def sql_error(con, table, graph, query, options):
     ("kind", "table", "graph", "query", "options"),
     [
         ("UnknownState", "studies_alone", GRAPH + "; Gender {f, m}", PNS, {}),
-        ("NullValue", "holes", GRAPH, PNS, {}),
+        ("NullValue", "holes", GRAPH, PNS, {"nulls": "error"}),
         ("QueryError", "studies_alone", GRAPH, "PNS(Treatment=drug", {}),
         ("QueryError", "studies_alone", GRAPH, "PNS(Treatment=drugs, Survival=survived)", {}),
         ("UnknownName", "studies_alone", GRAPH, "P(Survivel=survived)", {}),
@@ -51,7 +51,7 @@ def sql_error(con, table, graph, query, options):
         ("OptionError", "studies_alone", GRAPH, PNS, {"method": "fast"}),
         ("OptionError", "studies_alone", GRAPH, PNS, {"incompatible": "hide"}),
         ("OptionError", "studies_alone", GRAPH, PNS, {"start": "somewhere"}),
-        ("NotSupported", "studies_alone", GRAPH, PNS, {"method": "sharp"}),
+        ("OptionError", "studies_alone", GRAPH, PNS, {"method": "emcc", "confidence": 0.95}),
     ],
 )
 def test_an_error_has_the_name_and_text_of_python(drug, kind, table, graph, query, options):
@@ -77,7 +77,9 @@ def test_a_relation_without_records_is_an_error(drug, call):
 @pytest.mark.parametrize(
     ("records", "kind", "message"),
     [
-        ("SELECT NULL AS X, 1 AS Y", "NotSupported", "has no value of X at all, so X is unmeasured in it"),
+        ("SELECT NULL AS X, 1 AS Y", "MissingColumn", "no study has a value of X, so its states are not known"),
+        ("SELECT NULL AS X, NULL AS Y", "EmptyStudy", "every record has NULL in every variable"),
+        ("SELECT NULL AS X, 1 AS Y, ['X'] AS intervened", "NullValue", "which is set by design"),
         ("SELECT NULL AS X, NULL AS Y, NULL AS study", "NullValue", "every record needs the name of its study"),
         ("SELECT 1 AS X, 1 AS Y, NULL AS study", "NullValue", "every record needs the name of its study"),
         ("SELECT 1 AS X, 1 AS Y, ['Z'] AS intervened", "UnknownName", "intervened names Z, which is no variable"),

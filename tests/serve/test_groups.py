@@ -107,7 +107,7 @@ def test_a_group_without_records_has_no_data(drug):
 def test_a_group_without_weight_has_no_data_and_the_others_do(drug):
     sql = f"SELECT Gender, {CALL} FROM (SELECT * REPLACE (if(Gender = 'male', 0, n) AS n) FROM studies) GROUP BY 1"
     found = dict(answers(drug, sql))
-    assert (found["male"]["status"], found["female"]["status"]) == ("no_data", "bounded")
+    assert (found["male"]["status"], found["female"]["status"]) == ("no_data", "identified")
     assert "all its weights" in found["male"]["message"]
 
 
@@ -116,7 +116,7 @@ LACKING = f"SELECT Gender, {CALL} FROM studies WHERE Gender = 'male' OR Survival
 
 def test_a_group_that_lacks_a_state_is_invalid_and_says_what_to_do(drug):
     found = dict(answers(drug, LACKING))
-    assert (found["male"]["status"], found["female"]["status"]) == ("bounded", "invalid")
+    assert (found["male"]["status"], found["female"]["status"]) == ("identified", "invalid")
     assert "Survival has no state 'survived'; its states are dead." in found["female"]["message"]
     assert "declare them in the graph" in found["female"]["message"]
     assert found["female"]["lower"] is None
@@ -125,12 +125,12 @@ def test_a_group_that_lacks_a_state_is_invalid_and_says_what_to_do(drug):
 def test_a_group_that_lacks_the_other_state_is_invalid(drug):
     found = dict(answers(drug, LACKING.replace("Survival = 'dead'", "Treatment = 'drug'")))
     assert "Treatment has one state" in found["female"]["message"]
-    assert (found["male"]["status"], found["female"]["status"]) == ("bounded", "invalid")
+    assert (found["male"]["status"], found["female"]["status"]) == ("identified", "invalid")
 
 
 def test_declared_states_are_those_of_every_group(drug):
     found = dict(answers(drug, LACKING.replace(GRAPH, DECLARED.replace("'", "''"))))
-    assert (found["male"]["status"], found["female"]["status"]) == ("bounded", "bounded")
+    assert (found["male"]["status"], found["female"]["status"]) == ("identified", "identified")
     assert found["female"]["upper"] == pytest.approx(0, abs=1e-3)
 
 
@@ -141,7 +141,7 @@ def test_a_group_that_is_too_large_does_not_fail_the_others(drug, monkeypatch):
     sql = f"""WITH r AS (
             SELECT * REPLACE (if(g = 5, Treatment || Gender, Treatment) AS Treatment) FROM studies, range(6) t(g))
         SELECT g, {CALL.replace(PNS, "P(Survival=dead)")}.status FROM r GROUP BY g ORDER BY g"""
-    assert [status for _, status in answers(drug, sql)] == ["bounded"] * 5 + ["too_large"]
+    assert [status for _, status in answers(drug, sql)] == ["identified"] * 5 + ["too_large"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_study_without_interventions_is_its_own_arm():
         ([[0, 0]], [[1]], r"codes has shape \(1, 2\); expected \[patterns, 3\]"),
         ([[0, 0, 0]], [[1, 2]], r"count has shape \(1, 2\); expected \[segments, 1\]"),
         ([[0, 0, 0]], [1], r"count has shape \(1,\)"),
-        ([[0, 0, -1]], [[1]], "integers from 0"),
+        ([[0, 0, -2]], [[1]], "integers from 0"),
         ([[0, 0, 0.5]], [[1]], "integers from 0"),
         ([[0, 0, 0]], [[-1]], "finite and not negative"),
         ([[0, 0, 0]], [[np.nan]], "finite and not negative"),

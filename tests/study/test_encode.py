@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from duckemcc.errors import OptionError, StudyError, TooLarge, UnknownState
+from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState
 from duckemcc.study import encode as encode_module
 from duckemcc.study.encode import encode
 from duckemcc.study.read import CountTable, count_study
@@ -123,3 +123,42 @@ def test_the_order_of_rows_does_not_matter():
     assert one.segments.equals(other.segments)
     assert np.array_equal(one.studies[0].codes, other.studies[0].codes)
     assert np.array_equal(one.studies[0].count, other.studies[0].count)
+
+
+# -- what was not recorded, local, shared ------------------------------------------------------
+
+HOLES = table("holes", G=["f", None, "f"], T=[None, "1", "1"], region=["n", "s", "s"], count=[1, 2, 3])
+
+
+def test_what_was_not_recorded_has_the_code_minus_one_and_is_no_state():
+    encoded = encode([HOLES], {"G": None, "T": ("0", "1")})
+    assert encoded.states == {"G": ("f",), "T": ("0", "1")}
+    assert encoded.studies[0].codes.tolist() == [[-1, 1], [0, -1], [0, 1]]
+    assert encoded.studies[0].count.tolist() == [[2, 1, 3]]
+
+
+def test_a_variable_without_any_value_must_declare_its_states():
+    unmeasured = table("one", G=pl.Series([None, None], dtype=pl.String), T=["1", "0"], count=[1, 1])
+    with pytest.raises(MissingColumn, match=r"no study has a value of G, so its states are not known; .*: G \{…\}"):
+        encode([unmeasured], {"G": None, "T": None})
+    assert encode([unmeasured], {"G": ("f", "m"), "T": None}).studies[0].codes.tolist() == [[-1, 0], [-1, 1]]
+    assert encode([unmeasured, REGISTRY], {"G": None, "T": None}).states["G"] == ("m",)
+
+
+def test_a_shared_study_counts_in_every_segment():
+    shared = HOLES._replace(frame=HOLES.frame.drop("region"), shared=True)
+    encoded = encode([TRIAL, shared], {"G": None, "T": None}, by=["region"])
+    assert encoded.segments.rows() == [(None,), ("n",)]
+    assert encoded.studies[1].count.tolist() == [[2, 1, 3]] * 2
+    assert encode([shared], {"G": None, "T": None}).studies[0].count.tolist() == [[2, 1, 3]]
+
+
+def test_all_studies_cannot_be_shared():
+    shared = HOLES._replace(frame=HOLES.frame.drop("region"), shared=True)
+    with pytest.raises(OptionError, match="all studies are shared, so none says what the segments by region are"):
+        encode([shared], {"G": None, "T": None}, by=["region"])
+
+
+def test_local_distributions_bear_the_name_of_their_study():
+    own = TRIAL._replace(local=("U_G",))
+    assert [s.local for s in encode([own, REGISTRY], {"G": None, "T": None}).studies] == [{"U_G": "U_G@trial"}, {}]

@@ -17,7 +17,6 @@ from duckemcc.errors import (
     EmptyStudy,
     InvalidWeight,
     MissingColumn,
-    NotSupported,
     NullValue,
     OptionError,
     RepeatedName,
@@ -417,7 +416,7 @@ def test_a_missing_column_says_what_there_is_and_what_to_do(engine):
     ) as e:
         counted(engine(), variables=["Gendr"])
     assert "Hint: did you mean one of these columns: ['gender', " in str(e.value)
-    assert str(e.value).endswith("Map it with columns={'Gendr': '…'}.")
+    assert str(e.value).endswith("Map it with columns={'Gendr': '…'}, or say unmeasured=['Gendr'].")
 
 
 def test_a_mapped_column_that_is_missing_is_named(engine):
@@ -511,22 +510,138 @@ def test_no_variable_is_refused(engine):
 # -- values ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("do", [(), ("X",)])
-def test_a_null_in_a_variable_is_an_error_that_counts_the_records(engine, do):
-    frame = pl.DataFrame({"x": ["a", None, None], "Y": [1, 1, 2]})
-    message = r"study 'trial' has NULL in x \(variable X\) in 2 records. NULLs are not yet supported; .*x IS NOT NULL"
+NULLS = pl.DataFrame({"x": ["a", None, None, "b"], "Y": [1, 1, None, None]})
+
+
+def test_nulls_are_counted_as_values_that_were_not_recorded(source):
+    for nulls in ("mar", "mcar"):
+        table = counted(source(NULLS), variables=["X", "Y"], nulls=nulls)
+        assert rows(table) == [(None, None, 1.0), (None, "1", 1.0), ("a", "1", 1.0), ("b", None, 1.0)]
+
+
+def test_records_with_a_null_are_dropped_on_request(source):
+    assert rows(counted(source(NULLS), variables=["X", "Y"], nulls="drop")) == [("a", "1", 1.0)]
+    assert rows(counted(source(NULLS), variables=["X", "Y"], where="x IS NOT NULL AND Y IS NOT NULL")) == [
+        ("a", "1", 1.0)
+    ]
+
+
+def test_a_null_can_be_an_error_that_counts_the_records(engine):
+    message = (
+        r"study 'trial' has NULL in x \(variable X\) in 2 records\. nulls='mar' takes them as values that were not "
+        r"recorded, nulls='drop' leaves these records out; or filter them with where=\"x IS NOT NULL\""
+    )
     with pytest.raises(NullValue, match=message):
-        counted(engine(frame), variables=["X", "Y"], do=do)
-    assert rows(counted(engine(frame), variables=["X", "Y"], nulls="drop")) == [("a", "1", 1.0)]
-    assert rows(counted(engine(frame), variables=["X", "Y"], where="x IS NOT NULL")) == [("a", "1", 1.0)]
+        counted(engine(NULLS), variables=["X", "Y"], nulls="error")
 
 
-def test_a_column_of_nulls_alone_is_an_error_too(engine):
-    frame = pl.DataFrame({"X": [None, None]})
+@pytest.mark.parametrize("nulls", ["mar", "mcar", "error"])
+def test_a_null_in_what_is_set_by_design_is_an_error(engine, nulls):
+    message = (
+        r"study 'trial' has NULL in x \(variable X\) in 2 records, which is set by design; say what it was set to; "
+    )
+    with pytest.raises(NullValue, match=message):
+        counted(engine(NULLS), variables=["X", "Y"], do="X", nulls=nulls)
+    assert rows(counted(engine(NULLS), variables=["X", "Y"], do="X", nulls="drop")) == [("a", "1", 1.0)]
+
+
+def test_a_column_of_nulls_alone_is_as_if_unmeasured(engine):
+    frame = pl.DataFrame({"X": [None, None], "Y": [1, 2]})
+    table = counted(engine(frame), variables=["X", "Y"], nulls="mar")
+    assert rows(table) == [(None, "1", 1.0), (None, "2", 1.0)]
+    assert rows(table) == rows(counted(engine(frame.drop("X")), variables=["X", "Y"], unmeasured="X"))
     with pytest.raises(NullValue, match="in 2 records"):
-        counted(engine(frame), variables=["X"])
-    with pytest.raises(EmptyStudy, match="every record has a NULL"):
-        counted(engine(frame), variables=["X"], nulls="drop")
+        counted(engine(frame), variables=["X", "Y"], nulls="error")
+
+
+@pytest.mark.parametrize(("nulls", "what"), [("mar", "NULL in every variable"), ("drop", "a NULL in a variable")])
+def test_a_study_without_any_value_is_empty(engine, nulls, what):
+    frame = pl.DataFrame({"X": [None, None], "Y": [None, None]})
+    with pytest.raises(EmptyStudy, match=f"study 'trial' is empty: every record has {what}"):
+        counted(engine(frame), variables=["X", "Y"], nulls=nulls)
+
+
+@given(
+    records=st.lists(
+        st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from([0, 1, None]), st.integers(1, 5)),
+        min_size=1,
+        max_size=20,
+    ),
+    seed=st.randoms(use_true_random=False),
+)
+@settings(max_examples=30, deadline=None)
+def test_neither_order_nor_engine_changes_the_counts_of_nulls(records, seed):
+    records.append(("a", 1, 1))
+    shuffled = seed.sample(records, len(records))
+    frames = [
+        pl.DataFrame(r, schema={"X": pl.String, "Y": pl.Int64, "w": pl.Int64}, orient="row")
+        for r in (records, shuffled)
+    ]
+    tables = [count_study(Study(s, weight="w"), ["X", "Y"], name="s") for f in frames for s in (f, f.to_arrow())]
+    for other in tables[1:]:
+        assert_frame_equal(tables[0].frame, other.frame, check_exact=True)
+
+
+# -- unmeasured, local, shared -----------------------------------------------------------------
+
+
+def test_an_unmeasured_variable_needs_no_column_and_has_no_value(source):
+    table = counted(source(), variables=("Gender", "Dose"), unmeasured="dose", by=["region"])
+    assert table.frame.columns == ["Gender", "Dose", "region", "count"]
+    assert table.frame["Dose"].to_list() == [None] * table.frame.height
+    assert table.frame.schema["Dose"] == pl.String
+
+
+def test_a_column_of_an_unmeasured_variable_is_not_read(engine):
+    assert rows(counted(engine(), variables=("Age", "id"), unmeasured="id")) == [
+        ("-3", None, 1.0),
+        ("1", None, 3.0),
+        ("10", None, 1.0),
+        ("2", None, 3.0),
+    ]
+
+
+def test_variables_that_no_study_measures_need_no_column(engine):
+    study = Study(**engine())
+    table = count_study(study, ("Age", "Latent"), name="trial", unmeasured=("Latent",))
+    assert table.frame["Latent"].null_count() == table.frame.height
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"unmeasured": "Agee"}, UnknownName, r"'trial' has unmeasured= for Agee, which is no variable.*'Age'"),
+        (
+            {"unmeasured": "Age", "do": "age"},
+            OptionError,
+            "sets Age by design and calls it unmeasured; its column is to",
+        ),
+        (
+            {"unmeasured": "Age", "columns": {"Age": "k"}},
+            OptionError,
+            "maps Age, which is unmeasured, to k; say one of the two",
+        ),
+        ({"unmeasured": VARIABLES}, OptionError, "study 'trial' measures no variable of the model; leave it out"),
+        ({"local": "U_Gendr"}, UnknownName, r"has local= for U_Gendr, which is no exogenous variable.*\['U_Gender'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_design_is_refused(engine, options, error, message):
+    with pytest.raises(error, match=message):
+        count_study(Study(**engine(), **options), VARIABLES, name="trial", causes=("U_Gender", "U_Age"))
+
+
+def test_local_causes_are_spelled_as_in_the_model(engine):
+    study = Study(**engine(), local="u_gender")
+    assert count_study(study, VARIABLES, name="trial", causes=("U_Gender", "U_Age")).local == ("U_Gender",)
+
+
+def test_a_shared_study_needs_no_segment(engine):
+    table = counted(engine(RECORDS.drop("region")), variables=("Gender",), by=["region"], shared=True)
+    assert table.shared
+    assert table.frame.columns == ["Gender", "count"]
+    with pytest.raises(MissingColumn, match=r"no column for the segment region.*say shared=True"):
+        counted(engine(RECORDS.drop("region")), variables=("Gender",), by=["region"])
 
 
 def test_a_null_of_no_weight_is_no_record(engine):
@@ -620,17 +735,11 @@ def test_too_many_patterns_are_refused_with_the_columns_that_make_them(engine, m
         counted(engine(), variables=["Treatment", "id"])
 
 
-@pytest.mark.parametrize("option", [{"unmeasured": "Age"}, {"local": ["U"]}, {"shared": True}])
-def test_what_is_not_yet_supported_says_so(engine, option):
-    with pytest.raises(NotSupported, match=r"study 'trial' has .* which is not yet supported"):
-        counted(engine(), **option)
-
-
 def test_a_where_that_the_engine_cannot_evaluate_is_a_source_error(engine):
     with pytest.raises(SourceError, match=r"study 'trial' cannot be read with where='CAST\(gender AS DOUBLE\) > 1': "):
         counted(engine(), where="CAST(gender AS DOUBLE) > 1")
 
 
-def test_nulls_takes_error_or_drop():
-    with pytest.raises(OptionError, match="nulls takes 'error' or 'drop'"):
-        counted({"source": RECORDS}, nulls="mar")
+def test_nulls_takes_one_of_four():
+    with pytest.raises(OptionError, match="nulls takes 'mar', 'mcar', 'drop' or 'error'; found 'keep'"):
+        counted({"source": RECORDS}, nulls="keep")

@@ -7,7 +7,6 @@ from duckemcc.errors import (
     EmptyStudy,
     InvalidWeight,
     MissingColumn,
-    NotSupported,
     NullValue,
     OptionError,
     RepeatedName,
@@ -137,19 +136,54 @@ def test_weights_of_zero_alone_are_an_empty_study():
         split(FRAME.with_columns(emcc_count=pl.Series([1, 1, 1, 0, 1])))
 
 
-def test_a_null_is_refused_or_dropped():
-    frame = FRAME.with_columns(gender=pl.Series([None, "m", "f", "m", "f"]))
-    with pytest.raises(
-        NullValue, match=r"study 'trial do\(Treatment\)' has NULL in gender \(variable Gender\) in 2 records"
-    ):
-        split(frame)
-    assert split(frame, nulls="drop")[2].frame.rows() == [("m", "0", 3.0)]
+HOLES = FRAME.with_columns(gender=pl.Series([None, "m", "f", "m", "f"]), intervened=pl.Series([None] * 5))
 
 
-def test_a_variable_that_is_null_throughout_a_study_is_unmeasured_which_is_not_yet_supported():
+def test_a_null_is_a_value_that_was_not_recorded():
+    for nulls in ("mar", "mcar"):
+        assert split(HOLES, nulls=nulls)[1].frame.rows()[0] == (None, "1", 2.0)
+
+
+def test_a_null_is_refused_or_dropped_on_request():
+    with pytest.raises(NullValue, match=r"study 'trial' has NULL in gender \(variable Gender\) in 2 records"):
+        split(HOLES, nulls="error")
+    assert split(HOLES, nulls="drop")[1].frame.rows() == [("f", "0", 6.0), ("f", "1", 4.0), ("m", "0", 3.0)]
+
+
+@pytest.mark.parametrize("nulls", ["mar", "mcar", "drop", "error"])
+def test_a_variable_that_is_null_throughout_a_study_is_unmeasured_there(nulls):
     frame = FRAME.with_columns(gender=pl.Series(["f", "m", "f", None, "f"]))
-    with pytest.raises(NotSupported, match=r"study 'registry' has no value of Gender at all.*not yet supported"):
+    tables = split(frame, nulls=nulls)
+    assert tables[0].frame.rows() == [(None, "1", 5.0)]
+    assert tables[0].frame.columns == ["Gender", "Treatment", "count"]
+    assert tables[1].frame.rows() == [("f", "0", 6.0), ("f", "1", 4.0)]
+
+
+def test_a_value_of_no_weight_does_not_count_as_measured():
+    frame = FRAME.with_columns(
+        gender=pl.Series([None, None, None, "m", None]), emcc_count=pl.Series([1.0, 1.0, 1.0, 0.0, 1.0])
+    ).with_columns(Study=pl.lit("one"), intervened=pl.lit(None))
+    (table,) = split(frame, nulls="drop")
+    assert table.frame.rows() == [(None, "0", 2.0), (None, "1", 2.0)]
+
+
+def test_a_null_in_what_is_set_by_design_is_refused_even_throughout():
+    frame = FRAME[:2].with_columns(TREATMENT=pl.lit(None, pl.Int64))
+    with pytest.raises(NullValue, match=r"in TREATMENT \(variable Treatment\) in 5 records, which is set by design"):
         split(frame)
+
+
+def test_a_study_of_nulls_alone_is_empty():
+    frame = FRAME.with_columns(
+        gender=pl.lit(None, pl.String), TREATMENT=pl.lit(None, pl.Int64), intervened=pl.lit(None)
+    )
+    with pytest.raises(EmptyStudy, match="study 'registry' is empty: every record has NULL in every variable"):
+        split(frame)
+
+
+def test_a_variable_that_no_study_measures_needs_no_column():
+    (table,) = split_relation(FRAME[:2].drop("gender"), VARIABLES, unmeasured=["Gender"])
+    assert table.frame.rows() == [(None, "0", 3.0), (None, "1", 2.0)]
 
 
 def test_a_number_that_is_not_integral_is_refused():

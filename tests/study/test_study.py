@@ -13,8 +13,9 @@ FRAME = pl.DataFrame({"X": [1]})
 
 
 def test_a_bare_text_is_one_name():
-    study = Study(FRAME, do="Treatment", unmeasured="A", local="U")
+    study = Study(FRAME, do="Treatment", unmeasured="A", local="U", selected="A = 1")
     assert (study.do, study.unmeasured, study.local) == (("Treatment",), ("A",), ("U",))
+    assert study.selected == "A = 1"
 
 
 def test_a_study_is_frozen_and_keeps_its_own_copy_of_columns():
@@ -85,6 +86,7 @@ def test_an_unknown_source_is_refused(source, message):
         ({"columns": ["a"]}, OptionError, "columns maps variables to column names"),
         ({"columns": {"A": 1}}, OptionError, "columns maps names to names; found 'A': 1"),
         ({"columns": {"A": "x", "a": "y"}}, RepeatedName, "columns= maps A and a"),
+        ({"selected": " "}, OptionError, "selected takes a text"),
         ({"shared": "yes"}, OptionError, "shared takes True or False; found 'yes'"),
         ({"con": "x"}, OptionError, "con takes a DuckDB connection; found str"),
     ],

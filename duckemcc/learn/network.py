@@ -1,0 +1,98 @@
+"""P(v | w_V): the factors of the Bayesian network that all fully specified models of a graph share (paper Eq. 2).
+
+w_V are the other measured members of V's part and the measured parents outside, in the graph of the measured variables
+up to V in topological order (Tian's minimal sets, 2002). What is not measured is summed over (`parts.py`).
+
+Axes: s segment, p pattern, u exogenous state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.parts import Part, split
+from duckemcc.learn.pooling import find_classes
+from duckemcc.learn.yields import CHUNK, pattern_yields
+from duckemcc.model.scm import Model
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+
+class Conditional(NamedTuple):
+    """P(variable | context). part: of the variable up to it, which determines the fitted value; names: the
+    distributions of its causes."""
+
+    variable: str
+    context: tuple[str, ...]
+    part: Part
+    names: tuple[str, ...]
+
+
+def factorise(model: Model, arm: StudyCounts, missing: Collection[str]) -> list[Conditional]:
+    """The network of an arm's measured variables, where those `missing` are not: part by part, in topological order."""
+    found = []
+    for whole in split(model, arm.do, missing):
+        for v in (v for v in model.order if v in whole.measured):
+            later = model.order[model.order.index(v) + 1 :]
+            part = next(b for b in split(model, arm.do, {*missing, *later}) if v in b.measured)
+            names = tuple(arm.local.get(u, u) for u in part.exogenous)
+            found.append(Conditional(v, tuple(w for w in part.scope if w != v), part, names))
+    return found
+
+
+def fit(model: Model, factor: Conditional, codes: Ints, chances: dict[str, Floats], segments: int) -> Floats:
+    """Fitted P(variable | context) [s, p] at one PMF [s, u] per distribution.
+
+    codes [p, v] of the context and the variable, in this order.
+    """
+    states, joint = _join(model, factor, chances, segments)
+    step = max(1, CHUNK // joint.shape[1])
+    pieces = [_fit(model, factor, codes[i : i + step], states, joint) for i in range(0, len(codes), step)]
+    return np.concatenate(pieces, axis=1)
+
+
+def _join(
+    model: Model, factor: Conditional, chances: dict[str, Floats], segments: int
+) -> tuple[dict[str, Ints], Floats]:
+    """The states of each cause that act differently, and their joint chances [s, u]."""
+    states: dict[str, Ints] = {}
+    joint = np.ones((segments, 1))
+    for cause, name in zip(factor.part.exogenous, factor.names, strict=True):
+        mass = chances[name]
+        classes = find_classes(model, cause, {*factor.part.measured, *factor.part.latent})
+        if classes is not None:
+            states[cause] = np.unique(classes, return_index=True)[1]
+            total = np.zeros((len(states[cause]), len(mass)))
+            np.add.at(total, classes, mass.T)
+            mass = total.T
+        joint = (joint[:, :, None] * mass[:, None, :]).reshape(segments, -1)
+    return states, joint
+
+
+def _fit(model: Model, factor: Conditional, codes: Ints, states: dict[str, Ints], joint: Floats) -> Floats:
+    both = _probability(model, factor, factor.part.measured, codes, states, joint)
+    before = tuple(v for v in factor.part.measured if v != factor.variable)
+    if not before:
+        return both
+    given = _probability(model, factor, before, codes, states, joint)
+    return np.divide(both, given, out=np.zeros_like(both), where=given > 0)
+
+
+def _probability(
+    model: Model,
+    factor: Conditional,
+    members: tuple[str, ...],
+    codes: Ints,
+    states: dict[str, Ints],
+    joint: Floats,
+) -> Floats:
+    """P(members = their values | parents outside) [s, p]."""
+    part, columns = factor.part, (*factor.context, factor.variable)
+    yields = pattern_yields(model, members, part.exogenous, columns, codes, latent=part.latent, states=states)
+    return np.matmul(joint[:, None, :], yields.astype(np.float64).T)[:, 0]

@@ -1,0 +1,110 @@
+"""The report on compatibility: all studies together, and each arm by itself, in each segment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.bound.bounds import bound_sharply
+from duckemcc.bound.sharp import Sharp
+from duckemcc.learn.independence import Independence, independence_test
+from duckemcc.model.scm import Model
+from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
+from duckemcc.serve.answer import in_order
+from duckemcc.serve.options import Clock, Options
+from duckemcc.serve.result import STUDY_COLUMNS
+from duckemcc.serve.work import Job, Part, prepare
+from duckemcc.study.read import CountTable
+from duckemcc.study.selection import KEPT
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock) -> pa.Table:
+    """The compatibility report of counted studies."""
+    job = prepare(model, tables, by, options)
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for part in job.parts(clock, every_study=True, spread=False):
+        selected = [_selected(job, part, k) for k in range(len(job.arms))]
+        tests = [
+            None if job.arm_of[k] in job.selectors else independence_test(job.model, arm)
+            for k, arm in enumerate(part.arms)
+        ]
+        for i, segment in enumerate(part.segments):
+            rows[segment] = _report_segment(part, i, selected, tests, options)
+    return in_order(rows, STUDY_COLUMNS, job, clock)
+
+
+def _selected(job: Job, part: Part, k: int) -> Sharp | None:
+    """P(selected) in an arm, where a rule dropped records."""
+    arm, selector = job.arms[k], job.selectors.get(job.arm_of[k])
+    if selector is None:
+        return None
+    model = job.learned_model
+    place = [(v, model.variables.index(v)) for v in arm.do]
+    do = tuple(Setting(v, (model.states[v] or ())[arm.codes[0, column]]) for v, column in place)
+    event = (Atom(PotentialOutcome(selector, do), (KEPT,)),)
+    groups = [fit.group for fit in part.learned.groups]
+    return Sharp(Query((Term(1.0, Probability(event)),)), model, groups, job.names_of(job.arm_of[k]))
+
+
+def _report_segment(
+    part: Part, i: int, selected: Sequence[Sharp | None], tests: Sequence[Independence | None], options: Options
+) -> list[dict[str, Any]]:
+    verdict = part.verdict
+    counts = [arm.count[i] for arm in part.arms]
+    together = {
+        "study": None,
+        "compatible": bool(verdict.compatible[i]),
+        "loglik_gap": float(verdict.loglik_gap[i]),
+        "misfit": float(verdict.misfit[i]),
+        "p_value": float(verdict.p_value[i]),
+        "df": int(verdict.df[i]),
+        "n": float(sum(c.sum() for c in counts)),
+        "patterns": int(sum((c > 0).sum() for c in counts)),
+        "fault": verdict.fault[i],
+        "message": verdict.reason[i],
+    }
+    rows = [together]
+    for k, (test, count) in enumerate(zip(verdict.studies, counts, strict=True)):
+        if not count.any():
+            continue
+        rows.append(
+            _range_of(selected[k], part, i)
+            | _independence(tests[k], i, options)
+            | {
+                "study": test.name,
+                "compatible": bool(test.compatible[i]),
+                "loglik_gap": float(test.loglik_gap[i]),
+                "misfit": float(test.misfit[i]),
+                "p_value": float(test.p_value[i]),
+                "df": int(test.df[i]),
+                "n": float(count.sum()),
+                "patterns": int((count > 0).sum()),
+                "fault": None if test.compatible[i] else test.fault[i],
+            }
+        )
+    return rows
+
+
+def _range_of(selected: Sharp | None, part: Part, i: int) -> dict[str, Any]:
+    if selected is None:
+        return {}
+    found = bound_sharply(selected, part.learned, part.verdict, i, None)
+    return {"selected_lower": found.lower, "selected_upper": found.upper}
+
+
+def _independence(test: Independence | None, i: int, options: Options) -> dict[str, Any]:
+    """The graph's own independences, which no likelihood under the graph can test."""
+    if test is None or test.df[i] == 0:
+        return {}
+    found = {"g2": float(test.g2[i]), "g2_df": int(test.df[i]), "g2_p_value": float(test.p_value[i])}
+    if test.p_value[i] < (options.level or 0.0):
+        return found | {
+            "message": (
+                "the complete records contradict an independence that the graph implies, which the bounds take for "
+                "granted; an arc or a shared cause may be missing"
+            )
+        }
+    return found

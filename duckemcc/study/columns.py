@@ -1,0 +1,142 @@
+"""Which column is which: names of variables, segments and weights matched to a source's columns.
+
+Names are matched without regard to case, and a match is to be unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
+from duckemcc.study.study import Study
+
+
+class Columns(NamedTuple):
+    """The columns of a source that matter, as the source spells them; `variables` are the measured ones."""
+
+    variables: dict[str, str]
+    by: dict[str, str]
+    weight: str | None
+    do: tuple[str, ...]
+
+
+def match_columns(
+    study: Study,
+    name: str,
+    variables: Sequence[str],
+    by: Sequence[str],
+    found: Sequence[str],
+    latent: Sequence[str] = (),
+) -> Columns:
+    """Match names to columns without regard to case. latent: variables that no study measures.
+
+    Raises MissingColumn, UnknownName (with a hint), RepeatedName where a match is not unique, OptionError for a `by`
+    that is a variable (its segments would be selected on the variable, and no model of the whole holds in them), and
+    for an unmeasured variable that is set by design or has a column.
+    """
+    where = f"study {name!r}"
+    do = tuple(v for v in variables if v in {model_name(d, variables, f"{where} intervenes on") for d in study.do})
+    mapped = {model_name(v, variables, f"{where} has columns= for"): c for v, c in study.columns.items()}
+    absent = {model_name(v, variables, f"{where} has unmeasured= for") for v in study.unmeasured} | {*latent}
+    _check_measured(where, [v for v in variables if v in absent], do, mapped, len(variables))
+    matched = {v: _variable_column(where, v, mapped, found) for v in variables if v not in absent}
+    for column in matched.values():
+        owners = [v for v, c in matched.items() if c == column]
+        if len(owners) > 1:
+            raise RepeatedName(f"{where} uses the column {column} for {' and '.join(owners)}; give each its own.")
+    segments = {b: find_column(where, b, f"segment {b}", found, _SHARED_ADVICE) for b in by}
+    check_segments(variables, by, {c: v for v, c in matched.items()}, segments)
+    weight = None if study.weight is None else find_column(where, study.weight, f"weight {study.weight}", found)
+    if weight in matched.values():
+        raise OptionError(f"{where} takes its weight from {weight}, which is also the column of a variable.")
+    return Columns(matched, segments, weight, do)
+
+
+_SHARED_ADVICE = " If its records belong to every segment, say shared=True."
+
+
+def _check_measured(
+    where: str, absent: Sequence[str], do: Sequence[str], mapped: Mapping[str, str], variables: int
+) -> None:
+    for variable in absent:
+        if variable in do:
+            raise OptionError(
+                f"{where} sets {variable} by design and calls it unmeasured; its column is to say what it was set to."
+            )
+        if variable in mapped:
+            raise OptionError(
+                f"{where} maps {variable}, which is unmeasured, to {mapped[variable]}; say one of the two."
+            )
+    if len(absent) == variables:
+        raise OptionError(f"{where} measures no variable of the model; leave it out.")
+
+
+def check_segments(
+    variables: Sequence[str], by: Sequence[str], variable_of: Mapping[str, str], segments: Mapping[str, str]
+) -> None:
+    """Refuse a segment that is a variable of the model, and names that the count table needs for itself."""
+    folded = {v.casefold(): v for v in variables}
+    for b in by:
+        variable = folded.get(b.casefold()) or variable_of.get(segments[b])
+        if variable is not None:
+            raise OptionError(
+                f"by names {b}, which is the variable {variable} of the model: each segment would be selected by it. "
+                f"Leave it out of by, and ask for a query given it: P(… | {variable}=…)."
+            )
+    for name in (*variables, *by):
+        if name == "count":
+            raise OptionError("the name count is taken in a count table; map the column to another name, like Count.")
+
+
+def model_name(name: str, variables: Sequence[str], what: str) -> str:
+    """The model's spelling of a variable's name. Raises UnknownName."""
+    for variable in variables:
+        if variable.casefold() == name.casefold():
+            return variable
+    raise UnknownName(
+        f"{what} {name}, which is no variable of the model; its variables are {', '.join(variables)}."
+        f"{hint(name, variables)}"
+    )
+
+
+def cause_name(name: str, causes: Sequence[str], what: str) -> str:
+    """The model's spelling of an exogenous variable's name. Raises UnknownName."""
+    for cause in causes:
+        if cause.casefold() == name.casefold():
+            return cause
+    raise UnknownName(
+        f"{what} {name}, which is no exogenous variable of the model; these are {', '.join(causes) or 'none'}."
+        f"{hint(name, causes)}"
+    )
+
+
+def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str]) -> str:
+    column = mapped.get(variable)
+    if column is None:
+        return find_column(
+            where,
+            variable,
+            f"variable {variable}",
+            found,
+            f" Map it with columns={{{variable!r}: '…'}}, or say unmeasured=[{variable!r}].",
+        )
+    if column in found:  # said in full, so that it also chooses between names that differ by case
+        return column
+    return find_column(where, column, f"variable {variable}, which columns= maps to {column}", found)
+
+
+def find_column(where: str, name: str, what: str, found: Sequence[str], remedy: str = "") -> str:
+    """The one column with this name. Raises MissingColumn with a hint, RepeatedName."""
+    matches = [c for c in found if c.casefold() == name.casefold()]
+    if len(matches) > 1:
+        raise RepeatedName(
+            f"{where} has several columns for the {what}: {', '.join(matches)}. Names are matched without regard to "
+            "case; rename one, or choose with columns=…."
+        )
+    if not matches:
+        shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
+        raise MissingColumn(
+            f"{where} has no column for the {what}; its columns are {shown}.{hint(name, found, 'columns')}{remedy}"
+        )
+    return matches[0]
