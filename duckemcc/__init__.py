@@ -7,7 +7,8 @@ from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
-from duckemcc.serve.ask import bounds, compatibility, fit
+from duckemcc.serve.ask import bounds, compatibility, fit, witness
+from duckemcc.serve.benchmark import benchmark
 from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
 from duckemcc.study.study import Study
@@ -17,6 +18,7 @@ __all__ = [
     "FullModel",
     "Model",
     "Study",
+    "benchmark",
     "bounds",
     "compatibility",
     "errors",
@@ -24,5 +26,6 @@ __all__ = [
     "query",
     "read_sql",
     "register",
+    "witness",
 ]
 __version__ = _version("duckemcc")

@@ -3,14 +3,14 @@
 -- It gives one row; first() says so to DuckDB, which would otherwise pack it once per row of a lateral join.
 
 CREATE OR REPLACE MACRO emcc_bounds(
-    model, query, studies, weight := NULL, method := 'emcc', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', max_seconds := NULL
+    model, query, studies, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
 ) AS TABLE
 SELECT answer.* EXCLUDE (segment)
 FROM (
     SELECT unnest(_emcc_bounds(model, query, counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
+        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
         max_seconds := max_seconds))) AS answer
     FROM (
         SELECT first(_emcc_pack(columns, weight, segments)) AS counts
@@ -19,8 +19,8 @@ FROM (
 );
 
 CREATE OR REPLACE MACRO emcc_bounds_by(
-    model, query, studies, "by", weight := NULL, method := 'emcc', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', max_seconds := NULL
+    model, query, studies, "by", weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
 ) AS TABLE
 SELECT unnest(segment), answer.* EXCLUDE (segment)
 FROM (
@@ -28,7 +28,7 @@ FROM (
     FROM (
         SELECT counted.keys, _emcc_bounds(model, query, counted.counts, struct_pack(
             method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
+            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
             max_seconds := max_seconds)) AS answers
         FROM (
             SELECT first(_emcc_pack(columns, weight, segments)) AS counts,
@@ -39,7 +39,7 @@ FROM (
 );
 
 CREATE OR REPLACE MACRO emcc_compatibility(
-    model, studies, weight := NULL, method := 'emcc', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    model, studies, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, max_seconds := NULL
 ) AS TABLE
 SELECT answer.* EXCLUDE (segment)
@@ -55,10 +55,10 @@ FROM (
 
 -- Aggregate style: `record` is a STRUCT of the variables and, if there are several, of study and intervened; weight is a value.
 CREATE OR REPLACE MACRO emcc(
-    model, query, record, weight := 1, method := 'emcc', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', max_seconds := NULL
+    model, query, record, weight := 1, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
 ) AS
 _emcc_groups(model, query, map_entries(histogram(struct_pack(record := record, weight := weight))), struct_pack(
     method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-    max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
+    max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
     max_seconds := max_seconds));

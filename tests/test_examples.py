@@ -60,5 +60,15 @@ def test_the_sql_example_runs_statement_by_statement():
     assert all(compatible and exact for _, compatible, exact in rows[3])
 
 
+def test_credibility_is_over_confident_where_the_runs_do_not_spread_evenly():
+    out = run("credibility.py")
+    assert "exactly [0.0, 0.4295]" in out
+    assert re.search(r"dirichlet\(1\) .* share of the range 0\.[234]", out)
+    claims = re.findall(r"credibility (0\.\d+), true of (\d+) of 50", out)
+    assert len(claims) == 2
+    assert all(int(held) / 50 < float(claimed) - 0.3 for claimed, held in claims)
+
+
 def test_every_example_is_run_here():
-    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == {"drug_trial.py", "vitamin_a.py", "drug_trial.sql"}
+    names = {"drug_trial.py", "vitamin_a.py", "credibility.py", "drug_trial.sql"}
+    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == names

@@ -1,4 +1,5 @@
-"""[min_θ q(θ), max_θ q(θ)] over the learned models: the paper's inner bounds on a query (§6).
+"""[min_θ q(θ), max_θ q(θ)]: the bounds on a query, over the learned models (the paper's inner bounds, §6) or over the
+whole maximum-likelihood set (sharp).
 
 Axes: s segment, r restart, u exogenous state.
 """
@@ -11,7 +12,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.confidence import find_interval
 from duckemcc.bound.credibility import credibility
+from duckemcc.bound.ends import PROVEN
+from duckemcc.bound.sharp import Sharp
+from duckemcc.learn.compatibility import Compatibility
+from duckemcc.learn.restarts import Learned
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 
 Floats = NDArray[np.float64]
@@ -21,15 +27,24 @@ DIGITS = 12
 
 
 class Bounds(NamedTuple):
-    """One segment's answer: `undefined` where the condition has probability zero in every learned model.
+    """One segment's answer: `undefined` where the condition has probability zero throughout, `identified` where both
+    ends are proven and meet.
 
-    credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it.
+    credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it;
+    None for sharp bounds, of which it says nothing. outer_lower, outer_upper: proven outer bounds; exact_lower,
+    exact_upper: they are within 1e-6 of the ends. lower_ci, upper_ci: confidence limits, where asked for.
     """
 
-    status: Literal["bounded", "undefined"]
+    status: Literal["bounded", "identified", "undefined"]
     lower: float | None = None
     upper: float | None = None
     credibility: float | None = None
+    outer_lower: float | None = None
+    outer_upper: float | None = None
+    exact_lower: bool | None = None
+    exact_upper: bool | None = None
+    lower_ci: float | None = None
+    upper_ci: float | None = None
 
 
 def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int) -> Bounds:
@@ -37,12 +52,40 @@ def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: in
 
     runs: how many of these models were learned independently of each other.
 
-    A model in which the condition has probability zero says nothing of the query and is passed over.
+    A model in which the condition has probability zero says nothing of the query and is passed over. Restarts prove
+    nothing, so no end is exact.
     """
     found = query({name: c[segment] for name, c in chances.items()})
     defined = found.value[found.evidence > ZERO_EVIDENCE]
     if not defined.size:
         return Bounds("undefined")
-    lower, upper = (round(float(end), DIGITS) + 0.0 for end in (defined.min(), defined.max()))  # + 0.0: no minus zero
+    lower, upper = _round(defined.min()), _round(defined.max())
     low, high = query.span
-    return Bounds("bounded", lower, upper, credibility(lower, upper, min(runs, defined.size), low=low, high=high))
+    told = credibility(lower, upper, min(runs, defined.size), low=low, high=high)
+    return Bounds("bounded", lower, upper, told, exact_lower=False, exact_upper=False)
+
+
+def bound_sharply(
+    query: Sharp, learned: Learned, verdict: Compatibility, segment: int, confidence: float | None
+) -> Bounds:
+    """The range of a query over one segment's maximum-likelihood set, as far as it is reached and proven; with
+    `confidence`, its limits too."""
+    ends = query.find(learned, segment)
+    if ends is None:
+        return Bounds("undefined")
+    low, high = query.compiled.span
+    lower, upper = (_round(min(max(end.value, low), high)) for end in ends)
+    upper = max(lower, upper)  # of an identified query, to the last digit
+    outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
+    exact = ends[0].exact, ends[1].exact
+    status: Literal["bounded", "identified"] = "identified" if all(exact) and upper - lower <= PROVEN else "bounded"
+    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, *exact)
+    limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
+    if limits is None:
+        return found
+    lower_ci, upper_ci = _round(max(limits[0], low)), _round(min(limits[1], high))
+    return found._replace(lower_ci=min(lower_ci, lower), upper_ci=max(upper_ci, upper))
+
+
+def _round(value: float) -> float:
+    return round(float(value), DIGITS) + 0.0  # no minus zero

@@ -26,8 +26,8 @@ WITHOUT = "Treatment -> Survival; Treatment <-> Survival"
 WITH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"
 
 QUESTIONS = (
-    Question("PNS, without Gender", WITHOUT, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3395, 0.4295)}),
-    Question("PNS, with Gender", WITH, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3845, 0.3845)}),
+    Question("PNS without Gender", WITHOUT, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3395, 0.4295)}),
+    Question("PNS with Gender", WITH, PNS, {"O": (0, 0.4295), "I": (0.2795, 0.4895), "O+I": (0.3845, 0.3845)}),
     Question(
         "PNS given female",
         WITH,

@@ -1,0 +1,131 @@
+"""max c·θ subject to Σ_p n_p log (Yθ)_p ≥ ℓ: the PMFs of one factor that are likely enough, searched along a barrier.
+
+The set is convex but not a polytope. With f(m) = Σ_p n_p log m_p, the maximum of c·θ + μ (Σ_u log θ_u + log(f(Yθ) − ℓ))
+on the simplex is followed as μ goes to zero (Newton's method; Boyd & Vandenberghe 2004, §11.3). In the scale of θ the
+Hessian is I + BᵀB with a row of B per pattern, and one more, so a step solves equations of that size only: with Bᵀ =
+QR, (I + BᵀB)⁻¹ = I − QQᵀ + Q(I + RRᵀ)⁻¹Qᵀ. As f is concave, c·θ' ≤ max_u (c + λYᵀ∇f)_u + λ(f − ℓ − ∇f·m) on the set
+for every λ ≥ 0: the bound told.
+
+The range of a query over {θ : 2 (LL_sat − LL(θ)) ≤ χ²} is a confidence interval, and is empty exactly where the test
+of compatibility rejects (THEORY §5). The same set, with ℓ the best log-likelihood found, holds whatever attains it.
+
+Axes: p pattern with records, u exogenous state.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.bound.polytope import Polytope
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+_CLOSE = 1e-6  # of the value and its bound
+_FIRST, _SHRINK, _LAST = 0.1, 0.15, 1e-13  # of the barrier's weight
+_FIRST_NEWTON, _NEWTON = 200, 20  # steps at the first weight, and at each of the others
+_DECREMENT = 1e-8
+
+
+class LevelSet(Polytope):
+    """{θ ≥ 0 : Σθ = 1, f(Yθ) ≥ f(Y peak) − slack}, f(m) = Σ_p count[p] log m[p].
+
+    peak [column]: a point from which `slack` nats are counted; what `Polytope` says of the other arguments holds.
+    """
+
+    def __init__(
+        self, classes: Ints, yields: Floats, peak: Floats, count: Floats, slack: float, key: bytes = b""
+    ) -> None:
+        super().__init__(classes, yields, peak, b"level" + key)
+        total = max(float(count.sum()), 1e-300)
+        self.share, self.slack = count / total, slack / total  # per record
+        self.level = float(self.share @ np.log(self.fitted)) - self.slack
+
+    def residual(self, functions: Floats) -> Floats:
+        """What is left of linear functions [k, u] without their constants: nothing else is settled in this set."""
+        return functions - functions.mean(axis=1, keepdims=True)
+
+    def _solve(self, costs: Floats) -> tuple[Floats, float]:
+        theta = self._interior()
+        upper = float(costs.max())
+        span = max(float(np.ptp(costs)), 1e-300)
+        weight = _FIRST * span / len(costs)
+        best, steps = theta, _FIRST_NEWTON
+        while weight >= _LAST * span:
+            centered = self._center(theta, costs / weight, steps)
+            if centered is None:  # the weight is at the end of what rounding allows
+                break
+            theta = centered
+            if costs @ theta > costs @ best:
+                best = theta
+            upper = min(upper, self._bound(theta, costs, weight))
+            if upper - costs @ best <= _CLOSE * max(1.0, span):
+                break
+            weight, steps = weight * _SHRINK, _NEWTON
+        return best, upper
+
+    def _interior(self) -> Floats:
+        """A point with a log-likelihood above the level, and no chance zero."""
+        share = 0.1
+        while True:
+            theta = (1 - share) * self.inside + share / len(self.inside)
+            if self._margin(self.yields @ theta) > self.slack / 2 or share < 1e-15:
+                return theta
+            share /= 4
+
+    def _margin(self, fitted: Floats) -> float:
+        if fitted.min() <= 0:
+            return -np.inf
+        return float(self.share @ np.log(fitted)) - self.level
+
+    def _center(self, theta: Floats, costs: Floats, steps: int) -> Floats | None:
+        """Newton's method for max costs·θ + Σ log θ + log margin on the simplex; None where it gets nowhere."""
+        for _ in range(steps):
+            fitted = self.yields @ theta
+            margin = self._margin(fitted)
+            slope = self.share / fitted
+            if margin <= 0:
+                return None
+            gradient = costs + 1 / theta + slope @ self.yields / margin
+            step = self._newton_step(theta, fitted, margin, gradient)
+            with np.errstate(over="ignore", invalid="ignore"):  # told from what follows: no step is taken
+                gain = float(gradient @ step)
+            if abs(gain) <= _DECREMENT:
+                return theta
+            advanced = self._advance(theta, step, costs, gain) if 0 < gain < np.inf else None
+            if advanced is None:
+                return None
+            theta = advanced
+        return theta
+
+    def _newton_step(self, theta: Floats, fitted: Floats, margin: float, gradient: Floats) -> Floats:
+        rows = self.yields * (np.sqrt(self.share / margin) / fitted)[:, None]
+        rows = np.vstack([rows, (self.share / fitted / margin) @ self.yields]) * theta  # B: the Hessian is I + BᵀB
+        basis, size = np.linalg.qr(rows.T)
+        inner = size @ size.T
+        inner.flat[:: len(inner) + 1] += 1.0
+        right = np.stack([theta * gradient, theta], axis=1)
+        inside = basis.T @ right
+        free, ones = (right - basis @ inside + basis @ np.linalg.solve(inner, inside)).T
+        return np.asarray(theta * (free - ones * ((theta @ free) / (theta @ ones))))  # keeps Σθ = 1
+
+    def _advance(self, theta: Floats, step: Floats, costs: Floats, gain: float) -> Floats | None:
+        """Along the step as far as the objective grows and the point stays inside; None where it does not grow."""
+        shrinking = step < 0
+        length = min(1.0, 0.95 * float((-theta[shrinking] / step[shrinking]).min(initial=np.inf)))
+        here = costs @ theta + np.log(theta).sum() + np.log(self._margin(self.yields @ theta))
+        while length > 1e-6:
+            new = theta + length * step
+            margin = self._margin(self.yields @ new)
+            if margin > 0 and costs @ new + np.log(new).sum() + np.log(margin) >= here + 0.1 * length * gain:
+                return np.asarray(new / new.sum())
+            length /= 2
+        return None
+
+    def _bound(self, theta: Floats, costs: Floats, weight: float) -> float:
+        fitted = self.yields @ theta
+        margin = self._margin(fitted)
+        slope = self.share / fitted
+        price = weight / margin
+        return float((costs + price * (slope @ self.yields)).max() + price * (margin - slope @ fitted))

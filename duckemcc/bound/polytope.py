@@ -1,0 +1,166 @@
+"""max c·θ subject to Yθ = m, θ ≥ 0, Σθ = 1: linear programs over the PMFs of one factor that attain the maximum.
+
+At the maximum of a concave likelihood the fitted probabilities m of the patterns with records are unique, so the
+maximum-likelihood set is this polytope (THEORY §3). States with equal columns of Y are one column of the program, with
+the largest cost among them. Many columns are priced instead of passed on: the program starts with the support of a
+known point, and columns of positive reduced cost are added until there are none (Dantzig & Wolfe 1960).
+
+For any duals y of the patterns, max c·θ ≤ m·y + max_u (c − Yᵀy)_u, as Σθ = 1: this is the bound that is told.
+
+Axes: p pattern with records, u exogenous state (of a factor of several variables: joint).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.bound.program import TOLERANCE, Program
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+PRICED = 1000
+"""Columns beyond which they are priced instead of passed on."""
+
+_ROUNDS = 200
+
+
+class Optimum(NamedTuple):
+    """value: c·θ at `chances` [u]. upper: a proven bound on the maximum."""
+
+    value: float
+    upper: float
+    chances: Floats
+
+
+class Region(Protocol):
+    """A set of PMFs [u] of one factor that linear functions are maximised over.
+
+    key: the same for sets of one factor with the same `residual`. point: a PMF of the set.
+    """
+
+    key: bytes
+
+    @property
+    def point(self) -> Floats: ...
+
+    def residual(self, functions: Floats) -> Floats:
+        """What is left of linear functions [k, u] when those that are constant on the set are taken out."""
+
+    def maximise(self, cost: Floats) -> Optimum:
+        """The PMF with the largest Σ_u cost[u] θ(u)."""
+
+
+class Polytope:
+    """{θ ≥ 0 : Yθ = m, Σθ = 1}.
+
+    classes [u]: the column of each state. yields [p, column]; inside [column]: a point of the set, which tells m.
+    """
+
+    def __init__(self, classes: Ints, yields: Floats, inside: Floats, key: bytes = b"") -> None:
+        self.key = key
+        self.classes, self.yields, self.inside = classes, yields, inside
+        self.fitted = yields @ inside
+        self._program: Program | None = None
+        self._columns: Ints = np.zeros(0, np.intp)
+
+    @property
+    def point(self) -> Floats:
+        """A PMF [u] of the set."""
+        return self._spread(self.inside, np.zeros(len(self.classes)))
+
+    def residual(self, functions: Floats) -> Floats:
+        """Zero rows for functions of the fitted probabilities and the sum; see `Region`."""
+        rows = np.vstack([self.yields, np.ones(self.yields.shape[1])])
+        size = np.bincount(self.classes, minlength=rows.shape[1])
+        order, first = self._sorted
+        along = np.add.reduceat(functions[:, order], first, axis=1) @ rows.T
+        weights = along @ np.linalg.pinv((rows * size) @ rows.T, rcond=1e-12, hermitian=True)
+        return np.asarray(functions - (weights @ rows)[:, self.classes])
+
+    def maximise(self, cost: Floats) -> Optimum:
+        """As for every `Region`."""
+        costs = self._best_of_classes(cost)
+        if not len(self.fitted):
+            column = int(costs.argmax())
+            chosen = np.zeros(len(costs))
+            chosen[column] = 1.0
+            return Optimum(float(costs[column]), float(costs[column]), self._spread(chosen, cost))
+        masses, upper = self._solve(costs)
+        return Optimum(float(costs @ masses), max(upper, float(costs @ masses)), self._spread(masses, cost))
+
+    # -- classes -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _sorted(self) -> tuple[Ints, Ints]:
+        """The states by class, and where each class begins."""
+        order = np.argsort(self.classes, kind="stable")
+        return order, np.flatnonzero(np.diff(self.classes[order], prepend=-1))
+
+    def _best_of_classes(self, cost: Floats) -> Floats:
+        order, first = self._sorted
+        return np.maximum.reduceat(cost[order], first)
+
+    def first_of_best(self, cost: Floats) -> Ints:
+        """For each class its first state of largest cost [u]."""
+        best = self._best_of_classes(cost)[self.classes]
+        order = self._sorted[0]
+        top = order[cost[order] >= best[order]]
+        return top[np.unique(self.classes[top], return_index=True)[1]]
+
+    def _spread(self, masses: Floats, cost: Floats) -> Floats:
+        """A PMF over the states, the mass of each class on its first state of largest cost."""
+        chances = np.zeros(len(self.classes))
+        chances[self.first_of_best(cost)] = masses
+        return chances / chances.sum()
+
+    # -- the program -------------------------------------------------------------------------------
+
+    def _solve(self, costs: Floats) -> tuple[Floats, float]:
+        """Masses [column] and a bound on the maximum."""
+        program = self._open(costs)
+        upper = float(costs.max())
+        masses = self.inside
+        for _ in range(_ROUNDS):
+            solution = program.maximise(costs[self._columns])
+            if solution is None:
+                break
+            masses = np.zeros(len(costs))
+            masses[self._columns] = np.maximum(solution.point, 0.0)
+            masses /= masses.sum()
+            reduced = costs - solution.duals[:-1] @ self.yields
+            upper = min(upper, float(self.fitted @ solution.duals[:-1] + reduced.max()))
+            if upper - costs @ masses <= TOLERANCE or not self._add(program, reduced):
+                break
+        return masses, upper
+
+    def _open(self, costs: Floats) -> Program:
+        """The program with its first columns: all, or the support of the known point and the dearest."""
+        if self._program is None:
+            few = len(costs) <= PRICED
+            dear = np.argsort(-costs, kind="stable")[: 4 * len(self.fitted)]
+            self._columns = np.arange(len(costs)) if few else np.union1d(np.flatnonzero(self.inside), dear)
+            self._program = Program(np.append(self.fitted, 1.0))
+            self._program.add(self._entries(self._columns))
+        return self._program
+
+    def _add(self, program: Program, reduced: Floats) -> bool:
+        """Columns of positive reduced cost; whether there were any."""
+        if len(self._columns) == len(reduced):
+            return False
+        gain = reduced - reduced[self._columns].max()
+        gain[self._columns] = 0.0
+        best = np.argsort(-gain, kind="stable")[: 2 * len(self.fitted)]
+        new = np.sort(best[gain[best] > TOLERANCE / 10])
+        if not len(new):
+            return False
+        program.add(self._entries(new))
+        self._columns = np.append(self._columns, new)
+        return True
+
+    def _entries(self, columns: Ints) -> Floats:
+        return np.vstack([self.yields[:, columns], np.ones(len(columns))])

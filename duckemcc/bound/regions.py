@@ -1,0 +1,164 @@
+"""The maximum-likelihood set of one segment, factor by factor, as sets that linear programs can search.
+
+A variable that is alone in its group has a polytope (THEORY §3), one without patterns the whole simplex. Variables that
+share patterns are merged into one over their joint states: a relaxation of their independence, which holds the
+maximum-likelihood set as long as the relaxed maximum is attained by independent chances.
+
+Axes: s segment, p pattern with records, u exogenous state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.bound.branch import LARGEST, Merged, Pick
+from duckemcc.bound.level import LevelSet
+from duckemcc.bound.polytope import Optimum, Polytope, Region
+from duckemcc.learn.likelihood import Group
+from duckemcc.learn.maximum import joint_yields
+from duckemcc.learn.restarts import Fitted
+from duckemcc.query.network import Factor
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+LARGEST_MERGED = 2_000_000
+"""Joint states of a group up to which its variables are merged."""
+
+ATTAINED = 1e-10
+"""Log-likelihood per record by which independent chances may fall short of the relaxed maximum and attain it."""
+
+
+class Marginal:
+    """The image of a set whose states say more than the factor: of [state of the set] is the factor's."""
+
+    def __init__(self, whole: Polytope, of: Ints) -> None:
+        self.whole, self.of, self.size = whole, of, int(of.max()) + 1
+        self.key = whole.key
+
+    @property
+    def point(self) -> Floats:
+        return self._fold(self.whole.point)
+
+    def residual(self, functions: Floats) -> Floats:
+        """As for every `Region`; over the states of the whole set."""
+        return self.whole.residual(functions[:, self.of])
+
+    def maximise(self, cost: Floats) -> Optimum:
+        """As for every `Region`; a cost over the states of the whole set is taken as it is."""
+        found = self.whole.maximise(cost if len(cost) == len(self.of) else cost[self.of])
+        return found._replace(chances=self._fold(found.chances))
+
+    def _fold(self, chances: Floats) -> Floats:
+        return np.bincount(self.of, chances, self.size).astype(np.float64)
+
+
+def open_simplex(card: int) -> Polytope:
+    """All PMFs."""
+    return Polytope(np.arange(card), np.zeros((0, card)), np.full(card, 1 / card))
+
+
+def open_polytope(fit: Fitted, s: int) -> Polytope:
+    """The set of a variable that is alone in its group."""
+    seen = _seen(fit, s, np.vstack([b.yields for b in fit.group.blocks]))
+    return Polytope(fit.group.classes[0], seen.yields, fit.best[0][s], seen.key)
+
+
+def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
+    """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
+    seen = _seen(fit, s, np.vstack([b.yields for b in fit.group.blocks]))
+    return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
+
+
+def is_attained(fit: Fitted, s: int) -> bool:
+    """Whether the merged variables' maximum is that of independent ones."""
+    return bool(fit.upper[s] - fit.loglik[s] <= ATTAINED * max(float(fit.group.total[s]), 1e-300))
+
+
+def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], slack: float = 0.0) -> Marginal | None:
+    """The merged variables of a group, as a set of PMFs over the joint states of `factor`'s; None where they are too
+    many.
+
+    chosen: the name in the group of each of the factor's exogenous variables. slack: nats that they may be less likely
+    than the best independent chances.
+    """
+    group, relaxed = fit.group, fit.relaxed
+    yields = joint_yields(group)
+    if yields is None or relaxed is None or prod(len(c) for c in group.classes) > LARGEST_MERGED:
+        return None
+    classes = _ravel(group.classes, group.cards)
+    seen = _seen(fit, s, yields)
+    whole: Polytope
+    if slack == 0.0 and is_attained(fit, s):
+        whole = Polytope(classes, seen.yields, _product(fit, s), seen.key)
+    else:
+        slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))
+        whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key)
+    return Marginal(whole, _states_of(group, [chosen[u] for u in factor]))
+
+
+def is_level(region: Region) -> bool:
+    """Whether the set is curved, so that it has no corners."""
+    return isinstance(region.whole if isinstance(region, Marginal) else region, LevelSet)
+
+
+def merge(fit: Fitted, s: int) -> Merged | None:
+    """The group's merged classes, as a set that can be cut into boxes; None where they are too many."""
+    yields = joint_yields(fit.group)
+    if yields is None or yields.shape[1] > LARGEST:
+        return None
+    seen = _seen(fit, s, yields).yields
+    return Merged(fit.group.cards, seen, seen @ _product(fit, s))
+
+
+def pick_states(region: Marginal, value: Floats, evidence: Floats) -> Pick:
+    """In each class the state where value − t · evidence is largest, as a function of t."""
+    values, evidences = value[region.of], evidence[region.of]
+
+    def pick(ratio: float) -> tuple[Floats, Floats]:
+        chosen = region.whole.first_of_best(values - ratio * evidences)
+        return values[chosen], evidences[chosen]
+
+    return pick
+
+
+def _product(fit: Fitted, s: int) -> Floats:
+    """The joint chances of the group's classes at the maximum."""
+    inside = fit.best[0][s]
+    for other in fit.best[1:]:
+        inside = (inside[:, None] * other[s]).ravel()
+    return inside
+
+
+def _states_of(group: Group, names: Sequence[str]) -> Ints:
+    """The joint state of some of the group's variables in each joint state of all."""
+    cards = [len(c) for c in group.classes]
+    places = [group.names.index(n) for n in names]
+    grid = np.indices(cards, dtype=np.intp).reshape(len(cards), -1)
+    return np.ravel_multi_index(tuple(grid[p] for p in places), [cards[p] for p in places])
+
+
+def _ravel(classes: Sequence[Ints], cards: Sequence[int]) -> Ints:
+    """The joint class of each joint state."""
+    joint = classes[0]
+    for own, card in zip(classes[1:], cards[1:], strict=True):
+        joint = (joint[:, None] * card + own).ravel()
+    return joint
+
+
+class _Seen(NamedTuple):
+    """The patterns with records: yields [p, class], records [p]; key: which they are."""
+
+    yields: Floats
+    records: Floats
+    key: bytes
+
+
+def _seen(fit: Fitted, s: int, yields: Floats) -> _Seen:
+    count = np.concatenate([b.count[s] for b in fit.group.blocks])
+    return _Seen(yields[count > 0], count[count > 0], np.packbits(count > 0).tobytes())

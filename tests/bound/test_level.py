@@ -1,0 +1,106 @@
+"""Linear functions over chances that are likely enough, against another solver."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+
+from duckemcc.bound.level import LevelSet
+from duckemcc.bound.polytope import Polytope
+from duckemcc.learn.maximum import _maximise_one
+
+
+def draw_problem(seed, patterns=4, columns=9):
+    """Disjoint patterns and an overlapping one with random counts, and the maximum of their likelihood."""
+    rng = np.random.default_rng(seed)
+    yields = np.zeros((patterns, columns))
+    yields[np.append(np.arange(patterns), rng.integers(0, patterns, columns - patterns)), np.arange(columns)] = 1.0
+    yields = np.vstack([yields, rng.integers(0, 2, columns)])
+    yields[-1, 0] = 1.0
+    count = rng.integers(1, 60, patterns + 1).astype(float)
+    peak, loglik, _ = _maximise_one(yields, count)
+    return yields, count, peak, loglik, rng
+
+
+def loglik_of(yields, count, theta):
+    return count @ np.log(np.maximum(yields @ theta, 1e-300))
+
+
+def solve(yields, count, level, cost, start):
+    """max cost · θ by sequential quadratic programming."""
+    found = minimize(
+        lambda t: -cost @ t,
+        start,
+        jac=lambda t: -cost,
+        bounds=[(0, 1)] * len(start),
+        constraints=[
+            {"type": "eq", "fun": lambda t: t.sum() - 1},
+            {"type": "ineq", "fun": lambda t: (loglik_of(yields, count, t) - level) / count.sum()},
+        ],
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    return -found.fun
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_maximum_is_that_of_another_solver(seed):
+    yields, count, peak, loglik, rng = draw_problem(seed)
+    slack = float(rng.choice([0.1, 2.0, 6.0]))
+    region, cost = LevelSet(np.arange(9), yields, peak, count, slack), rng.normal(size=9)
+    found = region.maximise(cost)
+    start = 0.99 * peak + 0.01 / 9
+    assert found.value == pytest.approx(solve(yields, count, loglik - slack, cost, start), abs=2e-6)
+    assert loglik_of(yields, count, found.chances) >= loglik - slack - 1e-7
+    assert found.chances.sum() == pytest.approx(1.0, abs=1e-12)
+    assert found.value <= found.upper <= found.value + 1e-6
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([0.01, 1.0, 10.0]))
+def test_no_point_that_is_likely_enough_passes_the_bound_told(seed, slack):
+    yields, count, peak, loglik, rng = draw_problem(seed)
+    region, cost = LevelSet(np.arange(9), yields, peak, count, slack), rng.normal(size=9)
+    upper = region.maximise(cost).upper
+    share = rng.random((400, 1)) ** 3
+    drawn = (1 - share) * peak + share * rng.dirichlet(np.full(9, 0.3), size=400)
+    likely = np.array([loglik_of(yields, count, t) >= loglik - slack for t in drawn])
+    assert (drawn[likely] @ cost).max(initial=-np.inf) <= upper + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_less_slack_shrinks_the_set_to_the_polytope_of_the_maximum(seed):
+    yields, count, peak, _, rng = draw_problem(seed)
+    cost = rng.normal(size=9)
+    polytope = Polytope(np.arange(9), yields, peak).maximise(cost).value
+    ends = [LevelSet(np.arange(9), yields, peak, count, slack).maximise(cost) for slack in (10.0, 1.0, 1e-2, 1e-5)]
+    values = [end.value for end in ends]
+    assert all(wide >= narrow - 1e-7 for wide, narrow in zip(values, values[1:], strict=False))
+    assert all(end.upper >= polytope - 1e-9 for end in ends)
+    # a log-likelihood within d nats moves fitted probabilities by at most √(2 d / N)
+    assert values[-1] == pytest.approx(polytope, abs=20 * np.sqrt(2e-5 / count.sum()))
+
+
+def test_states_of_one_class_share_its_mass_and_the_dearest_takes_it():
+    yields, count, peak, _, rng = draw_problem(5)
+    classes = np.concatenate([np.arange(9), np.arange(9)])
+    cost = rng.normal(size=18)
+    best = np.maximum(cost[:9], cost[9:])
+    one = LevelSet(np.arange(9), yields, peak, count, 2.0).maximise(best)
+    both = LevelSet(classes, yields, peak, count, 2.0).maximise(cost)
+    assert both.value == pytest.approx(one.value, abs=1e-9)
+    assert cost @ both.chances == pytest.approx(both.value, abs=1e-9)
+
+
+def test_one_parameter_has_the_root_of_the_likelihood_s_equation():
+    """P(u = 0) of 7 among 10: the ends solve 7 log p + 3 log (1 − p) = max − 1.92."""
+    region = LevelSet(np.arange(2), np.eye(2), np.array([0.7, 0.3]), np.array([7.0, 3.0]), 1.92)
+    upper = region.maximise(np.array([1.0, 0.0])).value
+    lower = -region.maximise(np.array([-1.0, 0.0])).value
+    for p in (lower, upper):
+        fall = 7 * np.log(p / 0.7) + 3 * np.log((1 - p) / 0.3)
+        assert fall == pytest.approx(-1.92, abs=1e-5)
+    assert lower < 0.7 < upper
