@@ -26,6 +26,10 @@ DIGITS = 12
 """Decimals of a bound: fitted probabilities are good to about 1e-12, and what is behind that is rounding."""
 
 
+BLUR = 1e-13
+"""Error of a fitted probability, as measured; for a study among N / n times as many records, N / n times as much."""
+
+
 class Bounds(NamedTuple):
     """One segment's answer: `undefined` where the condition has probability zero throughout, `identified` where both
     ends are proven and meet.
@@ -66,10 +70,20 @@ def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: in
 
 
 def bound_sharply(
-    query: Sharp, learned: Learned, verdict: Compatibility, segment: int, confidence: float | None
+    query: Sharp,
+    learned: Learned,
+    verdict: Compatibility,
+    segment: int,
+    *,
+    blur: float = BLUR,
+    confidence: float | None = None,
 ) -> Bounds:
     """The range of a query over one segment's maximum-likelihood set, as far as it is reached and proven; with
-    `confidence`, its limits too."""
+    `confidence`, its limits too.
+
+    blur: how exact the fitted probabilities are; where that, over the probability of the condition, is more than 1e-6,
+    no end is called exact.
+    """
     ends = query.find(learned, segment)
     if ends is None:
         return Bounds("undefined")
@@ -77,9 +91,9 @@ def bound_sharply(
     lower, upper = (_round(min(max(end.value, low), high)) for end in ends)
     upper = max(lower, upper)  # of an identified query, to the last digit
     outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
-    exact = ends[0].exact, ends[1].exact
+    exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
     status: Literal["bounded", "identified"] = "identified" if all(exact) and upper - lower <= PROVEN else "bounded"
-    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, *exact)
+    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1])
     limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
     if limits is None:
         return found

@@ -18,12 +18,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.polytope import Region
+from duckemcc.bound.polytope import Polytope
+from duckemcc.learn.emcc import Tick
 
 Floats = NDArray[np.float64]
 
 THIN = 1e-9
 """Width of the image below which it is flat."""
+
+MOST_DIMENSIONS = 9
+"""Dimensions in which hulls are found, as their facets multiply with each."""
+
+MOST_FACETS = 20_000
+"""Facets of a hull up to which it is grown."""
+
+_AT_ONCE = 100  # corners found before the next hull
 
 
 class Corners(NamedTuple):
@@ -33,12 +42,23 @@ class Corners(NamedTuple):
     complete: bool
 
 
-def find_corners(polytope: Region, functions: Floats, most: int) -> Corners:
-    """The corners of the image under `functions` [d, u], at most about `most` of them."""
+def find_corners(polytope: Polytope, functions: Floats, most: int, tick: Tick = lambda: None) -> Corners:
+    """The corners of the image under `functions` [d, u], at most about `most` of them; in more than `MOST_DIMENSIONS`
+    only those furthest out along each of the functions.
+
+    tick: called before each program.
+    """
+    if len(functions) > MOST_DIMENSIONS:
+        sides = []
+        for row in np.vstack([functions, -functions]):
+            tick()
+            sides.append(polytope.maximise(row).chances)
+        return Corners(np.stack(sides), False)
     found = [polytope.point]
     flat: list[Floats] = []  # directions in which the image is flat
     basis = np.zeros((0, len(functions)))  # of the affine hull of the points found
     while len(basis) + len(flat) < len(functions):
+        tick()
         direction = _outside(np.vstack([basis, *flat]) if flat else basis, len(functions))
         high = polytope.maximise(direction @ functions).chances
         low = polytope.maximise(-direction @ functions).chances
@@ -50,7 +70,7 @@ def find_corners(polytope: Region, functions: Floats, most: int) -> Corners:
         basis = _directions(functions, found)
     if not len(basis):
         return Corners(np.stack(found[:1]), True)
-    return _complete(polytope, basis @ functions, found, most)
+    return _complete(polytope, basis @ functions, found, most, tick)
 
 
 def _outside(basis: Floats, dimension: int) -> Floats:
@@ -67,7 +87,7 @@ def _directions(functions: Floats, found: list[Floats]) -> Floats:
     return np.asarray(rows[size > THIN])
 
 
-def _complete(polytope: Region, functions: Floats, found: list[Floats], most: int) -> Corners:
+def _complete(polytope: Polytope, functions: Floats, found: list[Floats], most: int, tick: Tick) -> Corners:
     """The hull of the points found, grown until every facet is confirmed."""
     from scipy.spatial import ConvexHull, QhullError
 
@@ -81,18 +101,24 @@ def _complete(polytope: Region, functions: Floats, found: list[Floats], most: in
             hull = ConvexHull(points)
         except QhullError:
             return Corners(np.stack(found), False)
+        if len(hull.equations) > MOST_FACETS:
+            return Corners(np.stack([found[i] for i in hull.vertices]), False)
         new: list[Floats] = []
         for facet in np.unique(np.round(hull.equations, 9), axis=0):
             normal, offset = facet[:-1], -facet[-1]
             if tuple(facet) in confirmed:
                 continue
+            tick()
             best = polytope.maximise(normal @ functions)
-            if best.value <= offset + 10 * THIN:
+            known = any(np.abs((best.chances - other) @ functions.T).max() <= THIN for other in [*found, *new])
+            if best.value <= offset + 10 * THIN or known:
                 confirmed.add(tuple(facet))
-            elif all(np.abs((best.chances - other) @ functions.T).max() > THIN for other in new):
+            else:
                 new.append(best.chances)
             if len(found) + len(new) > most:
                 return Corners(np.stack([found[i] for i in hull.vertices] + new), False)
+            if len(new) == _AT_ONCE:
+                break
         if not new:
             return Corners(np.stack([found[i] for i in hull.vertices]), True)
         found = [found[i] for i in hull.vertices] + new

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.corners import find_corners
+from duckemcc.bound.corners import Corners, find_corners
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import is_level
+from duckemcc.learn.emcc import Tick
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 from duckemcc.query.network import Factor
 
@@ -74,16 +75,18 @@ class Ends(NamedTuple):
 class Range:
     """A query, whose ends are found over one set of polytopes after the other."""
 
-    def __init__(self, query: Compiled) -> None:
-        self.query = query
+    def __init__(self, query: Compiled, tick: Tick = lambda: None) -> None:
+        self.query, self.tick = query, tick
         self._samples: dict[Factor, Floats] = {}
         self._spanned: dict[tuple[Factor, bytes], Floats] = {}
 
     def find(self, regions: Mapping[Factor, Region]) -> Ends | None:
         """The ends; None where the condition has probability zero throughout, as far as was seen."""
+        point = {f: regions[f].point for f in self.query.factors}
+        if len(self.query.factors) == 1:  # its programs find out whether it is settled
+            return self._one(self.query.factors[0], regions[self.query.factors[0]], point)
         functions = {f: self._functions(f, regions[f]) for f in self.query.factors}
         active = tuple(f for f in self.query.factors if len(functions[f]))
-        point = {f: regions[f].point for f in self.query.factors}
         if not active:
             return self._settled(point)
         if len(active) == 1:
@@ -135,6 +138,7 @@ class Range:
 
     def improve(self, factor: Factor, region: Region, point: Chances, sign: float) -> End | None:
         """The end over one factor's polytope, the others held: sign 1 the upper one, -1 the lower one."""
+        self.tick()
         slopes = self.query.slopes(factor, {f: c[None] for f, c in point.items()})
         return self._end(factor, region, point, slopes.value[0], slopes.evidence[0], sign)
 
@@ -162,7 +166,7 @@ class Range:
         the one with the most dimensions."""
         last = max(active, key=lambda f: (is_level(regions[f]), len(functions[f])))
         others = [f for f in active if f != last]
-        corners = [find_corners(regions[f], functions[f], MOST_CORNERS) for f in others]
+        corners = [_find_corners(regions[f], functions[f], self.tick) for f in others]
         counts = [len(c.chances) for c in corners]
         total = prod(counts)
         if is_level(regions[last]) and total > MOST_LEVELS:
@@ -200,6 +204,7 @@ class Range:
             here |= {f: c[part] for f, c in chosen.items()}
             slopes = self.query.slopes(last, here)
             for k in range(part.stop - first):
+                self.tick()
                 at = {f: c[k] for f, c in here.items()}
                 for sign, own in ((-1.0, lower), (1.0, upper)):
                     found = self._end(last, region, at, slopes.value[k], slopes.evidence[k], sign)
@@ -217,13 +222,18 @@ class Range:
                 found = self.improve(factor, region, end.chances, sign)
                 if found is not None and sign * (found.value - end.value) > 0:
                     end = found
-            if sign * (end.value - before) <= gain:
+            if len(regions) == 1 or sign * (end.value - before) <= gain:
                 break
         return end
 
     def _value(self, point: Chances) -> tuple[float, float]:
         found = self.query.at({f: c[None] for f, c in point.items()})
         return float(found.value[0]), float(found.evidence[0])
+
+
+def _find_corners(region: Region, functions: Floats, tick: Tick) -> Corners:
+    found = find_corners(region.whole, functions, MOST_CORNERS, tick)
+    return found._replace(chances=np.stack([region.fold(c) for c in found.chances]))
 
 
 def maximise_ratio(

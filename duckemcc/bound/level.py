@@ -6,8 +6,8 @@ Hessian is I + BᵀB with a row of B per pattern, and one more, so a step solves
 QR, (I + BᵀB)⁻¹ = I − QQᵀ + Q(I + RRᵀ)⁻¹Qᵀ. As f is concave, c·θ' ≤ max_u (c + λYᵀ∇f)_u + λ(f − ℓ − ∇f·m) on the set
 for every λ ≥ 0: the bound told.
 
-The range of a query over {θ : 2 (LL_sat − LL(θ)) ≤ χ²} is a confidence interval, and is empty exactly where the test
-of compatibility rejects (THEORY §5). The same set, with ℓ the best log-likelihood found, holds whatever attains it.
+The range of a query over {θ : 2 (LL_sat − LL(θ)) ≤ χ²} is a confidence interval (`confidence.py`). The same set, with ℓ
+the best log-likelihood found, holds whatever attains it.
 
 Axes: p pattern with records, u exogenous state.
 """
@@ -17,21 +17,29 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.polytope import Polytope
+from duckemcc.bound.polytope import PRICED, Polytope
+from duckemcc.learn.maximum import find_largest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
+LEAST = 1e-2
+"""Nats of slack at least: what is closer to the maximum cannot be followed, and a larger set is as valid a bound."""
+
 _CLOSE = 1e-6  # of the value and its bound
+_NEAR = 1e-4  # the same, where columns are priced
 _FIRST, _SHRINK, _LAST = 0.1, 0.15, 1e-13  # of the barrier's weight
 _FIRST_NEWTON, _NEWTON = 200, 20  # steps at the first weight, and at each of the others
 _DECREMENT = 1e-8
+_ROUNDS = 40
+_USED = 1e-5  # mass of a column that the next program begins with
 
 
 class LevelSet(Polytope):
     """{θ ≥ 0 : Σθ = 1, f(Yθ) ≥ f(Y peak) − slack}, f(m) = Σ_p count[p] log m[p].
 
-    peak [column]: a point from which `slack` nats are counted; what `Polytope` says of the other arguments holds.
+    peak [column]: a point from which `slack` nats are counted, `LEAST` at least. What `Polytope` says of the other
+    arguments holds.
     """
 
     def __init__(
@@ -39,7 +47,8 @@ class LevelSet(Polytope):
     ) -> None:
         super().__init__(classes, yields, peak, b"level" + key)
         total = max(float(count.sum()), 1e-300)
-        self.share, self.slack = count / total, slack / total  # per record
+        self.share, self.slack = count / total, max(slack, LEAST) / total  # per record
+        self._chosen = np.flatnonzero(peak)
         self.level = float(self.share @ np.log(self.fitted)) - self.slack
 
     def residual(self, functions: Floats) -> Floats:
@@ -47,30 +56,57 @@ class LevelSet(Polytope):
         return functions - functions.mean(axis=1, keepdims=True)
 
     def _solve(self, costs: Floats) -> tuple[Floats, float]:
-        theta = self._interior()
+        """All columns at once, or few, and then those that could raise the maximum of these."""
+        if len(costs) <= PRICED:
+            return self._follow(self.yields, self.inside, costs, self.yields, costs)[:2]
+        size = 4 * len(self.fitted)
+        chosen = np.union1d(self._chosen, find_largest(costs, size))
         upper = float(costs.max())
+        for _ in range(_ROUNDS):
+            inside = self.inside[chosen]
+            masses, bound, priced = self._follow(self.yields[:, chosen], inside, costs[chosen], self.yields, costs)
+            upper = min(upper, bound)
+            gain = priced - priced[chosen].max()
+            dear = find_largest(gain, size)
+            if upper - costs[chosen] @ masses <= _NEAR * max(1.0, float(np.ptp(costs))) or gain[dear].max() <= _CLOSE:
+                break
+            chosen = np.union1d(chosen, dear[gain[dear] > 0])
+        best = np.zeros(len(costs))
+        best[chosen] = masses
+        self._chosen = np.union1d(np.flatnonzero(self.inside), chosen[masses > _USED])
+        return best, upper
+
+    def _follow(
+        self, yields: Floats, inside: Floats, costs: Floats, all_yields: Floats, all_costs: Floats
+    ) -> tuple[Floats, float, Floats]:
+        """The barrier's way with some of the columns: masses of these, a bound over all columns, and what each of all
+        columns is worth, its cost and its part in the likelihood."""
+        theta = self._interior(yields, inside)
+        upper, priced = np.inf, all_costs
         span = max(float(np.ptp(costs)), 1e-300)
         weight = _FIRST * span / len(costs)
         best, steps = theta, _FIRST_NEWTON
         while weight >= _LAST * span:
-            centered = self._center(theta, costs / weight, steps)
+            centered = self._center(yields, theta, costs / weight, steps)
             if centered is None:  # the weight is at the end of what rounding allows
                 break
             theta = centered
             if costs @ theta > costs @ best:
                 best = theta
-            upper = min(upper, self._bound(theta, costs, weight))
+            bound, worth = self._bound(yields @ theta, all_yields, all_costs, weight)
+            if bound < upper:
+                upper, priced = bound, worth
             if upper - costs @ best <= _CLOSE * max(1.0, span):
                 break
             weight, steps = weight * _SHRINK, _NEWTON
-        return best, upper
+        return best, min(upper, float(all_costs.max())), priced
 
-    def _interior(self) -> Floats:
+    def _interior(self, yields: Floats, inside: Floats) -> Floats:
         """A point with a log-likelihood above the level, and no chance zero."""
         share = 0.1
         while True:
-            theta = (1 - share) * self.inside + share / len(self.inside)
-            if self._margin(self.yields @ theta) > self.slack / 2 or share < 1e-15:
+            theta = (1 - share) * inside + share / len(inside)
+            if self._margin(yields @ theta) > self.slack / 2 or share < 1e-15:
                 return theta
             share /= 4
 
@@ -79,29 +115,29 @@ class LevelSet(Polytope):
             return -np.inf
         return float(self.share @ np.log(fitted)) - self.level
 
-    def _center(self, theta: Floats, costs: Floats, steps: int) -> Floats | None:
+    def _center(self, yields: Floats, theta: Floats, costs: Floats, steps: int) -> Floats | None:
         """Newton's method for max costs·θ + Σ log θ + log margin on the simplex; None where it gets nowhere."""
         for _ in range(steps):
-            fitted = self.yields @ theta
+            fitted = yields @ theta
             margin = self._margin(fitted)
             slope = self.share / fitted
             if margin <= 0:
                 return None
-            gradient = costs + 1 / theta + slope @ self.yields / margin
-            step = self._newton_step(theta, fitted, margin, gradient)
+            gradient = costs + 1 / theta + slope @ yields / margin
+            step = self._newton_step(yields, theta, fitted, margin, gradient)
             with np.errstate(over="ignore", invalid="ignore"):  # told from what follows: no step is taken
                 gain = float(gradient @ step)
             if abs(gain) <= _DECREMENT:
                 return theta
-            advanced = self._advance(theta, step, costs, gain) if 0 < gain < np.inf else None
+            advanced = self._advance(yields, theta, step, costs, gain) if 0 < gain < np.inf else None
             if advanced is None:
                 return None
             theta = advanced
         return theta
 
-    def _newton_step(self, theta: Floats, fitted: Floats, margin: float, gradient: Floats) -> Floats:
-        rows = self.yields * (np.sqrt(self.share / margin) / fitted)[:, None]
-        rows = np.vstack([rows, (self.share / fitted / margin) @ self.yields]) * theta  # B: the Hessian is I + BᵀB
+    def _newton_step(self, yields: Floats, theta: Floats, fitted: Floats, margin: float, gradient: Floats) -> Floats:
+        rows = yields * (np.sqrt(self.share / margin) / fitted)[:, None]
+        rows = np.vstack([rows, (self.share / fitted / margin) @ yields]) * theta  # B: the Hessian is I + BᵀB
         basis, size = np.linalg.qr(rows.T)
         inner = size @ size.T
         inner.flat[:: len(inner) + 1] += 1.0
@@ -110,22 +146,23 @@ class LevelSet(Polytope):
         free, ones = (right - basis @ inside + basis @ np.linalg.solve(inner, inside)).T
         return np.asarray(theta * (free - ones * ((theta @ free) / (theta @ ones))))  # keeps Σθ = 1
 
-    def _advance(self, theta: Floats, step: Floats, costs: Floats, gain: float) -> Floats | None:
+    def _advance(self, yields: Floats, theta: Floats, step: Floats, costs: Floats, gain: float) -> Floats | None:
         """Along the step as far as the objective grows and the point stays inside; None where it does not grow."""
         shrinking = step < 0
         length = min(1.0, 0.95 * float((-theta[shrinking] / step[shrinking]).min(initial=np.inf)))
-        here = costs @ theta + np.log(theta).sum() + np.log(self._margin(self.yields @ theta))
+        here = costs @ theta + np.log(theta).sum() + np.log(self._margin(yields @ theta))
         while length > 1e-6:
             new = theta + length * step
-            margin = self._margin(self.yields @ new)
+            margin = self._margin(yields @ new)
             if margin > 0 and costs @ new + np.log(new).sum() + np.log(margin) >= here + 0.1 * length * gain:
                 return np.asarray(new / new.sum())
             length /= 2
         return None
 
-    def _bound(self, theta: Floats, costs: Floats, weight: float) -> float:
-        fitted = self.yields @ theta
+    def _bound(self, fitted: Floats, yields: Floats, costs: Floats, weight: float) -> tuple[float, Floats]:
+        """The bound over all columns, and what each is worth there."""
         margin = self._margin(fitted)
         slope = self.share / fitted
         price = weight / margin
-        return float((costs + price * (slope @ self.yields)).max() + price * (margin - slope @ fitted))
+        worth = costs + price * (slope @ yields)
+        return float(worth.max() + price * (margin - slope @ fitted)), worth

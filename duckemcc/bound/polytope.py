@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.program import TOLERANCE, Program
+from duckemcc.learn.maximum import find_largest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -40,7 +41,8 @@ class Optimum(NamedTuple):
 class Region(Protocol):
     """A set of PMFs [u] of one factor that linear functions are maximised over.
 
-    key: the same for sets of one factor with the same `residual`. point: a PMF of the set.
+    key: the same for sets of one factor with the same `residual`. point: a PMF of the set. whole: the polytope of which
+    it is the image, over states of its own.
     """
 
     key: bytes
@@ -48,8 +50,15 @@ class Region(Protocol):
     @property
     def point(self) -> Floats: ...
 
+    @property
+    def whole(self) -> Polytope: ...
+
     def residual(self, functions: Floats) -> Floats:
-        """What is left of linear functions [k, u] when those that are constant on the set are taken out."""
+        """What is left of linear functions [k, u] when those that are constant on the set are taken out, over the
+        states of `whole`."""
+
+    def fold(self, chances: Floats) -> Floats:
+        """The factor's PMF of a PMF over the states of `whole`."""
 
     def maximise(self, cost: Floats) -> Optimum:
         """The PMF with the largest Σ_u cost[u] θ(u)."""
@@ -72,6 +81,15 @@ class Polytope:
     def point(self) -> Floats:
         """A PMF [u] of the set."""
         return self._spread(self.inside, np.zeros(len(self.classes)))
+
+    @property
+    def whole(self) -> Polytope:
+        """This set: its states are the factor's."""
+        return self
+
+    def fold(self, chances: Floats) -> Floats:
+        """As it is."""
+        return chances
 
     def residual(self, functions: Floats) -> Floats:
         """Zero rows for functions of the fitted probabilities and the sum; see `Region`."""
@@ -142,7 +160,7 @@ class Polytope:
         """The program with its first columns: all, or the support of the known point and the dearest."""
         if self._program is None:
             few = len(costs) <= PRICED
-            dear = np.argsort(-costs, kind="stable")[: 4 * len(self.fitted)]
+            dear = find_largest(costs, 4 * len(self.fitted))
             self._columns = np.arange(len(costs)) if few else np.union1d(np.flatnonzero(self.inside), dear)
             self._program = Program(np.append(self.fitted, 1.0))
             self._program.add(self._entries(self._columns))
@@ -154,7 +172,7 @@ class Polytope:
             return False
         gain = reduced - reduced[self._columns].max()
         gain[self._columns] = 0.0
-        best = np.argsort(-gain, kind="stable")[: 2 * len(self.fitted)]
+        best = find_largest(gain, 2 * len(self.fitted))
         new = np.sort(best[gain[best] > TOLERANCE / 10])
         if not len(new):
             return False

@@ -43,18 +43,19 @@ class Marginal:
 
     @property
     def point(self) -> Floats:
-        return self._fold(self.whole.point)
+        return self.fold(self.whole.point)
 
     def residual(self, functions: Floats) -> Floats:
-        """As for every `Region`; over the states of the whole set."""
+        """As for every `Region`."""
         return self.whole.residual(functions[:, self.of])
 
     def maximise(self, cost: Floats) -> Optimum:
-        """As for every `Region`; a cost over the states of the whole set is taken as it is."""
-        found = self.whole.maximise(cost if len(cost) == len(self.of) else cost[self.of])
-        return found._replace(chances=self._fold(found.chances))
+        """As for every `Region`."""
+        found = self.whole.maximise(cost[self.of])
+        return found._replace(chances=self.fold(found.chances))
 
-    def _fold(self, chances: Floats) -> Floats:
+    def fold(self, chances: Floats) -> Floats:
+        """As for every `Region`."""
         return np.bincount(self.of, chances, self.size).astype(np.float64)
 
 
@@ -104,7 +105,7 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
 
 def is_level(region: Region) -> bool:
     """Whether the set is curved, so that it has no corners."""
-    return isinstance(region.whole if isinstance(region, Marginal) else region, LevelSet)
+    return isinstance(region.whole, LevelSet)
 
 
 def merge(fit: Fitted, s: int) -> Merged | None:

@@ -29,6 +29,7 @@ from duckemcc.bound.regions import (
     pick_states,
 )
 from duckemcc.bound.variety import RESIDUAL, Point, Variety
+from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.restarts import Fitted, Learned
 from duckemcc.model.scm import Model
@@ -47,11 +48,12 @@ _GAIN = 1e-10
 
 class SharpEnd(NamedTuple):
     """value; outer: a proven bound on it. chances: the PMF [u] of each exogenous variable, by its distribution's name,
-    that matters: the query has this value there."""
+    that matters: the query has this value there; evidence: and its condition this probability."""
 
     value: float
     outer: float
     exact: bool
+    evidence: float
     chances: dict[str, Floats]
 
 
@@ -59,10 +61,17 @@ class Sharp:
     """A query whose ends are found in one segment after the other.
 
     groups: of the compiled likelihood. chosen: for each exogenous variable the name of its distribution in the
-    population that the query is about. Raises as `Compiled` does.
+    population that the query is about. tick: called between programs; may raise. Raises as `Compiled` does.
     """
 
-    def __init__(self, query: Query, model: Model, groups: Sequence[Group], chosen: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        query: Query,
+        model: Model,
+        groups: Sequence[Group],
+        chosen: Mapping[str, str],
+        tick: Tick = lambda: None,
+    ) -> None:
         self.compiled, self.chosen = Compiled(query, model), chosen
         asked = {f[0] for f in self.compiled.factors}
         self._groups = groups
@@ -72,10 +81,10 @@ class Sharp:
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
         self._place = {name: place for place, group in enumerate(groups) for name in group.names}
-        self._range = Range(self.compiled)
+        self._range = Range(self.compiled, tick)
         self.relaxed = self._range
         if merged := [f for f in self._tied if len(f) > 1]:
-            self.relaxed = Range(Compiled(query, model, merged))
+            self.relaxed = Range(Compiled(query, model, merged), tick)
 
     def group_of(self, factor: Factor) -> int | None:
         """The place of the group that learns a factor; None where no record bears on it."""
@@ -122,7 +131,8 @@ class Sharp:
     def _tell(self, end: End) -> SharpEnd:
         """An end over polytopes; variables that are merged but settled are left to the learned model."""
         single = {self.chosen[f[0]]: c for f, c in end.chances.items() if f not in self._tied}
-        return SharpEnd(end.value, end.outer, end.exact, single)
+        evidence = self.relaxed.query.at({f: c[None] for f, c in end.chances.items()}).evidence[0]
+        return SharpEnd(end.value, end.outer, end.exact, float(evidence), single)
 
     # -- variables that share patterns -------------------------------------------------------------
 
@@ -142,9 +152,10 @@ class Sharp:
         ends = []
         for sign in (-1.0, 1.0):
             best: tuple[float, dict[str, Floats]] | None = None
-            for r in _furthest(sign * found.value, defined):
-                start = self._restore(sets, {name: c[r] for name, c in chances.items()})
-                if start is not None:
+            points = [{name: c[r] for name, c in chances.items()} for r in _furthest(sign * found.value, defined)]
+            for point in [*points, {name: c[s] for name, c in learned.best.items()}]:
+                start = self._restore(sets, point)
+                if start is not None and self._is_defined(start):
                     climbed = _Climb(self, sets, single, sign).run(start)
                     if best is None or sign * (climbed[0] - best[0]) > 0:
                         best = climbed
@@ -153,7 +164,9 @@ class Sharp:
             bound = self.compiled.span[int(sign > 0)]
             if outer is not None:
                 bound = self._bound(learned, s, outer, regions, sign, best[0])
-            ends.append(SharpEnd(best[0], bound, abs(bound - best[0]) <= PROVEN, best[1]))
+            end = End(best[0], bound, {f: best[1][self.chosen[f[0]]] for f in self.compiled.factors})
+            evidence = self.compiled.at({f: c[None] for f, c in end.chances.items()}).evidence[0]
+            ends.append(SharpEnd(end.value, end.outer, end.exact, float(evidence), best[1]))
         return ends[0], ends[1]
 
     def _bound(
@@ -174,6 +187,10 @@ class Sharp:
         pick = pick_states(region, sign * slopes.value[0], slopes.evidence[0])
         tight = tighten(merged, start, lambda box: merged.maximise(box, pick, start))
         return sign * min(sign * end.outer, sign * (constant + sign * tight))
+
+    def _is_defined(self, point: Mapping[str, Floats]) -> bool:
+        chances = {f: point[self.chosen[f[0]]][None] for f in self.compiled.factors}
+        return bool(self.compiled.at(chances).evidence[0] > ZERO_EVIDENCE) if chances else True
 
     @staticmethod
     def _restore(sets: Sequence[Variety], point: dict[str, Floats]) -> dict[str, Floats] | None:

@@ -89,7 +89,7 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
     for _ in range(_ITERATIONS):
         tick()
         here = theta[active]
-        fitted, slope = _linearise(np.split(here, cuts, axis=1), group)
+        fitted, slope = linearise(np.split(here, cuts, axis=1), group)
         residual = np.concatenate([(goal[active] - fitted) * scale[active], 1 - _totals(here, cuts)], axis=1)
         going = np.abs(residual).max(axis=1) > _RESIDUAL
         if not going.any():
@@ -120,10 +120,17 @@ def _solve(normal: Floats, residual: Floats) -> Floats:
     try:
         return np.asarray(np.linalg.solve(normal, residual[..., None])[..., 0])
     except np.linalg.LinAlgError:
-        return np.stack([np.linalg.lstsq(a, b, rcond=None)[0] for a, b in zip(normal, residual, strict=True)])
+        return np.stack([_solve_one(a, b) for a, b in zip(normal, residual, strict=True)])
 
 
-def _linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
+def _solve_one(normal: Floats, residual: Floats) -> Floats:
+    try:
+        return np.asarray(np.linalg.solve(normal, residual))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(normal, residual, rcond=None)[0])
+
+
+def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
     """P [b, p] and its Jacobian [b, p, u] (with b = 1 where it is constant: one exogenous variable)."""
     if group.concave:
         yields = np.vstack([b.yields for b in group.blocks])

@@ -34,7 +34,7 @@ def find_fault(model: Model, arms: Sequence[StudyCounts], factors: list[Factor],
                 0,
             )
         losses = sum_by_context(factor.context, loss[None])[0]
-        losses = np.round(losses / arms[factor.study].count[s].sum(), 10)
+        losses = np.round(losses / max(float(arms[factor.study].count[s].sum()), 1e-300), 10)
         if losses.max() > best[0]:
             inside = np.flatnonzero(factor.context == losses.argmax())
             distance = np.where(np.isinf(loss), np.inf, np.round(np.abs(factor.observed[s] - q[s]), 9))

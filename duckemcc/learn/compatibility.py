@@ -4,19 +4,20 @@ Corollary 6 compares the joint maximum with the sum of the studies' own maxima. 
 one study (an instrumental inequality, say), so the comparison here is with the *saturated* log-likelihood, that of
 the empirical Bayesian network of each arm (Eq. 2, Proposition 1; `saturated.py`), per study and jointly.
 
-With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic; whatever
-the true chances, it is at most the statistic of the saturated model against them, so χ² with all saturated degrees of
-freedom is conservative. At 10^8 records everything is significant: a verdict also needs a misfit, the largest
-total-variation distance between observed and fitted frequencies of a variable in one context of one study. Where
-missing values tie variables, the frequencies are those of their table, estimated from incomplete records.
+With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic, χ² with the
+free frequencies that the fitted model does not move on its own (`face.py`). At 10^8 records everything is significant:
+a verdict also needs a misfit, the largest total-variation distance between observed and fitted frequencies of a
+variable in one context of one study. Where missing values tie variables, the frequencies are those of their table,
+estimated from incomplete records.
 
 Axes: s segment, u exogenous state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.blame import find_fault
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.face import count_left, count_left_merged
 from duckemcc.learn.factor import Factor, sum_by_context
 from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood
 from duckemcc.learn.maximum import maximise
@@ -35,9 +37,11 @@ EXACT_GAP = 1e-9
 
 
 class StudyTest(NamedTuple):
-    """One arm by itself: its saturated log-likelihood against its own maximum. All [s]; df counts free frequencies.
+    """One arm by itself: its saturated log-likelihood against its own maximum. All [s]; df: of the χ² (`face.py`).
 
-    misfit is that of the arm at the joint fit, and fault its worst pattern there.
+    The own maximum is sought where the joint test rejects, or for every study. Otherwise gap and p_value are those of
+    the joint fit, with all free frequencies. misfit is that of the arm at the joint fit, and fault its worst pattern
+    there.
     """
 
     name: str
@@ -59,8 +63,8 @@ class Loss(NamedTuple):
 
 
 class Compatibility(NamedTuple):
-    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df: [s]; fault, reason:
-    text or None per segment. losses: factor by factor."""
+    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df (of the χ²): [s]; fault,
+    reason: text or None per segment. losses: factor by factor."""
 
     compatible: NDArray[np.bool_]
     loglik_gap: Floats
@@ -77,7 +81,7 @@ def find_slack(found: Compatibility, names: Collection[str], s: int, confidence:
     """How many nats below its maximum the likelihood of the parts that depend on `names` may be in a confidence region.
 
     2 (LL_sat − LL(θ)) ≤ χ² at the true θ with at least this confidence, the degrees of freedom being those of the same
-    parts. Negative where no θ is in the region: the test of compatibility rejects at this level.
+    parts. Negative where no θ is in the region: these parts of the data contradict the model.
     """
     from scipy.stats import chi2
 
@@ -113,16 +117,19 @@ def check(
     )
     gap = _settle(saturated_loglik(factors, len(loglik)) - loglik, likelihood.n)
     gap = np.where(impossible > 0, np.inf, gap)
-    df = degrees_of_freedom(factors, len(loglik))
-    joint = _p_value(gap, df)
-    tests = tuple(
-        _test_study(model, k, arms, factors, fitted, joint, level, tolerance, nulls, every_study)
-        for k in range(len(arms))
-    )
-    alone = np.min([t.p_value for t in tests], axis=0)
-    p_value = joint if len(arms) == 1 else np.minimum(1, 2 * np.minimum(joint, len(arms) * alone))
-    misfit = np.max([t.misfit for t in tests], axis=0)
+    df = count_left(likelihood, factors, chances)
+    p_value = _p_value(gap, df)
+    own = [[(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k] for k in range(len(arms))]
+    misfits = [_misfit(pairs, len(loglik)) for pairs in own]
+    misfit = np.max(misfits, axis=0)
     compatible = _decide(gap, p_value, misfit, likelihood.n, level, tolerance)
+    alone = partial(_test_study, model, nulls, every_study, partial(_decide, level=level, tolerance=tolerance))
+    tests = tuple(
+        alone(arm, pairs, m, ~compatible)
+        if len(arms) > 1
+        else StudyTest(arm.name, compatible, gap, p_value, m, df, _blame(model, arm, pairs, every_study))
+        for arm, pairs, m in zip(arms, own, misfits, strict=True)
+    )
     blame = [None if ok else find_fault(model, arms, factors, fitted, s) for s, ok in enumerate(compatible)]
     reason = [
         None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s], nulls)
@@ -146,35 +153,33 @@ def _loss(factor: Factor, fitted: Floats) -> Floats:
 
 def _test_study(
     model: Model,
-    k: int,
-    arms: Sequence[StudyCounts],
-    factors: list[Factor],
-    fitted: list[Floats],
-    joint: Floats,
-    level: float | None,
-    tolerance: float,
     nulls: str,
     always: bool,
+    decide: Callable[[Floats, Floats, Floats, Floats], NDArray[np.bool_]],
+    arm: StudyCounts,
+    own: Sequence[tuple[Factor, Floats]],
+    misfit: Floats,
+    sought: NDArray[np.bool_],
 ) -> StudyTest:
-    """Arm k by itself. At the joint fit its gap is largest; its own maximum is sought only where that could change
-    the verdict."""
-    own = [(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k]
-    n = arms[k].count.sum(axis=1)
+    """An arm by itself, its own maximum sought in some segments: at the joint fit its gap is larger."""
+    n = arm.count.sum(axis=1)
     gap = _settle(np.sum([np.zeros_like(n), *(_loss(f, q) for f, q in own)], axis=0), n)
     df = degrees_of_freedom([f for f, _ in own], len(n))
-    bound = _p_value(gap, df)
-    matters = gap > EXACT_GAP * n if level is None else len(arms) * bound < joint
-    sought = np.flatnonzero(matters | always) if len(arms) > 1 else np.array([], dtype=np.intp)
-    if len(sought):
-        gap[sought] = np.clip(_gap_alone(model, replace(arms[k], count=arms[k].count[sought]), nulls), 0, gap[sought])
+    places = np.flatnonzero(sought | always)
+    if len(places):
+        found, df[places] = _fit_alone(model, replace(arm, count=arm.count[places]), nulls)
+        gap[places] = np.clip(found, 0, gap[places])
     p_value = _p_value(gap, df)
-    misfit = np.round(np.max([np.zeros_like(n), *(_distances(f, q).max(axis=1) for f, q in own)], axis=0), 12)
-    compatible = _decide(gap, p_value, misfit, n, level, tolerance)
-    fault = [
-        find_fault(model, arms, [f for f, _ in own], [q for _, q in own], s) if always and own else None
-        for s in range(len(n))
-    ]
-    return StudyTest(arms[k].name, compatible, gap, p_value, misfit, df, fault)
+    compatible = decide(gap, p_value, misfit, n)
+    return StudyTest(arm.name, compatible, gap, p_value, misfit, df, _blame(model, arm, own, always))
+
+
+def _blame(model: Model, arm: StudyCounts, own: Sequence[tuple[Factor, Floats]], always: bool) -> list[str | None]:
+    """The worst pattern of an arm at the joint fit, in every segment."""
+    if not always or not own:
+        return [None] * len(arm.count)
+    factors, fitted = [replace(f, study=0) for f, _ in own], [q for _, q in own]
+    return [find_fault(model, [arm], factors, fitted, s) for s in range(len(arm.count))]
 
 
 def _p_value(gap: Floats, df: Ints) -> Floats:
@@ -199,19 +204,22 @@ def _settle(gap: Floats, n: Floats) -> Floats:
     return np.maximum(np.round(gap / records, 13) * records, 0)
 
 
-def _gap_alone(model: Model, arm: StudyCounts, nulls: str) -> Floats:
-    """LL_sat − LL_max of one arm [s], the maximum taken of the relaxation where several variables share a
-    component: a proven gap."""
+def _fit_alone(model: Model, arm: StudyCounts, nulls: str) -> tuple[Floats, Ints]:
+    """LL_sat − LL_max of one arm [s] and its degrees of freedom, the maximum taken of the relaxation where several
+    variables share a component: a proven gap."""
     alone = compile_likelihood(model, [arm])
-    upper = np.zeros(len(arm.count))
-    for group in alone.groups:
-        peak = maximise(group)
-        upper = upper + (0.0 if peak is None else peak.upper)
+    peaks = [maximise(group) for group in alone.groups]
+    upper = np.sum([np.zeros(len(arm.count)), *(peak.upper for peak in peaks if peak is not None)], axis=0)
     factors = saturate(model, [arm], nulls)
     gap = saturated_loglik(factors, len(upper)) - upper if all(f.tested for f in factors) else np.zeros_like(upper)
     for records in alone.impossible:
         gap = np.where(records.count > 0, np.inf, gap)
-    return gap
+    return _settle(gap, arm.count.sum(axis=1)), count_left_merged(alone, factors, peaks)
+
+
+def _misfit(own: Sequence[tuple[Factor, Floats]], segments: int) -> Floats:
+    """The largest distance [s] between observed and fitted frequencies of an arm in one context."""
+    return np.round(np.max([np.zeros(segments), *(_distances(f, q).max(axis=1) for f, q in own)], axis=0), 12)
 
 
 def _distances(factor: Factor, fitted: Floats) -> Floats:

@@ -100,7 +100,7 @@ def _first_support(yields: Floats, share: Floats) -> Floats:
     """A PMF on few states that gives every pattern some probability."""
     fitted = yields.mean(axis=1)
     gradient = yields.T @ (share / fitted)
-    chosen = np.unique(np.concatenate([_largest(gradient, 5 * len(share)), np.argmax(yields * gradient, axis=1)]))
+    chosen = np.unique(np.concatenate([find_largest(gradient, 5 * len(share)), np.argmax(yields * gradient, axis=1)]))
     theta = np.zeros(yields.shape[1])
     theta[chosen] = 1 / len(chosen)
     return theta
@@ -110,7 +110,7 @@ def _newton_step(yields: Floats, share: Floats, theta: Floats, fitted: Floats, g
     """θ after one constrained Newton step, or None where LL can no longer be raised."""
     from scipy.optimize import nnls
 
-    columns = np.union1d(np.flatnonzero(theta), _largest(gradient, 2 * len(share)))
+    columns = np.union1d(np.flatnonzero(theta), find_largest(gradient, 2 * len(share)))
     root = np.sqrt(share)
     model = np.vstack([yields[:, columns] * (root / fitted)[:, None], np.full(len(columns), _SUM_WEIGHT)])
     try:
@@ -131,5 +131,8 @@ def _newton_step(yields: Floats, share: Floats, theta: Floats, fitted: Floats, g
     return None
 
 
-def _largest(values: Floats, k: int) -> NDArray[np.intp]:
-    return np.arange(values.size) if values.size <= k else np.argsort(-values, kind="stable")[:k]
+def find_largest(values: Floats, k: int) -> NDArray[np.intp]:
+    """The places of the k largest values."""
+    if values.size <= k:
+        return np.arange(values.size)
+    return np.sort(np.argpartition(values, values.size - k)[values.size - k :])

@@ -28,6 +28,9 @@ EM_STEPS = 100
 """Plain EM steps before the second-order stage: they carry a start to the part of the feasible set that Algorithm 1
 would reach."""
 
+ROUND = 600
+"""EM steps between two times that restarts are gathered at the best one."""
+
 WORSE = 1e-8
 """Log-likelihood per record by which a restart may fall short of the best and still count as being at the maximum."""
 
@@ -227,26 +230,35 @@ def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
 def _climb(
     chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick
 ) -> tuple[Chances, Step, Ints]:
-    """Several variables: EM, then extrapolation; before and after, the relaxed maximum is a goal if attainable.
+    """Several variables: EM, then extrapolation in rounds; at first, the relaxed maximum is a goal if attainable.
 
-    Last, the best restart is the goal of those that are nearly as good: they are in its optimum, or in its equal.
+    After each round the best restart is the goal of those that are nearly as good: they are in its optimum, or in its
+    equal, and need not crawl there by themselves.
     """
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
     if peak is not None:
         chances = project_onto(chances, group, peak.fitted, tick)
-    chances, step, more = squarem(
-        chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick
-    )
-    if peak is not None:
-        chances = project_onto(chances, group, peak.fitted, tick)
-        step = measure(chances, group)
+    for first in range(0, max(1, effort.max_steps - EM_STEPS), ROUND):
+        limit = min(ROUND, effort.max_steps - EM_STEPS - first)
+        chances, step, more = squarem(chances, group, steps=limit, gap=effort.gap, upper=upper, tick=tick)
+        steps = steps + more
+        if peak is not None and first == 0:
+            chances = project_onto(chances, group, peak.fitted, tick)
+            step = measure(chances, group)
+        chances, step = _gather(chances, group, step, tick)
+        if not more.any():
+            break
+    return chances, step, steps
+
+
+def _gather(chances: Chances, group: Group, step: Step, tick: Tick) -> tuple[Chances, Step]:
+    """Restarts that are nearly as good as the best one moved to its fitted probabilities."""
     best, loglik = _best(chances, step)
-    goal = _fitted(best, group)
     near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]
-    moved = project_onto(chances, group, goal, tick)
+    moved = project_onto(chances, group, _fitted(best, group), tick)
     chances = tuple(np.where(near[..., None], m, c) for m, c in zip(moved, chances, strict=True))
     there = measure(chances, group)  # a projection that gains nothing may yet show a larger gap, through rounding
-    return chances, there._replace(gap=np.minimum(there.gap, step.gap)), steps + more
+    return chances, there._replace(gap=np.minimum(there.gap, step.gap))
 
 
 def _fitted(best: Chances, group: Group) -> tuple[Floats, ...]:

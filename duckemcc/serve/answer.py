@@ -7,7 +7,7 @@ from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from duckemcc.bound.bounds import Bounds, bound, bound_sharply
+from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
@@ -37,7 +37,7 @@ def answer(
     try:
         for part in job.parts(clock, spread=options.method == "emcc"):
             if part.kind not in asked:
-                asked[part.kind] = [_compile(q, job, part) for _, q in queries]
+                asked[part.kind] = [_compile(q, job, part, clock) for _, q in queries]
             for i, segment in enumerate(part.segments):
                 shared = _shared_columns(job, part, i, segment)
                 rows[segment] = [
@@ -64,12 +64,12 @@ def in_order(
 _Asked: TypeAlias = Compiled | Sharp | TooLarge
 
 
-def _compile(asked: Query, job: Job, part: Part) -> _Asked:
+def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
     try:
         if job.options.method == "emcc":
             return Compiled(asked, job.model)
         groups = [fit.group for fit in part.learned.groups]
-        return Sharp(asked, job.model, groups, job.names_of(job.options.population))
+        return Sharp(asked, job.model, groups, job.names_of(job.options.population), clock.tick)
     except TooLarge as large:
         return large
 
@@ -83,7 +83,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         return {"status": "incompatible", "message": part.verdict.reason[i]}
     if isinstance(asked, Sharp):
         compiled = asked.compiled
-        found = bound_sharply(asked, part.learned, part.verdict, i, options.confidence)
+        found = bound_sharply(asked, part.learned, part.verdict, i, blur=_blur(part, i), confidence=options.confidence)
     else:
         chances = job.chances_of(part.learned.chances, options.population)
         compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]))
@@ -99,6 +99,12 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
     return answer | ({"status": "incompatible", "message": part.verdict.reason[i]} if incompatible else {})
 
 
+def _blur(part: Part, i: int) -> float:
+    """The error of fitted probabilities in the smallest arm: the maximum is found to so much per record of all."""
+    records = [float(n) for arm in part.arms if (n := arm.count[i].sum()) > 0]
+    return BLUR * sum(records) / min(records) if records else BLUR
+
+
 def _advise_on(found: Bounds, options: Options) -> str | None:
     """What bounds mean that are not proven, or lack their confidence limits."""
     if options.confidence is not None and found.lower_ci is None:
@@ -109,8 +115,8 @@ def _advise_on(found: Bounds, options: Options) -> str | None:
     if found.outer_lower is None or (found.exact_lower and found.exact_upper):
         return None
     return (
-        "causes that share a component make this query hard to bound: lower and upper are attained, but the exact ones "
-        "may lie as far out as outer_lower and outer_upper"
+        "lower and upper are attained, but not proven to be the ends, which may lie as far out as outer_lower and "
+        "outer_upper: causes share a component, or too many matter at once, or the condition or a study is too rare"
     )
 
 

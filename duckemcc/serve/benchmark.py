@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.progress import Progress
 
+MAX_STEPS = 1500
+"""EM steps of a restart at most, unless said otherwise: what has not arrived then sits in a worse optimum."""
+
 LEARNING = ("start", "accelerate", "gap", "max_steps", "level", "tolerance", "max_seconds")
 """Options of `bounds` that a benchmark takes; max_seconds is for each of a model's three fits."""
 
@@ -75,7 +78,8 @@ def benchmark(
     A model that fails is a row with its message. Ctrl-C stops at once; what is done stays in `out`.
     Raises `OptionError`, `SourceError`.
     """
-    settings = _read_settings(records, most_records, {"restarts": restarts, "seed": seed, **options})
+    learning = {"restarts": restarts, "seed": seed, "max_steps": MAX_STEPS, **options}
+    settings = _read_settings(records, most_records, learning)
     tasks = list_tasks(models)
     if processes is not None:
         _check_count("processes", processes)

@@ -91,7 +91,7 @@ def _report_segment(
 def _range_of(selected: Sharp | None, part: Part, i: int) -> dict[str, Any]:
     if selected is None:
         return {}
-    found = bound_sharply(selected, part.learned, part.verdict, i, None)
+    found = bound_sharply(selected, part.learned, part.verdict, i)
     return {"selected_lower": found.lower, "selected_upper": found.upper}
 
 

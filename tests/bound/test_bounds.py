@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duckemcc.bound.bounds import bound
+from duckemcc.bound.bounds import Bounds, bound
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
 from duckemcc.query.language import query
@@ -27,6 +27,9 @@ def test_bounds_are_the_smallest_and_largest_value_over_the_restarts(p):
     assert found.status == "bounded"
     assert found.lower == pytest.approx(min(p))
     assert found.upper == pytest.approx(max(p))
+    # restarts prove nothing
+    assert found.exact_lower is found.exact_upper is False
+    assert found.outer_lower is found.outer_upper is None
 
 
 def test_a_model_in_which_the_condition_cannot_happen_is_passed_over():
@@ -37,7 +40,8 @@ def test_a_model_in_which_the_condition_cannot_happen_is_passed_over():
 
 def test_a_condition_that_never_happens_is_undefined_and_no_number():
     found = bound(Compiled(query("P(Y=1 | X=1)"), MODEL), chances([0.0, 0.0], [[0.25] * 4] * 2), 0, 2)
-    assert found == ("undefined", None, None, None)
+    assert found == Bounds("undefined")
+    assert set(found[1:]) == {None}
 
 
 def test_segments_are_told_apart():

@@ -24,7 +24,7 @@ from duckemcc.learn.compatibility import check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import Effort, learn
-from duckemcc.learn.saturated import saturate, saturated_loglik
+from duckemcc.learn.saturated import degrees_of_freedom, saturate, saturated_loglik
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 
@@ -52,10 +52,11 @@ def test_a_table_that_is_too_large_is_not_tested_but_its_freedom_counts(monkeypa
     monkeypatch.setattr(tables, "LARGEST_TABLE", 1)
     untested = judge(IV, [arm], every_study=True)
     assert untested.loglik_gap[0] < tested.loglik_gap[0]
-    assert untested.df[0] == 1 + 2 * 3 == tested.df[0]
+    assert untested.df[0] == 2 * 3  # none is left of Z's own
+    assert degrees_of_freedom(saturate(IV, [arm]), 1)[0] == 1 + 2 * 3 > tested.df[0]
     assert [f.tested for f in saturate(IV, [arm])] == [True, *[False] * 4]  # X and Y, Y alone, X alone
     monkeypatch.setattr(tables, "MOST_FREE", 3)
-    assert judge(IV, [arm]).df[0] == 4
+    assert judge(IV, [arm]).df[0] == 3
 
 
 def test_values_lost_at_random_given_what_is_recorded_leave_exact_data_at_the_truth():
@@ -116,7 +117,8 @@ def test_an_arm_without_any_value_says_nothing():
     ]
     verdict, alone = judge(TWO, arms, every_study=True, level=None), judge(TWO, arms[:1], level=None)
     assert verdict.compatible[0]
-    assert [t.df.tolist() for t in verdict.studies] == [[3], [0], [0]]
+    assert [t.df.tolist() for t in verdict.studies] == [alone.df.tolist(), [0], [0]]
+    assert degrees_of_freedom(saturate(TWO, arms), 1)[0] == 3
     assert [t.misfit.tolist() for t in verdict.studies][1:] == [[0], [0]]
     assert verdict.df.tolist() == alone.df.tolist()
 

@@ -28,8 +28,9 @@ def studies_of(con, data):
 
 @pytest.mark.parametrize("data", list(DATA))
 @pytest.mark.parametrize("question", QUESTIONS, ids=[q.title for q in QUESTIONS])
-def test_bounds_lie_inside_the_exact_ones_and_meet_them_where_identified(con, question, data):
-    row = emcc.bounds(question.graph, studies_of(con, data), question.query, level=None).to_pylist()[0]
+def test_restarts_stay_inside_the_exact_bounds_and_meet_them_where_identified(con, question, data):
+    studies = studies_of(con, data)
+    row = emcc.bounds(question.graph, studies, question.query, method="emcc", level=None).to_pylist()[0]
     low, high = question.exact[data]
     assert row["status"] == "bounded"
     assert row["compatible"]
@@ -39,6 +40,21 @@ def test_bounds_lie_inside_the_exact_ones_and_meet_them_where_identified(con, qu
         assert row["upper"] - row["lower"] < 1e-6
     else:
         assert row["upper"] - row["lower"] > 0.6 * (high - low)
+
+
+@pytest.mark.parametrize("data", list(DATA))
+@pytest.mark.parametrize("question", QUESTIONS, ids=[q.title for q in QUESTIONS])
+def test_sharp_bounds_are_the_exact_ones_to_nine_digits_and_proven(con, question, data):
+    row = emcc.bounds(question.graph, studies_of(con, data), question.query, level=None).to_pylist()[0]
+    low, high = question.exact[data]
+    assert row["method"] == "sharp"
+    assert row["lower"] == pytest.approx(low, abs=1e-9)
+    assert row["upper"] == pytest.approx(high, abs=1e-9)
+    assert row["outer_lower"] == pytest.approx(low, abs=1e-6)
+    assert row["outer_upper"] == pytest.approx(high, abs=1e-6)
+    assert row["exact_lower"]
+    assert row["exact_upper"]
+    assert row["status"] == ("identified" if high - low < 1e-9 else "bounded")
 
 
 @pytest.mark.parametrize(
@@ -51,8 +67,9 @@ def test_bounds_lie_inside_the_exact_ones_and_meet_them_where_identified(con, qu
 )
 def test_the_paper_s_two_digits_come_out_of_the_model_without_gender(con, query, data, printed):
     """The paper prints them beside the model with 64 states; they are those of the model with 8 (THEORY §7)."""
-    row = emcc.bounds(WITHOUT, studies_of(con, data), query, restarts=100).to_pylist()[0]
-    assert (round(row["lower"], 2), round(row["upper"], 2)) == printed
+    for options in ({"method": "sharp"}, {"method": "emcc", "restarts": 100}):
+        row = emcc.bounds(WITHOUT, studies_of(con, data), query, **options).to_pylist()[0]
+        assert (round(row["lower"], 2), round(row["upper"], 2)) == printed
 
 
 @pytest.mark.parametrize(("gender", "printed"), [("female", 0.28), ("male", 0.49)])
@@ -69,7 +86,7 @@ def test_with_gender_both_studies_identify_pns_as_the_mean_of_the_two_genders(co
 
 @pytest.mark.parametrize("start", ["uniform", "dirichlet(1)", "dirichlet(0.1)", "stick"])
 def test_every_start_finds_the_identified_value(con, start):
-    row = emcc.bounds(WITH, studies_of(con, "O+I"), PNS, start=start, restarts=10).to_pylist()[0]
+    row = emcc.bounds(WITH, studies_of(con, "O+I"), PNS, method="emcc", start=start, restarts=10).to_pylist()[0]
     assert row["lower"] == pytest.approx(0.3845, abs=1e-6)
     assert row["upper"] == pytest.approx(0.3845, abs=1e-6)
 

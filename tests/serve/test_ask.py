@@ -306,7 +306,7 @@ def test_limits_contain_the_bounds_and_shrink_with_more_records_and_less_confide
 
 @pytest.mark.parametrize("options", [{"confidence": 1.0}, {"confidence": 0}, {"confidence": 0.9, "method": "emcc"}])
 def test_confidence_is_between_0_and_1_and_for_sharp_bounds(options):
-    with pytest.raises(errors.OptionError, match="it takes a number between 0 and 1, such as 0.95, and method='sharp'"):
+    with pytest.raises(errors.OptionError, match=r"takes a number between 0 and 1, such as 0\.95, and method='sharp'"):
         emcc.bounds(GRAPH, obs(), PNS, **options)
 
 

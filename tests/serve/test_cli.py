@@ -26,7 +26,9 @@ def test_the_demo_prints_every_bound_beside_the_exact_one_and_the_sql_it_ran():
     assert "CREATE TABLE studies" in done.output
     assert done.output.count("FROM emcc_bounds(") == 6
     table = done.output[done.output.index("Table 1:") :]
-    pairs = re.findall(r"(O|I|O\+I)\s*│ \[([\d.]+), ([\d.]+)\] │ \[([\d.]+), ([\d.]+)\] │ (?:bounded|identified)", table)
+    pairs = re.findall(
+        r"(O|I|O\+I)\s*│ \[([\d.]+), ([\d.]+)\] │ \[([\d.]+), ([\d.]+)\] │ (?:bounded|identified)", table
+    )
     assert len(pairs) == 12
     exact = [question.exact[data] for question in QUESTIONS for data in ("O", "I", "O+I")]
     for (_, low, high, left, right), (lower, upper) in zip(pairs, exact, strict=True):
