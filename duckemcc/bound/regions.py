@@ -66,13 +66,13 @@ def open_simplex(card: int) -> Polytope:
 
 def open_polytope(fit: Fitted, s: int) -> Polytope:
     """The set of a variable that is alone in its group."""
-    seen = _seen(fit, s, np.vstack([b.yields for b in fit.group.blocks]))
+    seen = _seen(fit, s, fit.group.stacked)
     return Polytope(fit.group.classes[0], seen.yields, fit.best[0][s], seen.key)
 
 
 def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
-    seen = _seen(fit, s, np.vstack([b.yields for b in fit.group.blocks]))
+    seen = _seen(fit, s, fit.group.stacked)
     return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 
 
@@ -162,4 +162,5 @@ class _Seen(NamedTuple):
 
 def _seen(fit: Fitted, s: int, yields: Floats) -> _Seen:
     count = np.concatenate([b.count[s] for b in fit.group.blocks])
-    return _Seen(yields[count > 0], count[count > 0], np.packbits(count > 0).tobytes())
+    seen = count > 0
+    return _Seen(yields if seen.all() else yields[seen], count[seen], np.packbits(seen).tobytes())

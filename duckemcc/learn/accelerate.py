@@ -133,7 +133,7 @@ def _solve_one(normal: Floats, residual: Floats) -> Floats:
 def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
     """P [b, p] and its Jacobian [b, p, u] (with b = 1 where it is constant: one exogenous variable)."""
     if group.concave:
-        yields = np.vstack([b.yields for b in group.blocks])
+        yields = group.stacked
         return np.matmul(chances[0][:, None, :], yields.T)[:, 0], yields[None]
     batch = len(chances[0])
     values, slopes = [], []

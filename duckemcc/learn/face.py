@@ -79,7 +79,7 @@ def _span(group: Group, chances: Mapping[str, Floats]) -> Ints:
     """The dimension [s] of the face that the fit lies on."""
     masses = [_merge(chances[name], classes) for name, classes in zip(group.names, group.classes, strict=True)]
     if group.concave:
-        yields = np.vstack([b.yields for b in group.blocks])
+        yields = group.stacked
         return np.array([_rank(yields[seen], mass) for mass, seen in zip(masses[0], _seen(group), strict=True)])
     return np.array([_rank_curved(group, [m[s] for m in masses], seen) for s, seen in enumerate(_seen(group))])
 

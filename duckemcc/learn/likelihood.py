@@ -69,6 +69,11 @@ class Group:
         return len(self.names) == 1
 
     @cached_property
+    def stacked(self) -> Floats:
+        """The patterns of all blocks of a group with one variable, [p, class]."""
+        return self.blocks[0].yields if len(self.blocks) == 1 else np.vstack([b.yields for b in self.blocks])
+
+    @cached_property
     def records(self) -> Floats:
         """N_j [s, j]: the records in whose patterns variable j takes part."""
         return np.stack(

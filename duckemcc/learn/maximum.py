@@ -49,7 +49,7 @@ def maximise(group: Group) -> Maximum | None:
     if yields is None:
         return None
     count = np.concatenate([b.count for b in group.blocks], axis=1)
-    found = [_maximise_one(yields[n > 0], n[n > 0]) for n in count]
+    found = [_maximise_one(yields if (n > 0).all() else yields[n > 0], n[n > 0]) for n in count]
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
@@ -61,7 +61,7 @@ def maximise(group: Group) -> Maximum | None:
 def joint_yields(group: Group) -> Floats | None:
     """Every block's patterns over the joint states of all the group's variables, [p, u]."""
     if group.concave:
-        return np.vstack([b.yields for b in group.blocks])
+        return group.stacked
     joint = int(np.prod(group.cards, dtype=np.float64))
     if joint > LARGEST_JOINT:
         return None

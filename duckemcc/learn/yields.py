@@ -19,8 +19,8 @@ from duckemcc.model.scm import Model
 
 Ints = NDArray[np.intp]
 
-LARGEST_BLOCK = 50_000_000
-"""Entries of a block's `yields` that are held at most (400 MB)."""
+LARGEST_BLOCK = 70_000_000
+"""Entries of a block's `yields` that are held at most (560 MB)."""
 
 CHUNK = 1 << 20
 """Entries that are worked out at a time."""
