@@ -26,11 +26,11 @@ Ints = NDArray[np.intp]
 LEAST = 1e-2
 """Nats of slack at least: what is closer to the maximum cannot be followed, and a larger set is as valid a bound."""
 
-_CLOSE = 1e-5  # of the value and its bound, which is what is told
+_CLOSE = 1e-6  # of the value and its bound
 _NEAR = 1e-4  # the same, where columns are priced
-_FIRST, _SHRINK, _LAST = 0.1, 0.1, 1e-13  # of the barrier's weight
+_FIRST, _SHRINK, _LAST = 0.1, 0.15, 1e-13  # of the barrier's weight
 _FIRST_NEWTON, _NEWTON = 200, 20  # steps at the first weight, and at each of the others
-_DECREMENT = 1e-6
+_DECREMENT = 1e-8
 _ROUNDS = 40
 _USED = 1e-5  # mass of a column that the next program begins with
 
