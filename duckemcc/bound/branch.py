@@ -51,12 +51,12 @@ class Merged:
     """The relaxed set of some variables: cards (classes of each), yields [p, w], fitted [p]."""
 
     def __init__(self, cards: tuple[int, ...], yields: Floats, fitted: Floats) -> None:
-        self.cards, self.yields, self.fitted = cards, yields, fitted
+        self.yields, self.fitted = yields, fitted
         order = sorted(range(len(cards)), key=lambda j: (cards[j], j))
-        self.split = order[:-1]
+        split = order[:-1]
         grid = np.indices(cards).reshape(len(cards), -1)
-        self._own = [np.eye(cards[j])[:, grid[j]] for j in self.split]  # θ_j = own @ W
-        self._rest = [_rest(cards, grid, order[i + 1 :]) for i in range(len(self.split))]
+        self._own = [np.eye(cards[j])[:, grid[j]] for j in split]  # θ_j = own @ W
+        self._rest = [_rest(cards, grid, order[i + 1 :]) for i in range(len(split))]
 
     def open(self, box: Box) -> Program:
         """The program over the joint classes inside a box."""
@@ -138,7 +138,7 @@ def tighten(merged: Merged, attained: float, best: Callable[[Box], tuple[float, 
     settled = attained
     for _ in range(MOST_BOXES):
         bound, _, box, masses = heap[0]
-        if -bound <= max(attained, settled) + _CLOSE:
+        if -bound <= settled + _CLOSE:
             break
         heapq.heappop(heap)
         halves = merged.cut(box, masses)

@@ -14,13 +14,11 @@ Axes: s segment, u exogenous state.
 
 from __future__ import annotations
 
-from functools import reduce
-
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.polytope import Region
-from duckemcc.bound.regions import open_level, open_merged, open_simplex
+from duckemcc.bound.regions import join_pmfs, open_level, open_merged, open_simplex
 from duckemcc.bound.sharp import Sharp, SharpEnd
 from duckemcc.learn.compatibility import Compatibility, find_slack
 from duckemcc.learn.restarts import Learned
@@ -71,4 +69,4 @@ def _chances(sharp: Sharp, learned: Learned, s: int, factor: Factor, end: SharpE
     """The factor's PMF at the end of the sharp bounds."""
     names = [sharp.chosen[u] for u in factor]
     single = [end.chances.get(name, learned.best[name][s]) for name in names]
-    return reduce(lambda joint, own: (joint[:, None] * own).ravel(), single)
+    return join_pmfs(single)

@@ -10,6 +10,7 @@ Axes: s segment, p pattern with records, u exogenous state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from math import prod
 from typing import NamedTuple
 
@@ -130,10 +131,12 @@ def pick_states(region: Marginal, value: Floats, evidence: Floats) -> Pick:
 
 def _product(fit: Fitted, s: int) -> Floats:
     """The joint chances of the group's classes at the maximum."""
-    inside = fit.best[0][s]
-    for other in fit.best[1:]:
-        inside = (inside[:, None] * other[s]).ravel()
-    return inside
+    return join_pmfs([best[s] for best in fit.best])
+
+
+def join_pmfs(single: Sequence[Floats]) -> Floats:
+    """The joint PMF of independent variables, the first slowest."""
+    return reduce(lambda joint, own: (joint[:, None] * own).ravel(), single)
 
 
 def _states_of(group: Group, names: Sequence[str]) -> Ints:

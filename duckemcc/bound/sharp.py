@@ -131,7 +131,7 @@ class Sharp:
     def _tell(self, end: End) -> SharpEnd:
         """An end over polytopes; variables that are merged but settled are left to the learned model."""
         single = {self.chosen[f[0]]: c for f, c in end.chances.items() if f not in self._tied}
-        evidence = self.relaxed.query.at({f: c[None] for f, c in end.chances.items()}).evidence[0]
+        evidence = self.relaxed.query.evidence({f: c[None] for f, c in end.chances.items()})[0]
         return SharpEnd(end.value, end.outer, end.exact, float(evidence), single)
 
     # -- variables that share patterns -------------------------------------------------------------
@@ -165,7 +165,7 @@ class Sharp:
             if outer is not None:
                 bound = self._bound(learned, s, outer, regions, sign, best[0])
             end = End(best[0], bound, {f: best[1][self.chosen[f[0]]] for f in self.compiled.factors})
-            evidence = self.compiled.at({f: c[None] for f, c in end.chances.items()}).evidence[0]
+            evidence = self.compiled.evidence({f: c[None] for f, c in end.chances.items()})[0]
             ends.append(SharpEnd(end.value, end.outer, end.exact, float(evidence), best[1]))
         return ends[0], ends[1]
 
@@ -190,7 +190,7 @@ class Sharp:
 
     def _is_defined(self, point: Mapping[str, Floats]) -> bool:
         chances = {f: point[self.chosen[f[0]]][None] for f in self.compiled.factors}
-        return bool(self.compiled.at(chances).evidence[0] > ZERO_EVIDENCE) if chances else True
+        return bool(self.compiled.evidence(chances)[0] > ZERO_EVIDENCE)
 
     @staticmethod
     def _restore(sets: Sequence[Variety], point: dict[str, Floats]) -> dict[str, Floats] | None:

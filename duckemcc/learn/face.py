@@ -25,6 +25,8 @@ from duckemcc.learn.accelerate import linearise
 from duckemcc.learn.factor import Factor
 from duckemcc.learn.likelihood import Floats, Group, Ints, Likelihood
 from duckemcc.learn.maximum import Maximum, joint_yields
+from duckemcc.learn.pooling import sum_by_class
+from duckemcc.learn.saturated import degrees_of_freedom
 
 Bools = NDArray[np.bool_]
 
@@ -44,7 +46,7 @@ def count_left(likelihood: Likelihood, factors: Sequence[Factor], chances: Mappi
     for group in likelihood.groups:
         own = _factors_of(group, factors)
         spanned = _span(group, chances) if all(f.tested for f in own) else np.zeros_like(left)
-        left += np.maximum(_free(own, len(left)) - spanned, 0)
+        left += np.maximum(degrees_of_freedom(own, len(left)) - spanned, 0)
     return left
 
 
@@ -53,7 +55,7 @@ def count_left_merged(likelihood: Likelihood, factors: Sequence[Factor], peaks: 
     left = np.zeros(len(likelihood.n), dtype=np.intp)
     for group, peak in zip(likelihood.groups, peaks, strict=True):
         yields = None if peak is None else joint_yields(group)
-        free = _free(_factors_of(group, factors), len(left))
+        free = degrees_of_freedom(_factors_of(group, factors), len(left))
         if peak is None or yields is None:
             left += free
             continue
@@ -66,10 +68,6 @@ def _factors_of(group: Group, factors: Sequence[Factor]) -> list[Factor]:
     return [f for f in factors if any(n in group.names for c in f.conditionals for n in c.names)]
 
 
-def _free(factors: Sequence[Factor], segments: int) -> Ints:
-    return np.sum([np.zeros(segments, dtype=np.intp), *(f.free for f in factors)], axis=0)
-
-
 def _seen(group: Group) -> Bools:
     """Which patterns have records [s, p]."""
     return np.concatenate([b.count > 0 for b in group.blocks], axis=1)
@@ -77,18 +75,11 @@ def _seen(group: Group) -> Bools:
 
 def _span(group: Group, chances: Mapping[str, Floats]) -> Ints:
     """The dimension [s] of the face that the fit lies on."""
-    masses = [_merge(chances[name], classes) for name, classes in zip(group.names, group.classes, strict=True)]
+    masses = [sum_by_class(chances[name], classes) for name, classes in zip(group.names, group.classes, strict=True)]
     if group.concave:
         yields = group.stacked
         return np.array([_rank(yields[seen], mass) for mass, seen in zip(masses[0], _seen(group), strict=True)])
     return np.array([_rank_curved(group, [m[s] for m in masses], seen) for s, seen in enumerate(_seen(group))])
-
-
-def _merge(chances: Floats, classes: Ints) -> Floats:
-    """The mass of each class [s, class]."""
-    mass = np.zeros((int(classes.max()) + 1, len(chances)))
-    np.add.at(mass, classes, chances.T)
-    return mass.T
 
 
 def _rank(slope: Floats, mass: Floats) -> int:

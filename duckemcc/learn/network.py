@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.parts import Part, split
-from duckemcc.learn.pooling import find_classes
+from duckemcc.learn.pooling import find_classes, sum_by_class
 from duckemcc.learn.yields import CHUNK, pattern_yields
 from duckemcc.model.scm import Model
 
@@ -68,9 +68,7 @@ def _join(
         classes = find_classes(model, cause, {*factor.part.measured, *factor.part.latent})
         if classes is not None:
             states[cause] = np.unique(classes, return_index=True)[1]
-            total = np.zeros((len(states[cause]), len(mass)))
-            np.add.at(total, classes, mass.T)
-            mass = total.T
+            mass = sum_by_class(mass, classes)
         joint = (joint[:, :, None] * mass[:, None, :]).reshape(segments, -1)
     return states, joint
 

@@ -89,6 +89,13 @@ def refuse_blocks(model: Model, pooled: Sequence[Pooled], first: dict[str, Ints]
         refuse_large(entries[names], part.measured, part.latent, names, prod(cards))
 
 
+def sum_by_class(chances: Floats, classes: Ints) -> Floats:
+    """The mass of each class [r, class] of chances [r, u]."""
+    mass = np.zeros((int(classes.max()) + 1, len(chances)))
+    np.add.at(mass, classes, chances.T)
+    return np.ascontiguousarray(mass.T)
+
+
 def classify(rows: NDArray[np.generic]) -> Ints:
     """The class of each row: equal for equal rows, numbered by first appearance."""
     rows = np.ascontiguousarray(rows)

@@ -21,6 +21,7 @@ from duckemcc.learn.accelerate import find_dead, project_onto, squarem
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
 from duckemcc.learn.maximum import Maximum, maximise
+from duckemcc.learn.pooling import sum_by_class
 
 Floats = NDArray[np.float64]
 
@@ -141,7 +142,7 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     """The group's restarts brought to the maximum, as far as `effort` goes."""
     segments = len(n)
     chances = tuple(
-        np.tile(_collapse(start, classes), (segments, 1, 1))
+        np.tile(sum_by_class(start, classes), (segments, 1, 1))
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
     peak = maximise(group)
@@ -271,16 +272,9 @@ def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:
     return [starts[name] for name in group.names]
 
 
-def _collapse(start: Floats, classes: Ints) -> Floats:
-    """The mass of each class [r, class]."""
-    mass = np.zeros((int(classes.max()) + 1, len(start)))
-    np.add.at(mass, classes, start.T)
-    return np.ascontiguousarray(mass.T)
-
-
 def _split(reduced: Floats, start: Floats, classes: Ints, lender: Ints) -> Floats:
     """Chances of all states [s, r, u]: a class's mass in the proportions of the start, which EM never changes."""
-    share = start / _collapse(start, classes)[:, classes]
+    share = start / sum_by_class(start, classes)[:, classes]
     return np.asarray(reduced[..., classes] * share[lender])
 
 

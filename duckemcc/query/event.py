@@ -104,13 +104,17 @@ class Compiled:
 
     def at(self, chances: Mapping[Factor, Floats]) -> Value:
         """The query at chances [r, u] of every factor."""
-        restarts = len(next(iter(chances.values()))) if chances else 1
-        evidence = self._given(chances, restarts) if self._given else np.ones(restarts)
+        restarts, evidence = _count_restarts(chances), self.evidence(chances)
         total = np.zeros(restarts)
         for coefficient, network in self._terms:
             total += coefficient * network(chances, restarts)
         safe = np.where(evidence > ZERO_EVIDENCE, evidence, 1.0)
         return Value(self.combination.constant + total / safe, evidence)
+
+    def evidence(self, chances: Mapping[Factor, Floats]) -> Floats:
+        """The probability [r] of the query's condition; one where there is none."""
+        restarts = _count_restarts(chances)
+        return self._given(chances, restarts) if self._given else np.ones(restarts)
 
     def slopes(self, factor: Factor, chances: Mapping[Factor, Floats]) -> Slopes:
         """The query as a function of one factor, at chances [r, u] of all.
@@ -123,6 +127,10 @@ class Compiled:
             value += coefficient * _slope(network, factor, chances, restarts)
         evidence = _slope(self._given, factor, chances, restarts) if self._given else np.ones(value.shape)
         return Slopes(value, evidence)
+
+
+def _count_restarts(chances: Mapping[Factor, Floats]) -> int:
+    return len(next(iter(chances.values()))) if chances else 1
 
 
 def _slope(network: Network, factor: Factor, chances: Mapping[Factor, Floats], restarts: int) -> Floats:

@@ -154,10 +154,10 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
         raise OptionError("a witness is that of one query, with method='sharp'")
     clock = Clock(settings.max_seconds)
     job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, ()), (), settings)
-    learned = next(job.parts(clock, spread=False)).learned
-    names = job.names_of(settings.population)
+    part = next(job.parts(clock, spread=False))
+    learned, names = part.learned, job.names_of(settings.population)
     text, parsed = queries[0]
-    ends = Sharp(parsed, job.model, [fit.group for fit in learned.groups], names).find(learned, 0)
+    ends = Sharp(parsed, job.model, part.likelihood.groups, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []

@@ -45,8 +45,8 @@ def _selected(job: Job, part: Part, k: int) -> Sharp | None:
     place = [(v, model.variables.index(v)) for v in arm.do]
     do = tuple(Setting(v, (model.states[v] or ())[arm.codes[0, column]]) for v, column in place)
     event = (Atom(PotentialOutcome(selector, do), (KEPT,)),)
-    groups = [fit.group for fit in part.learned.groups]
-    return Sharp(Query((Term(1.0, Probability(event)),)), model, groups, job.names_of(job.arm_of[k]))
+    query = Query((Term(1.0, Probability(event)),))
+    return Sharp(query, model, part.likelihood.groups, job.names_of(job.arm_of[k]))
 
 
 def _report_segment(

@@ -91,24 +91,19 @@ def check_segments(
 
 def model_name(name: str, variables: Sequence[str], what: str) -> str:
     """The model's spelling of a variable's name. Raises UnknownName."""
-    for variable in variables:
-        if variable.casefold() == name.casefold():
-            return variable
-    raise UnknownName(
-        f"{what} {name}, which is no variable of the model; its variables are {', '.join(variables)}."
-        f"{hint(name, variables)}"
-    )
+    return _find_name(name, variables, f"{what} {name}, which is no variable of the model; its variables are")
 
 
 def cause_name(name: str, causes: Sequence[str], what: str) -> str:
     """The model's spelling of an exogenous variable's name. Raises UnknownName."""
-    for cause in causes:
-        if cause.casefold() == name.casefold():
-            return cause
-    raise UnknownName(
-        f"{what} {name}, which is no exogenous variable of the model; these are {', '.join(causes) or 'none'}."
-        f"{hint(name, causes)}"
-    )
+    return _find_name(name, causes, f"{what} {name}, which is no exogenous variable of the model; these are")
+
+
+def _find_name(name: str, known: Sequence[str], said: str) -> str:
+    for spelled in known:
+        if spelled.casefold() == name.casefold():
+            return spelled
+    raise UnknownName(f"{said} {', '.join(known) or 'none'}.{hint(name, known)}")
 
 
 def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ import polars as pl
 import duckemcc as emcc
 from duckemcc.learn.emcc import em_step
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.restarts import _collapse
+from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.start import draw_starts
 from duckemcc.serve.options import DEFAULT_START
 
@@ -46,7 +46,7 @@ def median_seconds(work, n):
 def one_step():
     model, parts = table1()
     for group in compile_likelihood(model, parts["O+I"]).groups:
-        chances = tuple(_collapse(draw_starts(DEFAULT_START, [len(c)], 30, 0)[0], c)[None] for c in group.classes)
+        chances = tuple(sum_by_class(draw_starts(DEFAULT_START, [len(c)], 30, 0)[0], c)[None] for c in group.classes)
         seconds = median_seconds(lambda g=group, c=chances: em_step(c, g), 2000)
         print(f"  one EM step, 30 restarts, |U| = {len(group.classes[0])}: {seconds * 1e3:.3f} ms")
 

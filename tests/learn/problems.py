@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import measure
-from duckemcc.learn.restarts import _collapse
+from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.start import draw_starts
 from duckemcc.model.generate import random_model
 from duckemcc.model.scm import Model
@@ -174,7 +174,7 @@ def loglik_at(likelihood, chances):
     """The log-likelihood of the first segment at the chances [r, u] of the first restart."""
     total = 0.0
     for group in likelihood.groups:
-        own = tuple(_collapse(chances[n][:1], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+        own = tuple(sum_by_class(chances[n][:1], c)[None] for n, c in zip(group.names, group.classes, strict=True))
         total += measure(own, group).loglik[0, 0]
     return total
 

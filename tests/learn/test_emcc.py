@@ -12,7 +12,8 @@ from problems import DRUG, MULTI, arms_of, draw_chances, incomplete_arms, random
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import em_step, measure
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.restarts import Effort, _collapse, learn
+from duckemcc.learn.pooling import sum_by_class
+from duckemcc.learn.restarts import Effort, learn
 from duckemcc.learn.start import draw_starts
 
 
@@ -31,7 +32,7 @@ def loglik_of(model, arms, chances):
     """The log-likelihood of the first restart's chances, from the compiled blocks."""
     groups = compile_likelihood(model, arms).groups
     return sum(
-        measure(tuple(_collapse(chances[n][0], c)[None] for n, c in zip(g.names, g.classes, strict=True)), g).loglik[
+        measure(tuple(sum_by_class(chances[n][0], c)[None] for n, c in zip(g.names, g.classes, strict=True)), g).loglik[
             0, 0
         ]
         for g in groups
@@ -85,7 +86,7 @@ def test_em_never_lowers_the_likelihood_where_values_are_missing(problem, seed):
     model, arms, _ = problem
     starts = draw_chances(likelihood := compile_likelihood(model, arms), seed)
     for group in likelihood.groups:
-        chances = tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+        chances = tuple(sum_by_class(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
         before = -np.inf
         for _ in range(6):
             chances, step = em_step(chances, group)
@@ -114,7 +115,7 @@ def group_steps(model, arms, steps, seed):
     """For every group, what em_step gives from a random start, `steps` times."""
     for group in compile_likelihood(model, arms).groups:
         starts = starts_of(model, seed=seed)
-        chances = tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+        chances = tuple(sum_by_class(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
         for _ in range(steps):
             new, step = em_step(chances, group)
             yield group, chances, new, step

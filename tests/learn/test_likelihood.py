@@ -30,7 +30,8 @@ from problems import (
 from duckemcc.errors import RepeatedName, TooLarge, UnknownName
 from duckemcc.learn.emcc import measure
 from duckemcc.learn.likelihood import Block, compile_likelihood
-from duckemcc.learn.restarts import Effort, _collapse, learn
+from duckemcc.learn.pooling import sum_by_class
+from duckemcc.learn.restarts import Effort, learn
 from duckemcc.learn.start import draw_starts
 from duckemcc.learn.yields import pattern_yields
 from duckemcc.model.scm import Model
@@ -61,7 +62,7 @@ def test_the_blocks_give_the_log_likelihood_of_the_definition(problem, seed):
     total = 0.0
     for group in compile_likelihood(model, arms).groups:
         total += measure(
-            tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True)), group
+            tuple(sum_by_class(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True)), group
         ).loglik[0, 0]
     assert total == pytest.approx(expected, rel=1e-10)
 

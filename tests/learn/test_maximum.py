@@ -13,7 +13,8 @@ from duckemcc.learn.accelerate import find_dead, project_onto
 from duckemcc.learn.emcc import join, measure, run
 from duckemcc.learn.likelihood import Block, Group, compile_likelihood
 from duckemcc.learn.maximum import joint_yields, maximise
-from duckemcc.learn.restarts import Effort, _collapse, learn
+from duckemcc.learn.pooling import sum_by_class
+from duckemcc.learn.restarts import Effort, learn
 
 
 def one_group(yields, count):
@@ -32,7 +33,7 @@ def test_the_duality_bound_proves_the_maximum(problem):
 def test_long_em_never_passes_the_proven_bound(problem, seed):
     model, arms = problem
     for group in compile_likelihood(model, arms).groups:
-        start = (_collapse(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
+        start = (sum_by_class(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
         _, step, _ = run(start, group, steps=500, gap=0.0)
         assert (step.loglik <= maximise(group).upper[:, None] + 1e-9).all()
 
@@ -50,7 +51,7 @@ def test_table_1_is_fitted_exactly(part, gender):
 def test_the_projection_attains_the_fitted_probabilities_and_never_lowers_the_likelihood(problem, start):
     model, arms = problem
     for group in compile_likelihood(model, arms).groups:
-        chances = (_collapse(starts_of(model, start=start)[group.names[0]], group.classes[0])[None],)
+        chances = (sum_by_class(starts_of(model, start=start)[group.names[0]], group.classes[0])[None],)
         peak = maximise(group)
         moved = project_onto(chances, group, peak.fitted)
         assert (measure(moved, group).loglik >= measure(chances, group).loglik - 1e-9).all()
@@ -97,7 +98,7 @@ def test_several_variables_are_relaxed_to_one_whose_maximum_bounds_theirs():
     assert len(group.names) == 2
     assert joint_yields(group).shape[1] == np.prod(group.cards)
     starts = starts_of(MULTI, restarts=20)
-    chances = tuple(_collapse(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
+    chances = tuple(sum_by_class(starts[n], c)[None] for n, c in zip(group.names, group.classes, strict=True))
     _, step, _ = run(chances, group, steps=2000, gap=0.0)
     assert (step.loglik <= maximise(group).upper[:, None] + 1e-9).all()
 
@@ -114,7 +115,7 @@ def test_the_projection_does_not_depend_on_how_many_restarts_are_moved_at_a_time
 
     model, parts = table1()
     group = next(g for g in compile_likelihood(model, parts["O+I"]).groups if len(g.classes[0]) == 64)
-    chances = (_collapse(starts_of(model, restarts=7)["U_Treatment_Survival"], group.classes[0])[None],)
+    chances = (sum_by_class(starts_of(model, restarts=7)["U_Treatment_Survival"], group.classes[0])[None],)
     goal = maximise(group).fitted
     together = project_onto(chances, group, goal)
     monkeypatch.setattr(accelerate, "LARGEST_BATCH", 1)
@@ -128,7 +129,7 @@ def test_states_called_dead_vanish_under_long_em_and_the_others_carry_the_maximu
         peak = maximise(group)
         dead = find_dead(group, peak.chances, peak.fitted)[0]
         assert (peak.chances[0][dead] == 0).all()
-        start = (_collapse(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
+        start = (sum_by_class(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
         early, late = (run(start, group, steps=n, gap=0.0)[0][0][0] for n in (50, 500))
         assert (late[:, dead] <= early[:, dead] + 1e-12).all()
 

@@ -13,7 +13,7 @@ import duckemcc as emcc
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import em_step
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.restarts import _collapse
+from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.start import draw_starts
 from duckemcc.serve.options import DEFAULT_START
 
@@ -56,7 +56,7 @@ def _time_steps(model: emcc.Model, job: dict, restarts: int, options: dict) -> t
         arms += counts.arms(lambda v, code: f"{v}={code}")
     groups = compile_likelihood(model, arms).groups
     state = [
-        tuple(_collapse(draw_starts(DEFAULT_START, [len(c)], restarts, 0)[0], c)[None] for c in group.classes)
+        tuple(sum_by_class(draw_starts(DEFAULT_START, [len(c)], restarts, 0)[0], c)[None] for c in group.classes)
         for group in groups
     ]
 
