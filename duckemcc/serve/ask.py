@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.bound.sharp import Sharp
-from duckemcc.errors import GraphError, OptionError, QueryError, UnknownModel
+from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, UnknownModel
 from duckemcc.learn.likelihood import Floats
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
@@ -146,7 +146,8 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
     or upper value.
 
     Arguments as for `bounds`, without segments. The models evaluate other queries, sample, and write UAI.
-    Raises as `bounds` does, `QueryError` where the query is undefined.
+    Raises as `bounds` does, `QueryError` where the query is undefined, `StudyError` for incompatible data unless
+    incompatible="report".
     """
     settings = read_options(options)
     pscm, queries = read_model(model), read_queries(asked)
@@ -156,6 +157,10 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
     job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, ()), (), settings)
     part = next(job.parts(clock, spread=False))
     learned, names = part.learned, job.names_of(settings.population)
+    if not part.verdict.compatible[0] and settings.incompatible == "null":
+        raise StudyError(
+            f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
+        )
     text, parsed = queries[0]
     ends = Sharp(parsed, job.model, part.likelihood.groups, names, clock.tick).find(learned, 0)
     if ends is None:

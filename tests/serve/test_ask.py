@@ -327,6 +327,19 @@ def test_witnesses_fit_the_data_and_attain_the_bounds():
         assert emcc.FullModel.from_uai(model.to_uai()).evaluate("P(V1=1)") == pytest.approx(model.evaluate("P(Y=1)"))
 
 
+def test_incompatible_data_have_no_witness_unless_the_best_fit_is_asked_for():
+    studies = [obs(), rct(CONTRADICTING)]
+    with pytest.raises(
+        errors.StudyError, match=r"the data are incompatible: .*incompatible='report' takes the best fit"
+    ):
+        emcc.witness(GRAPH, studies, PNS)
+    row, found = (
+        one(GRAPH, studies, PNS, incompatible="report"),
+        emcc.witness(GRAPH, studies, PNS, incompatible="report"),
+    )
+    assert (found.lower, found.upper) == pytest.approx((row["lower"], row["upper"]), abs=1e-9)
+
+
 def test_a_witness_of_an_undefined_query_or_of_several_is_refused():
     with pytest.raises(errors.QueryError, match="is undefined: its condition has probability zero"):
         emcc.witness("X -> Y; X {0, 1, 2}", obs(), "P(Y=1 | X=2)")
