@@ -8,7 +8,6 @@ cannot bear is the answer of that group, by its status, and no error of the whol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import (
@@ -21,9 +20,9 @@ from duckemcc.errors import (
     UnsupportedColumn,
 )
 from duckemcc.model.scm import Model
+from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
-from duckemcc.query.named import expand
-from duckemcc.query.syntax import Atom, Contrast, Named, PotentialOutcome, Probability, Query, Setting, Term
+from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
 from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_model, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
@@ -132,8 +131,10 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
     except MissingColumn as wrong:  # a variable without any value here, and without declared states
         status, message = "invalid", str(wrong)
     except QueryError as wrong:
-        if not _fits_some_states(task):
-            raise
+        try:
+            check_query(task.query, task.model.states, task.model.parents)
+        except DuckEmccError:
+            raise wrong from None  # no group could answer it
         status = "invalid"
         message = f"{wrong} Each group learns its own states; declare them in the graph, such as X {{0, 1}}."
     return {place: _no_answer(task, status, message) for place in places}
@@ -197,38 +198,3 @@ def _study_kinds(records: pl.DataFrame, columns: Mapping[str, str]) -> Iterator[
         do = pl.col(columns["intervened"]).cast(pl.List(pl.String)).list.join("\0")
     yield study.alias("emcc_study")
     yield do.alias("emcc_do")
-
-
-# -- whose fault it is -------------------------------------------------------------------------
-
-
-def _fits_some_states(task: Task) -> bool:
-    """Whether the query fits the model for some states of the variables that do not declare theirs."""
-    named: dict[str, list[str]] = {v.casefold(): [] for v in task.model.variables}
-    for variable, label in _named_states(task.query):
-        named[variable.casefold()] += [label] if label not in named[variable.casefold()] else []
-    states = {
-        v: declared or (*named[v.casefold()], *("another", "and another")[: 2 - len(named[v.casefold()])])
-        for v, declared in task.model.states.items()
-    }
-    try:
-        expand(task.query, states, task.model.parents)
-    except DuckEmccError:
-        return False
-    return True
-
-
-def _named_states(part: Any) -> Iterator[tuple[str, str]]:
-    """Every pair of a variable and a state of it that a query names."""
-    if isinstance(part, tuple):
-        for item in part:
-            yield from _named_states(item)
-    elif isinstance(part, Atom):
-        yield from ((part.outcome.name, label) for label in part.values)
-        yield from _named_states(part.outcome)
-    elif isinstance(part, (Setting, Contrast)):
-        labels = (part.value, part.versus) if isinstance(part, Contrast) else (part.value,)
-        yield from ((part.name, label) for label in labels if isinstance(label, str))
-        yield from _named_states(part.value)
-    elif isinstance(part, (PotentialOutcome, Named, Probability, Term, Query)):
-        yield from _named_states(tuple(getattr(part, f.name) for f in fields(part)))

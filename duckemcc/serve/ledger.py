@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import OptionError, SourceError
+from duckemcc.serve.files import replace_file
 from duckemcc.serve.trial import DATA, Row, Task
 
 if TYPE_CHECKING:
@@ -108,12 +109,8 @@ class ParquetLedger(Ledger):
 
         table = make_table([row for own in self.rows.values() for row in own])
         table = table.replace_schema_metadata({_KEY: json.dumps(self.settings)})
-        whole = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            parquet.write_table(table, whole)
-            whole.replace(self.path)
-        finally:
-            whole.unlink(missing_ok=True)
+        with replace_file(self.path) as part:
+            parquet.write_table(table, part)
 
 
 class DuckLedger(Ledger):
