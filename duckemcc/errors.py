@@ -59,6 +59,10 @@ class OptionError(DuckEmccError):
     """An option with a value that it cannot take."""
 
 
+class JobError(DuckEmccError):
+    """A job file with mistakes; the message lists all of them, each with its line."""
+
+
 class UnknownModel(DuckEmccError):
     """A model name that is not in the catalog."""
 

@@ -66,11 +66,18 @@ def source_sql(studies: Any) -> str:
         is_csv = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
         return f"read_csv({_text(path)}, header := true)" if is_csv else f"read_parquet({_text(path)})"
     if _TABLE.match(studies):
-        return ".".join(part if part[0] == '"' else _quote(part) for part in _PART.findall(studies))
+        return table_sql(studies)
     raise SourceError(
         f"studies = {studies!r} is neither the name of a table or view nor the path of a Parquet or CSV file; "
         "for anything else, create a view over it and name the view"
     )
+
+
+def table_sql(name: str) -> str:
+    """A table's name, up to catalog.schema.table, each part quoted. Raises `SourceError` for what is no name."""
+    if not _TABLE.match(name):
+        raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
+    return ".".join(part if part[0] == '"' else _quote(part) for part in _PART.findall(name))
 
 
 def check_by(model: Model, by: Any) -> tuple[str, ...]:

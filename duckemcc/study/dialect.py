@@ -71,6 +71,11 @@ def check_filter(text: str, columns: Sequence[str], what: str = "the source") ->
     )
 
 
+def check_condition(text: str) -> None:
+    """A `where` before its source's columns are known. Raises OptionError as `check_filter` does."""
+    _checked("where", text, (), lambda name: name)
+
+
 def check_rule(text: str, variables: Sequence[str], what: str) -> exp.Expression:
     """The condition `selected` as a tree over variables of the model. Raises OptionError, UnknownName."""
     return _checked("selected", text, variables, lambda name: model_name(name, variables, f"{what} has selected= over"))
