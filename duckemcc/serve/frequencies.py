@@ -1,0 +1,65 @@
+"""The observed frequencies of each study beside the fitted ones: where data contradict the graph, or each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.learn.frequencies import Frequency, compare_frequencies
+from duckemcc.model.scm import Model
+from duckemcc.serve.answer import in_order
+from duckemcc.serve.ask import count_studies, read_model, read_studies
+from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.work import prepare
+from duckemcc.study.read import CountTable
+from duckemcc.study.study import names_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FREQUENCY_COLUMNS: dict[str, str] = {
+    "study": "string",
+    "pattern": "string",
+    "observed": "double",
+    "fitted": "double",
+    "difference": "double",
+    "n": "double",
+    "worst": "bool",
+    "fault": "bool",
+}
+"""The columns of the frequencies, after the `by` columns. study: the arm. pattern: ``P(event | context)``. difference:
+observed less fitted. n: records in the context. worst: the pattern by which its arm contradicts the fit most. fault:
+that by which all studies together do, which the report on compatibility names."""
+
+
+def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (), **options: Any) -> pa.Table:
+    """What each study saw, beside what the model that fits all records best expects: one row per pattern.
+
+    Arguments as for `bounds`. The patterns are those of the test of compatibility: each variable given what it depends
+    on in the network of the measured variables. Returns the `by` columns and those of `FREQUENCY_COLUMNS`. Raises as
+    `bounds` does.
+    """
+    settings = read_options(options)
+    pscm, names = read_model(model), names_of("by", by)
+    clock = Clock(settings.max_seconds)
+    tables = count_studies(pscm, read_studies(studies), settings, names)
+    clock.lap("count")
+    return tabulate(pscm, tables, names, settings, clock)
+
+
+def tabulate(
+    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock
+) -> pa.Table:
+    """The frequencies of counted studies."""
+    job = prepare(model, tables, by, options)
+    nulls = "mcar" if options.nulls == "mcar" else "mar"
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for part in job.parts(clock, spread=False):
+        found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls)
+        for segment, patterns in zip(part.segments, found, strict=True):
+            rows[segment] = [_row(pattern) for pattern in patterns]
+    return in_order(rows, FREQUENCY_COLUMNS, job, clock)
+
+
+def _row(pattern: Frequency) -> dict[str, Any]:
+    return pattern._asdict() | {"difference": round(pattern.observed - pattern.fitted, 12)}
