@@ -46,6 +46,7 @@ def answer(
                 ]
                 clock.tick()
             clock.lap("bound")
+            clock.advance("answer", len(rows), job.segment_count)
     except Timeout as late:
         for segment in set(range(job.segment_count)) - set(rows):
             shared = _described(job, segment) | {"status": "timeout", "message": str(late)}

@@ -19,7 +19,7 @@ from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
-from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.options import Clock, Options, Report, read_options
 from duckemcc.serve.report import report
 from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
@@ -35,12 +35,20 @@ _SINGLE_NAME = re.compile(r"\s*\w+\s*")  # no graph text is a single word, so on
 # -- the public functions ----------------------------------------------------------------------
 
 
-def bounds(model: Model | str, studies: Any, queries: Any, *, by: str | Sequence[str] = (), **options: Any) -> pa.Table:
+def bounds(
+    model: Model | str,
+    studies: Any,
+    queries: Any,
+    *,
+    by: str | Sequence[str] = (),
+    progress: Report | None = None,
+    **options: Any,
+) -> pa.Table:
     """Bounds on counterfactual queries from several studies, one row per segment and query.
 
     model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, or a list of them. queries:
     query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a segment
-    of its own.
+    of its own. progress: called with a `serve.options.Progress` as the work goes on.
     options: see `serve.options.Options`.
 
     Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
@@ -51,13 +59,20 @@ def bounds(model: Model | str, studies: Any, queries: Any, *, by: str | Sequence
     settings = read_options(options)
     pscm, asked = read_model(model), read_queries(queries)
     names = names_of("by", by)
-    clock = Clock(settings.max_seconds)
-    tables = count_studies(pscm, read_studies(studies), settings, names)
+    clock = Clock(settings.max_seconds, progress)
+    tables = count_studies(pscm, read_studies(studies), settings, names, clock)
     clock.lap("count")
     return answer(pscm, tables, asked, names, settings, clock)
 
 
-def compatibility(model: Model | str, studies: Any, *, by: str | Sequence[str] = (), **options: Any) -> pa.Table:
+def compatibility(
+    model: Model | str,
+    studies: Any,
+    *,
+    by: str | Sequence[str] = (),
+    progress: Report | None = None,
+    **options: Any,
+) -> pa.Table:
     """Whether the studies contradict the graph, or each other: M-compatibility (paper Definition 2, Theorem 3).
 
     Arguments as for `bounds`. Returns per segment one row with `study` null for all studies together, and one per
@@ -66,8 +81,8 @@ def compatibility(model: Model | str, studies: Any, *, by: str | Sequence[str] =
     settings = read_options(options)
     pscm = read_model(model)
     names = names_of("by", by)
-    clock = Clock(settings.max_seconds)
-    tables = count_studies(pscm, read_studies(studies), settings, names)
+    clock = Clock(settings.max_seconds, progress)
+    tables = count_studies(pscm, read_studies(studies), settings, names, clock)
     clock.lap("count")
     return report(pscm, tables, names, settings, clock)
 
@@ -209,18 +224,24 @@ def read_studies(studies: Any) -> list[Study]:
     return [s if isinstance(s, Study) else Study(s) for s in listed]
 
 
-def count_studies(model: Model, studies: Sequence[Study], options: Options, by: tuple[str, ...]) -> list[CountTable]:
+def count_studies(
+    model: Model, studies: Sequence[Study], options: Options, by: tuple[str, ...], clock: Clock | None = None
+) -> list[CountTable]:
     """Each study's count table, counted in its engine."""
     check_segment_names(by)
-    return [
-        count_study(
-            s,
-            model.variables,
-            name=n,
-            by=by,
-            nulls=options.nulls,
-            unmeasured=model.unmeasured,
-            causes=[u.name for u in model.exogenous],
+    tables = []
+    for study, name in zip(studies, name_studies(studies), strict=True):
+        tables.append(
+            count_study(
+                study,
+                model.variables,
+                name=name,
+                by=by,
+                nulls=options.nulls,
+                unmeasured=model.unmeasured,
+                causes=[u.name for u in model.exogenous],
+            )
         )
-        for s, n in zip(studies, name_studies(studies), strict=True)
-    ]
+        if clock is not None:
+            clock.advance("count", len(tables), len(studies))
+    return tables

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from duckemcc.errors import OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
@@ -83,13 +83,31 @@ def read_options(given: Mapping[str, Any]) -> Options:
     return Options(**given)
 
 
-class Clock:
-    """Times the stages, and stops the work when it has run for too long."""
+class Progress(NamedTuple):
+    """So many studies are counted ("count"), or segments answered ("answer"), of so many in all."""
 
-    def __init__(self, max_seconds: float | None) -> None:
+    stage: str
+    done: int
+    total: int
+
+
+Report: TypeAlias = Callable[[Progress], None]
+
+
+class Clock:
+    """Times the stages, tells how far they are, and stops the work when it has run for too long."""
+
+    def __init__(self, max_seconds: float | None, progress: Report | None = None) -> None:
+        if progress is not None and not callable(progress):
+            raise OptionError(f"progress is {progress!r}; it takes a function of one Progress(stage, done, total)")
         self.begun = self.last = time.perf_counter()
-        self.limit = max_seconds
+        self.limit, self.progress = max_seconds, progress
         self.laps: dict[str, float] = {}
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Tells how far a stage is, to whom it may concern."""
+        if self.progress is not None:
+            self.progress(Progress(stage, done, total))
 
     def lap(self, stage: str) -> None:
         """Adds the time since the last lap to a stage."""

@@ -33,6 +33,7 @@ def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opti
         ]
         for i, segment in enumerate(part.segments):
             rows[segment] = _report_segment(part, i, selected, tests, options)
+        clock.advance("answer", len(rows), job.segment_count)
     return in_order(rows, STUDY_COLUMNS, job, clock)
 
 

@@ -401,3 +401,17 @@ def test_a_canonical_cause_that_is_too_large_says_how_large_and_what_to_do():
     data = pl.DataFrame({**{f"P{i}": [0, 1] for i in range(6)}, "Y": [0, 1]})
     with pytest.raises(errors.TooLarge, match=r"U_Y over Y has .* states.*coarsen"):
         emcc.bounds(arcs, data, "P(Y=1)")
+
+
+def test_a_callback_hears_how_far_the_work_is():
+    heard = []
+    emcc.bounds(GRAPH, [obs(), rct()], PNS, progress=heard.append)
+    assert [(p.stage, p.done, p.total) for p in heard] == [("count", 1, 2), ("count", 2, 2), ("answer", 1, 1)]
+    heard.clear()
+    emcc.compatibility(GRAPH, [obs(), rct()], progress=heard.append)
+    assert heard[-1] == ("answer", 1, 1)
+
+
+def test_a_callback_that_is_no_function_is_refused():
+    with pytest.raises(OptionError, match=r"progress is 3; it takes a function of one Progress"):
+        emcc.bounds(GRAPH, [obs()], PNS, progress=3)
