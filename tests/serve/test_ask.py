@@ -413,5 +413,5 @@ def test_a_callback_hears_how_far_the_work_is():
 
 
 def test_a_callback_that_is_no_function_is_refused():
-    with pytest.raises(OptionError, match=r"progress is 3; it takes a function of one Progress"):
+    with pytest.raises(emcc.errors.OptionError, match=r"progress is 3; it takes a function of one Progress"):
         emcc.bounds(GRAPH, [obs()], PNS, progress=3)
