@@ -91,8 +91,7 @@ def bound_sharply(
     lower, upper = (_round(min(max(end.value, low), high)) for end in ends)
     upper = max(lower, upper)  # of an identified query, to the last digit
     outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
-    fitted = query.is_fitted(learned.groups, segment)
-    exact = tuple(fitted and end.exact and blur <= PROVEN * end.evidence for end in ends)
+    exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
     status: Literal["bounded", "identified"] = "identified" if all(exact) and upper - lower <= PROVEN else "bounded"
     found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1])
     limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.corners import Corners, find_corners
+from duckemcc.bound.corners import THIN, Corners, find_corners
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import is_level
 from duckemcc.learn.emcc import Tick
@@ -52,24 +52,27 @@ _GAIN = 1e-13
 
 
 class End(NamedTuple):
-    """One end of the range. outer: a proven bound on it. chances: a PMF [u] per factor at which the query has this
-    value."""
+    """One end of the range. outer: a proven bound on it, up to `blur`, which is what the errors of the sets can do.
+    chances: a PMF [u] per factor at which the query has this value."""
 
     value: float
     outer: float
     chances: Chances
+    blur: float = 0.0
 
     @property
     def exact(self) -> bool:
-        return abs(self.outer - self.value) <= PROVEN
+        return abs(self.outer - self.value) + self.blur <= PROVEN
 
 
 class Ends(NamedTuple):
-    """lower, upper; active: the factors that can move the query at all."""
+    """lower, upper; active: the factors that can move the query at all. searched: the one whose errors the ends
+    already tell."""
 
     lower: End
     upper: End
     active: tuple[Factor, ...]
+    searched: Factor | None = None
 
 
 class Range:
@@ -88,10 +91,12 @@ class Range:
         functions = {f: self._functions(f, regions[f]) for f in self.query.factors}
         active = tuple(f for f in self.query.factors if len(functions[f]))
         if not active:
-            return self._settled(point)
-        if len(active) == 1:
-            return self._one(active[0], regions[active[0]], point)
-        return self._several(active, regions, functions, point)
+            found = self._settled(point)
+        elif len(active) == 1:
+            found = self._one(active[0], regions[active[0]], point)
+        else:
+            found = self._several(active, regions, functions, point)
+        return None if found is None else self._blur(found, regions)
 
     # -- which factors matter ----------------------------------------------------------------------
 
@@ -120,6 +125,25 @@ class Range:
             self._samples[factor] = basis[:rank]
         return self._samples[factor]
 
+    def _blur(self, ends: Ends, regions: Mapping[Factor, Region]) -> Ends:
+        """The ends with what the errors of the sets that were held add to those of the one that was searched."""
+        held = [f for f in self.query.factors if f != ends.searched]
+        lower, upper = (
+            end._replace(blur=end.blur + sum(self._blur_of(f, regions[f], end, sign) for f in held))
+            for sign, end in ((-1.0, ends.lower), (1.0, ends.upper))
+        )
+        return ends._replace(lower=lower, upper=upper)
+
+    def _blur_of(self, factor: Factor, region: Region, end: End, sign: float) -> float:
+        slopes = self.query.slopes(factor, {f: c[None] for f, c in end.chances.items()})
+        cost, evidence = sign * slopes.value[0], 1.0
+        if self.query.conditional:
+            cost = cost - sign * (end.value - self.query.combination.constant) * slopes.evidence[0]
+            evidence = float(slopes.evidence[0] @ end.chances[factor])
+        if is_level(region):
+            return np.inf if np.ptp(cost) > THIN else 0.0
+        return region.maximise(cost).blur / evidence
+
     # -- none, one, several ------------------------------------------------------------------------
 
     def _settled(self, point: Chances) -> Ends | None:
@@ -134,7 +158,7 @@ class Range:
             if found is None:
                 return None
             ends.append(found)
-        return Ends(ends[0], ends[1], (factor,))
+        return Ends(ends[0], ends[1], (factor,), factor)
 
     def improve(self, factor: Factor, region: Region, point: Chances, sign: float) -> End | None:
         """The end over one factor's polytope, the others held: sign 1 the upper one, -1 the lower one."""
@@ -148,12 +172,13 @@ class Range:
         constant = self.query.combination.constant
         if not self.query.conditional:
             best = region.maximise(sign * value)
-            return End(constant + sign * best.value, constant + sign * best.upper, point | {factor: best.chances})
+            new = point | {factor: best.chances}
+            return End(constant + sign * best.value, constant + sign * best.upper, new, best.blur)
         found = maximise_ratio(region, sign * value, evidence, point[factor])
         if found is None:
             return None
-        chances, ratio, upper = found
-        return End(constant + sign * ratio, constant + sign * upper, point | {factor: chances})
+        chances, ratio, upper, blur = found
+        return End(constant + sign * ratio, constant + sign * upper, point | {factor: chances}, blur)
 
     def _several(
         self,
@@ -183,13 +208,15 @@ class Range:
                 return None
             best = max(own, key=lambda end: sign * end.value)
             if complete:
-                ends.append(best._replace(outer=sign * max(sign * end.outer for end in own)))
+                outer = max(sign * end.outer for end in own)
+                blur = max(sign * end.outer + end.blur for end in own) - outer
+                ends.append(best._replace(outer=sign * outer, blur=max(best.blur, blur)))
             else:
                 order = sorted(own, key=lambda end: -sign * end.value)[:CLIMBS]
                 climbed = [self.climb(end.chances, {f: regions[f] for f in active}, sign) for end in order]
                 best = max(climbed, key=lambda end: sign * end.value)
                 ends.append(best._replace(outer=self.query.span[int(sign > 0)]))
-        return Ends(ends[0], ends[1], active)
+        return Ends(ends[0], ends[1], active, last if complete else None)
 
     def _search(
         self, last: Factor, region: Region, chosen: Mapping[Factor, Floats], point: Chances, count: int
@@ -238,8 +265,9 @@ def _find_corners(region: Region, functions: Floats, tick: Tick) -> Corners:
 
 def maximise_ratio(
     region: Region, value: Floats, evidence: Floats, start: Floats
-) -> tuple[Floats, float, float] | None:
-    """max (value · θ) / (evidence · θ) by Dinkelbach's programs: where, the ratio, and a proven bound on it.
+) -> tuple[Floats, float, float, float] | None:
+    """max (value · θ) / (evidence · θ) by Dinkelbach's programs: where, the ratio, a proven bound on it, and what the
+    set's errors add to that.
 
     With t the best ratio so far, max (value − t · evidence) · θ = δ gains as long as δ > 0, and no ratio exceeds
     t + δ / min evidence. None where the evidence is zero throughout.
@@ -256,7 +284,7 @@ def maximise_ratio(
         if best.value <= _GAIN or evidence @ best.chances <= ZERO_EVIDENCE:
             break
         chances = best.chances
-    return chances, ratio, ratio + max(best.upper, 0.0) / least
+    return chances, ratio, ratio + max(best.upper, 0.0) / least, best.blur / float(evidence @ chances)
 
 
 def _spread_over(total: int) -> Ints:

@@ -5,7 +5,8 @@ maximum-likelihood set is this polytope (THEORY §3). States with equal columns 
 the largest cost among them. Many columns are priced instead of passed on: the program starts with the support of a
 known point, and columns of positive reduced cost are added until there are none (Dantzig & Wolfe 1960).
 
-For any duals y of the patterns, max c·θ ≤ m·y + max_u (c − Yᵀy)_u, as Σθ = 1: this is the bound that is told.
+For any duals y of the patterns, max c·θ ≤ m·y + max_u (c − Yᵀy)_u, as Σθ = 1: this is the bound that is told. They
+also tell by how much the maximum moves with m, which is known up to some error (`certificate.py`): |y|·|error|.
 
 Axes: p pattern with records, u exogenous state (of a factor of several variables: joint).
 """
@@ -31,11 +32,12 @@ _ROUNDS = 200
 
 
 class Optimum(NamedTuple):
-    """value: c·θ at `chances` [u]. upper: a proven bound on the maximum."""
+    """value: c·θ at `chances` [u]. upper: a proven bound on the maximum; blur: what the error of m adds to that."""
 
     value: float
     upper: float
     chances: Floats
+    blur: float = 0.0
 
 
 class Region(Protocol):
@@ -68,12 +70,21 @@ class Polytope:
     """{θ ≥ 0 : Yθ = m, Σθ = 1}.
 
     classes [u]: the column of each state. yields [p, column]; inside [column]: a point of the set, which tells m.
+    error: how far m may be from what it should be [p]; by default it is exact.
     """
 
-    def __init__(self, classes: Ints, yields: Floats, inside: Floats, key: bytes = b"") -> None:
+    def __init__(
+        self,
+        classes: Ints,
+        yields: Floats,
+        inside: Floats,
+        key: bytes = b"",
+        error: Floats | None = None,
+    ) -> None:
         self.key = key
         self.classes, self.yields, self.inside = classes, yields, inside
         self.fitted = yields @ inside
+        self.error = np.zeros(len(self.fitted)) if error is None else error
         self._program: Program | None = None
         self._columns: Ints = np.zeros(0, np.intp)
 
@@ -108,8 +119,8 @@ class Polytope:
             chosen = np.zeros(len(costs))
             chosen[column] = 1.0
             return Optimum(float(costs[column]), float(costs[column]), self._spread(chosen, cost))
-        masses, upper = self._solve(costs)
-        return Optimum(float(costs @ masses), max(upper, float(costs @ masses)), self._spread(masses, cost))
+        masses, upper, blur = self._solve(costs)
+        return Optimum(float(costs @ masses), max(upper, float(costs @ masses)), self._spread(masses, cost), blur)
 
     # -- classes -----------------------------------------------------------------------------------
 
@@ -138,11 +149,11 @@ class Polytope:
 
     # -- the program -------------------------------------------------------------------------------
 
-    def _solve(self, costs: Floats) -> tuple[Floats, float]:
-        """Masses [column] and a bound on the maximum."""
+    def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
+        """Masses [column], a bound on the maximum, and what the errors of m and of the masses add to it."""
         program = self._open(costs)
-        upper = float(costs.max())
         masses = self.inside
+        upper, blur = float(costs.max()), self._weigh(np.zeros(len(self.fitted)), masses, costs)
         for _ in range(_ROUNDS):
             solution = program.maximise(costs[self._columns])
             if solution is None:
@@ -151,10 +162,19 @@ class Polytope:
             masses[self._columns] = np.maximum(solution.point, 0.0)
             masses /= masses.sum()
             reduced = costs - solution.duals[:-1] @ self.yields
-            upper = min(upper, float(self.fitted @ solution.duals[:-1] + reduced.max()))
+            bound = float(self.fitted @ solution.duals[:-1] + reduced.max())
+            if bound < upper:
+                upper, blur = bound, self._weigh(solution.duals[:-1], masses, costs)
             if upper - costs @ masses <= TOLERANCE or not self._add(program, reduced):
                 break
-        return masses, upper
+        return masses, upper, blur
+
+    def _weigh(self, duals: Floats, masses: Floats, costs: Floats) -> float:
+        """Σ_p |y_p| times the errors of m_p, and of the masses' own probability of p. Inwards an end may move further
+        than these duals say, so each pattern counts for as much as the costs can differ at least."""
+        weights = np.abs(duals) + np.ptp(costs)
+        used = weights > 0  # what does not matter may be unknown
+        return float(weights[used] @ (self.error + np.abs(self.yields @ masses - self.fitted))[used])
 
     def _open(self, costs: Floats) -> Program:
         """The program with its first columns: all, or the support of the known point and the dearest."""

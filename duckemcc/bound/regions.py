@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.branch import LARGEST, Merged, Pick
+from duckemcc.bound.certificate import bound_error
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region
 from duckemcc.learn.likelihood import Group
@@ -68,7 +69,9 @@ def open_simplex(card: int) -> Polytope:
 def open_polytope(fit: Fitted, s: int) -> Polytope:
     """The set of a variable that is alone in its group."""
     seen = _seen(fit, s, fit.group.stacked)
-    return Polytope(fit.group.classes[0], seen.yields, fit.best[0][s], seen.key)
+    chances = fit.best[0][s]
+    error = bound_error(seen.yields, seen.records, chances)
+    return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
 
 
 def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
@@ -97,7 +100,9 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
     seen = _seen(fit, s, yields)
     whole: Polytope
     if slack == 0.0 and is_attained(fit, s):
-        whole = Polytope(classes, seen.yields, _product(fit, s), seen.key)
+        product = _product(fit, s)
+        error = bound_error(seen.yields, seen.records, relaxed[s]) + np.abs(seen.yields @ (product - relaxed[s]))
+        whole = Polytope(classes, seen.yields, product, seen.key, error)
     else:
         slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))
         whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key)

@@ -42,9 +42,6 @@ Floats = NDArray[np.float64]
 STARTS = 4
 """Restarts that each end is climbed to from, where variables share patterns."""
 
-FITTED = 5e-13
-"""Log-likelihood per record between the maximum that is attained and its proven bound, up to which ends are proven."""
-
 _ROUNDS = 20
 _GAIN = 1e-10
 
@@ -101,13 +98,6 @@ class Sharp:
         """The distributions in the groups on which the query depends."""
         places = {self.group_of(f) for f in self.relaxed.query.factors} - {None}
         return {name for place in places if place is not None for name in self._groups[place].names}
-
-    def is_fitted(self, fits: Sequence[Fitted], s: int) -> bool:
-        """Whether the maximum is proven to be so close that an error of 1e-6 in fitted probabilities is ruled out, for
-        all groups on which the query depends: m is good to √(2 · gap per record) (THEORY §3)."""
-        places = {self.group_of(f) for f in self.relaxed.query.factors} - {None}
-        own = [fits[place] for place in places if place is not None]
-        return all(f.upper[s] - f.loglik[s] <= FITTED * max(float(f.group.total[s]), 1e-300) for f in own)
 
     def find(self, learned: Learned, s: int) -> tuple[SharpEnd, SharpEnd] | None:
         """Lower and upper end in segment s; None where the condition has probability zero throughout."""
@@ -171,10 +161,11 @@ class Sharp:
                         best = climbed
             if best is None:
                 return None
-            bound = self.compiled.span[int(sign > 0)]
+            bound, blur = self.compiled.span[int(sign > 0)], np.inf
             if outer is not None:
                 bound = self._bound(learned, s, outer, regions, sign, best[0])
-            end = End(best[0], bound, {f: best[1][self.chosen[f[0]]] for f in self.compiled.factors})
+                blur = (outer.upper if sign > 0 else outer.lower).blur
+            end = End(best[0], bound, {f: best[1][self.chosen[f[0]]] for f in self.compiled.factors}, blur)
             evidence = self.compiled.evidence({f: c[None] for f, c in end.chances.items()})[0]
             ends.append(SharpEnd(end.value, end.outer, end.exact, float(evidence), best[1]))
         return ends[0], ends[1]

@@ -156,7 +156,7 @@ def test_a_ratio_is_that_of_charnes_and_cooper_s_program(seed, vanishing):
     right = np.append(region.fitted, 1.0)
     entries = np.vstack([np.hstack([rows, -right[:, None]]), np.append(evidence, 0.0)])
     told = linprog(-np.append(value, 0.0), A_eq=entries, b_eq=np.append(np.zeros(len(right)), 1.0), method="highs")
-    chances, ratio, upper = maximise_ratio(region, value, evidence, region.point)
+    chances, ratio, upper, _ = maximise_ratio(region, value, evidence, region.point)
     assert ratio == pytest.approx(-told.fun, abs=1e-7)
     assert upper >= -told.fun - 1e-8
     assert value @ chances == pytest.approx(ratio * (evidence @ chances), abs=1e-10)
@@ -164,7 +164,9 @@ def test_a_ratio_is_that_of_charnes_and_cooper_s_program(seed, vanishing):
 
 def test_a_ratio_is_found_from_a_point_where_its_condition_cannot_happen():
     start = np.array([0.0, 0.0, 1.0])
-    chances, ratio, upper = maximise_ratio(open_simplex(3), np.array([0.2, 0.1, 0.0]), np.array([0.4, 0.5, 0.0]), start)
+    chances, ratio, upper, _ = maximise_ratio(
+        open_simplex(3), np.array([0.2, 0.1, 0.0]), np.array([0.4, 0.5, 0.0]), start
+    )
     assert ratio == pytest.approx(0.5)
     assert upper >= 0.5
     assert chances[0] > 0

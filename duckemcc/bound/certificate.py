@@ -1,0 +1,98 @@
+"""|m̂ − m| of the fitted probabilities m̂ that were found and those of the maximum, m: a bound that rounding cannot move.
+
+The log-likelihood per record is f(m) = Σ_p share_p log m_p over the m = Yθ. That it is some gap below its maximum
+says no more of m than √gap, and a gap of 1e-13 is what rounding leaves where patterns are rare. So it is shown instead
+that m̂ is the *exact* maximum of counts that differ by factors 1 + δ from those given. That is so if weights w exist
+with
+
+    Σ_p w_p Y[p, u] = 1 in every state of T, ≤ 1 in all others,     and m̂ = Yθ̂ for some θ̂ on T,
+
+the conditions of Kuhn & Tucker for shares w m̂ = (1 + δ) share. T are the states whose gradient is nearly one, w the
+weights share / m̂ moved by least squares; whether the equations have a solution is a property of a 0/1 matrix, and what
+is left of them is zero or far from it. Both m̂ and m being maxima, (w − share / m)·(m̂ − m) ≥ 0, hence
+
+    Σ share a² ≤ Σ share |δ| |m̂ − m| / m̂,     a = (m̂ − m) / √(m̂ m),
+
+and ‖a‖ ≤ κ ‖δ‖ in the norm of the shares, κ² = max m / m̂: the error is linear in δ, which is some 1e-13.
+
+Axes: p pattern with records, u exogenous state (of merged variables: joint).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_TIGHT = (1e-9, 1e-7, 1e-11)
+"""Of a gradient below one, up to which a state is taken as tight: whichever gives weights proves as much."""
+
+_SOLVED = 1e-11  # what is left of equations that have a solution
+_ROUNDING = 2.0**-52
+_STRETCH = 1.2  # κ √(m / m̂), where no chance can be a tenth off
+_AT_ONCE = 65_536  # columns
+
+
+def bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
+    """|m̂ − m| at most [p], m̂ that of `chances` [u], the counts [p] being positive; infinite where that is not shown."""
+    if not len(count):
+        return np.zeros(0)
+    share = count / count.sum()
+    fitted = yields @ chances
+    if fitted.min() <= 0:
+        return np.full(len(count), np.inf)
+    gradient = (share / fitted) @ yields
+    tried = None
+    for slack in _TIGHT if gradient.max() <= 1 + max(_TIGHT) else ():
+        tight = gradient >= 1 - slack
+        if tried is not None and np.array_equal(tight, tried):
+            continue
+        found = _try(yields, share, chances, fitted, tight, slack)
+        if found is not None:
+            return found
+        tried = tight
+    return np.full(len(count), np.inf)
+
+
+def _try(yields: Floats, share: Floats, chances: Floats, fitted: Floats, tight: Bools, slack: float) -> Floats | None:
+    """The bound with these states taken as tight; None where that gives no weights."""
+    inside = np.where(tight, chances, 0.0)
+    near = yields @ inside / max(inside.sum(), 1e-300)  # without the dust on other states
+    if near.min() <= 0:
+        return None
+    solved = _solve(yields, share / near, tight)
+    if solved is None:
+        return None
+    change = np.abs(solved[0]) + solved[1]
+    if change.sum() > slack / 2 and not tight.all():
+        return None
+    relative = change * near / share + 4 * len(share) * _ROUNDING
+    size = float(np.sqrt(share @ relative**2))
+    if size > 0.1 * share.min():  # m_p / m̂_p is at most 1 / share_p, so ‖a‖ ≤ size / √share, and a_p ≤ .1
+        return None
+    return _STRETCH * size * near / np.sqrt(share) + np.abs(fitted - near)
+
+
+def _solve(yields: Floats, weights: Floats, tight: Bools) -> tuple[Floats, Floats] | None:
+    """The change of the weights [p] after which every tight state's sum is one, and its own error through the rounding
+    of these sums; None where there is no such change."""
+    gram = np.zeros((len(yields), len(yields)))
+    right, size = np.zeros((2, len(yields)))
+    for part in _columns(yields, tight):
+        gram += part @ part.T
+        right += part @ (1 - weights @ part)
+        size += part.sum(axis=1)
+    inverse = np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
+    change = inverse @ right
+    left = max(float(np.abs(1 - (weights + change) @ part).max(initial=0)) for part in _columns(yields, tight))
+    return (change, len(yields) * _ROUNDING * np.abs(inverse) @ size) if left <= _SOLVED else None
+
+
+def _columns(yields: Floats, chosen: Bools) -> Iterator[Floats]:
+    for first in range(0, len(chosen), _AT_ONCE):
+        own = slice(first, first + _AT_ONCE)
+        yield yields[:, own] if chosen[own].all() else yields[:, first + np.flatnonzero(chosen[own])]
