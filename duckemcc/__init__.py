@@ -11,12 +11,14 @@ from duckemcc.serve.ask import bounds, compatibility, fit, witness
 from duckemcc.serve.benchmark import benchmark
 from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
+from duckemcc.study.relation import Studies
 from duckemcc.study.study import Study
 
 __all__ = [
     "DuckEmccError",
     "FullModel",
     "Model",
+    "Studies",
     "Study",
     "benchmark",
     "bounds",

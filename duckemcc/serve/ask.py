@@ -21,9 +21,10 @@ from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
 from duckemcc.serve.options import Clock, Options, Report, read_options
 from duckemcc.serve.report import report
-from duckemcc.serve.result import check_segment_names
+from duckemcc.serve.result import STUDY_COLUMNS, check_segment_names
 from duckemcc.serve.work import prepare
 from duckemcc.study.read import CountTable, count_study
+from duckemcc.study.relation import Studies, check_names, count_relation
 from duckemcc.study.study import Study, name_studies, names_of
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def bounds(
 ) -> pa.Table:
     """Bounds on counterfactual queries from several studies, one row per segment and query.
 
-    model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, or a list of them. queries:
-    query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a segment
-    of its own. progress: called with a `serve.options.Progress` as the work goes on.
+    model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, `Studies`, or a list of them.
+    queries: query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a
+    segment of its own. progress: called with a `serve.options.Progress` as the work goes on.
     options: see `serve.options.Options`.
 
     Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
@@ -81,6 +82,7 @@ def compatibility(
     settings = read_options(options)
     pscm = read_model(model)
     names = names_of("by", by)
+    check_segment_names(names, STUDY_COLUMNS)
     clock = Clock(settings.max_seconds, progress)
     tables = count_studies(pscm, read_studies(studies), settings, names, clock)
     clock.lap("count")
@@ -216,32 +218,37 @@ def read_queries(queries: Any) -> list[tuple[str, Query]]:
     return [(q if isinstance(q, str) else str(q), query(q)) for q in listed]
 
 
-def read_studies(studies: Any) -> list[Study]:
+def read_studies(studies: Any) -> list[Study | Studies]:
     """The studies, sources without options made into studies."""
     listed = list(studies) if isinstance(studies, (list, tuple)) else [studies]
     if not listed:
         raise OptionError("studies is an empty list; give at least one Study")
-    return [s if isinstance(s, Study) else Study(s) for s in listed]
+    return [s if isinstance(s, (Study, Studies)) else Study(s) for s in listed]
 
 
 def count_studies(
-    model: Model, studies: Sequence[Study], options: Options, by: tuple[str, ...], clock: Clock | None = None
+    model: Model, studies: Sequence[Study | Studies], options: Options, by: tuple[str, ...], clock: Clock | None = None
 ) -> list[CountTable]:
     """Each study's count table, counted in its engine."""
     check_segment_names(by)
-    tables = []
-    for study, name in zip(studies, name_studies(studies), strict=True):
-        tables.append(
-            count_study(
-                study,
-                model.variables,
-                name=name,
-                by=by,
-                nulls=options.nulls,
-                unmeasured=model.unmeasured,
-                causes=[u.name for u in model.exogenous],
+    names = iter(name_studies([s for s in studies if isinstance(s, Study)]))
+    tables: list[CountTable] = []
+    for done, study in enumerate(studies, 1):
+        if isinstance(study, Studies):
+            tables += count_relation(study, model.variables, by=by, nulls=options.nulls, unmeasured=model.unmeasured)
+        else:
+            tables.append(
+                count_study(
+                    study,
+                    model.variables,
+                    name=next(names),
+                    by=by,
+                    nulls=options.nulls,
+                    unmeasured=model.unmeasured,
+                    causes=[u.name for u in model.exogenous],
+                )
             )
-        )
         if clock is not None:
-            clock.advance("count", len(tables), len(studies))
+            clock.advance("count", done, len(studies))
+    check_names(tables)
     return tables

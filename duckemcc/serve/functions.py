@@ -15,7 +15,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, OptionError, TooLarge, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, OptionError, UnsupportedColumn
 from duckemcc.model.scm import Model
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import read_model, read_queries
@@ -23,6 +23,7 @@ from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
 from duckemcc.serve.report import report
 from duckemcc.study.labels import MOST_PATTERNS
+from duckemcc.study.relation import check_height
 
 if TYPE_CHECKING:
     import polars as pl
@@ -131,11 +132,7 @@ def unpack(counts: bytes, model: Model) -> tuple[pl.DataFrame, str]:
     if segments.is_empty():
         raise EmptyStudy("the studies relation has no records; check its name and filters")
     frame = segments.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
-    if frame.height > MOST_PATTERNS:
-        raise TooLarge(
-            f"the studies relation has more than {MOST_PATTERNS} distinct patterns; group the values of a variable "
-            "into fewer states, leave one out, or take fewer segments"
-        )
+    check_height(frame, MOST_PATTERNS)
     return frame, weight or ""
 
 

@@ -74,10 +74,10 @@ g2_p_value: the complete records against the independences that the graph implie
 SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
 
 
-def check_segment_names(by: Sequence[str]) -> None:
+def check_segment_names(by: Sequence[str], columns: Mapping[str, str] = COLUMNS) -> None:
     """Raises `OptionError` where a `by` column would stand beside a column of the result of the same name."""
     for name in by:
-        if name.casefold() in COLUMNS:
+        if name.casefold() in columns:
             raise OptionError(
                 f"by names the column {name!r}, which is a column of the result; rename it in the source, or in a view"
             )

@@ -6,6 +6,7 @@ Names are matched without regard to case, and a match is to be unique.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
@@ -13,12 +14,23 @@ from duckemcc.study.study import Study
 
 
 class Columns(NamedTuple):
-    """The columns of a source that matter, as the source spells them; `variables` are the measured ones."""
+    """The columns of a source that matter, as the source spells them; `variables` are the measured ones.
+
+    own: those that tell the studies of one source apart.
+    """
 
     variables: dict[str, str]
     by: dict[str, str]
     weight: str | None
     do: tuple[str, ...]
+    own: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """What is grouped by: emcc_v0.. for variables, emcc_b0.. for segments -> the source's column."""
+        keys = {f"emcc_v{i}": c for i, c in enumerate(self.variables.values())}
+        keys |= {f"emcc_b{i}": c for i, c in enumerate(self.by.values())}
+        return keys | {f"emcc_{name}": c for name, c in self.own.items()}
 
 
 def match_columns(
@@ -28,8 +40,10 @@ def match_columns(
     by: Sequence[str],
     found: Sequence[str],
     latent: Sequence[str] = (),
+    own: Sequence[str] = (),
 ) -> Columns:
-    """Match names to columns without regard to case. latent: variables that no study measures.
+    """Match names to columns without regard to case. latent: variables that no study measures. own: columns that the
+    source may have for itself.
 
     Raises MissingColumn, UnknownName (with a hint), RepeatedName where a match is not unique, OptionError for a `by`
     that is a variable (its segments would be selected on the variable, and no model of the whole holds in them), and
@@ -50,7 +64,9 @@ def match_columns(
     weight = None if study.weight is None else find_column(where, study.weight, f"weight {study.weight}", found)
     if weight in matched.values():
         raise OptionError(f"{where} takes its weight from {weight}, which is also the column of a variable.")
-    return Columns(matched, segments, weight, do)
+    there = {c.casefold() for c in found}
+    told = {n: find_column(where, n, f"name {n}", found) for n in own if n in there}
+    return Columns(matched, segments, weight, do, told)
 
 
 _SHARED_ADVICE = " If its records belong to every segment, say shared=True."

@@ -10,6 +10,7 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,13 +88,8 @@ def count_study(
     local = tuple(cause_name(u, causes, f"study {name!r} has local= for") for u in study.local)
     rule = None if study.selected is None else read_rule(study.selected, variables, name)
     latent = [v for v in variables if v in unmeasured]
-    with _engine_errors(name, study):
-        columns, frame = (_count_polars if study.kind == "polars" else _count_duckdb)(
-            study, variables, name, by, latent
-        )
-    if frame.is_empty():
-        kept = f" that satisfy where={study.where!r}" if study.where else ""
-        raise EmptyStudy(f"study {name!r} has no records{kept}.")
+    columns, frame = count_patterns(study, variables, name, by, latent)
+    check_some(frame, study, f"study {name!r}")
     tally = Tally(
         name, columns.do, tuple(columns.variables), by, columns.variables, columns.weight or "", frame, rule is not None
     )
@@ -101,6 +97,27 @@ def count_study(
     if rule is not None:
         check_dropped(tally)
     return CountTable(name, columns.do, counted, local, rule, study.shared)
+
+
+def count_patterns(
+    study: Study,
+    variables: tuple[str, ...],
+    name: str,
+    by: tuple[str, ...],
+    latent: Sequence[str],
+    own: Sequence[str] = (),
+) -> tuple[Columns, pl.DataFrame]:
+    """A row per distinct pattern, counted by the engine that holds the records; columns as in `Tally`, and emcc_<name>
+    for those of `own` that are there."""
+    count = {"polars": _count_polars, "pandas": _count_pandas}.get(study.kind, _count_duckdb)
+    with _engine_errors(name, study):
+        return count(study, variables, name, by, latent, own)
+
+
+def check_some(frame: pl.DataFrame, study: Study, what: str) -> None:
+    if frame.is_empty():
+        kept = f" that satisfy where={study.where!r}" if study.where else ""
+        raise EmptyStudy(f"{what} has no records{kept}.")
 
 
 def with_unmeasured(frame: pl.DataFrame, variables: Sequence[str]) -> pl.DataFrame:
@@ -149,7 +166,12 @@ def _engine_errors(name: str, study: Study) -> Iterator[None]:
 
 
 def _count_duckdb(
-    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...], latent: Sequence[str]
+    study: Study,
+    variables: tuple[str, ...],
+    name: str,
+    by: tuple[str, ...],
+    latent: Sequence[str],
+    own: Sequence[str],
 ) -> tuple[Columns, pl.DataFrame]:
     """Through the relation's own connection: a cursor would not see temporary tables and uncommitted rows."""
     import polars as pl
@@ -159,15 +181,15 @@ def _count_duckdb(
     relation, con = _open(study)
     found = _true_names(study, relation, con)
     types = {c: _type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
-    columns = match_columns(study, name, variables, by, found, latent)
-    used = {*columns.variables.values(), *columns.by.values(), columns.weight or ""}
+    columns = match_columns(study, name, variables, by, found, latent, own)
+    used = {*columns.keys.values(), columns.weight or ""}
     if study.where is not None:
         tree = dialect.check_filter(study.where, found, f"study {name!r}")
         used |= dialect.filter_columns(tree)
         relation = relation.filter(dialect.filter_text(tree, {c for c, t in types.items() if t in _INTEGERS}))
     _refuse_twins(name, used, found)
     _check_types(name, columns, types)
-    keys = _keys(columns)
+    keys = columns.keys
     if columns.weight is None:
         relation = relation.project(dialect.projection(keys))
         sums, totals = ["COUNT(*) AS emcc_s0"], ["CAST(emcc_s0 AS DOUBLE) AS emcc_count", "emcc_s0 AS emcc_records"]
@@ -258,12 +280,6 @@ def _type_name(duckdb_type: Any) -> str:
     return "json" if str(duckdb_type) == "JSON" else str(duckdb_type.id).strip('"').lower()
 
 
-def _keys(columns: Columns) -> dict[str, str]:
-    """What is grouped by: emcc_v0.. for variables, emcc_b0.. for segments -> the source's column."""
-    keys = {f"emcc_v{i}": c for i, c in enumerate(columns.variables.values())}
-    return keys | {f"emcc_b{i}": c for i, c in enumerate(columns.by.values())}
-
-
 def _check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
     for variable, column in columns.variables.items():
         if types[column] not in _STATES:
@@ -292,17 +308,48 @@ def _no_number(name: str, weight: str, type_name: str) -> UnsupportedColumn:
     return UnsupportedColumn(f"study {name!r} has weights {weight} of type {type_name}; a weight is a number.")
 
 
+# -- pandas ------------------------------------------------------------------------------------
+
+
+def _count_pandas(
+    study: Study,
+    variables: tuple[str, ...],
+    name: str,
+    by: tuple[str, ...],
+    latent: Sequence[str],
+    own: Sequence[str],
+) -> tuple[Columns, pl.DataFrame]:
+    """Counted by DuckDB, which gets the columns that are used as Arrow."""
+    from duckemcc.study.pandas import as_arrow, column_names
+
+    found = column_names(study.source)
+    columns = match_columns(study, name, variables, by, found, latent, own)
+    used = {*columns.keys.values(), columns.weight or ""}
+    if study.where is not None:
+        from duckemcc.study.dialect import check_filter, filter_columns
+
+        used |= filter_columns(check_filter(study.where, found, f"study {name!r}"))
+    _refuse_twins(name, used, [c for c in found if c in used])
+    study = replace(study, source=as_arrow(study.source, used, name))
+    return _count_duckdb(study, variables, name, by, latent, own)
+
+
 # -- polars ------------------------------------------------------------------------------------
 
 
 def _count_polars(
-    study: Study, variables: tuple[str, ...], name: str, by: tuple[str, ...], latent: Sequence[str]
+    study: Study,
+    variables: tuple[str, ...],
+    name: str,
+    by: tuple[str, ...],
+    latent: Sequence[str],
+    own: Sequence[str],
 ) -> tuple[Columns, pl.DataFrame]:
     import polars as pl
 
     frame = study.source.lazy()
     schema = frame.collect_schema()
-    columns = match_columns(study, name, variables, by, schema.names(), latent)
+    columns = match_columns(study, name, variables, by, schema.names(), latent, own)
     check_dtypes(name, columns, schema)
     if study.where is not None:
         from duckemcc.study.dialect import check_filter, filter_text
@@ -310,7 +357,7 @@ def _count_polars(
         tree = check_filter(study.where, schema.names(), f"study {name!r}")
         text = filter_text(tree, {c for c, t in schema.items() if t.is_integer()})
         frame = frame.filter(pl.sql_expr(text))
-    keys = _keys(columns)
+    keys = columns.keys
     named = [pl.col(c).alias(k) for k, c in keys.items()]
     if columns.weight is None:
         counted = (
@@ -319,7 +366,8 @@ def _count_polars(
     else:
         weighted = _weigh(frame.select(*named, pl.col(columns.weight).alias("emcc_weight")), schema[columns.weight])
         counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
-    as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], (pl.Categorical, pl.Enum))]
+    other = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)  # what Arrow lacks, or has in another form
+    as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
     return columns, counted.head(MOST_PATTERNS + 1).with_columns(as_text).collect(engine="streaming")
 
 

@@ -1,17 +1,119 @@
-"""One relation of several studies, counted by SQL already, taken apart into the studies that it holds."""
+"""One relation of several studies: counted in one scan, then taken apart into the studies that it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn
 from duckemcc.study.columns import Columns, check_segments, find_column, model_name
-from duckemcc.study.labels import Nulls, Tally, labelled
-from duckemcc.study.read import CountTable, check_dtypes, check_nulls, checked_names, with_unmeasured
+from duckemcc.study.labels import MOST_PATTERNS, Nulls, Tally, labelled
+from duckemcc.study.read import (
+    CountTable,
+    check_dtypes,
+    check_nulls,
+    check_some,
+    checked_names,
+    count_patterns,
+    with_unmeasured,
+)
+from duckemcc.study.study import Study
 
 if TYPE_CHECKING:
     import polars as pl
+
+OWN = ("study", "intervened")
+"""The columns that tell the studies of one relation apart."""
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Studies:
+    """Several studies in one source, as in SQL: its columns `study` (a name) and `intervened` (a list of the variables
+    set by design; NULL and [] are observational) tell them apart. One that is missing is as if it were the same
+    throughout.
+
+    source, weight, where, columns, shared, con: as for `Study`, which also says what is raised. A variable that is NULL
+    throughout a study is unmeasured there.
+    """
+
+    records: Study
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        weight: str | None = None,
+        where: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        shared: bool = False,
+        con: Any = None,
+    ) -> None:
+        records = Study(source, weight=weight, where=where, columns=columns, shared=shared, con=con)
+        object.__setattr__(self, "records", records)  # the class is frozen
+
+
+def count_relation(
+    studies: Studies,
+    variables: Sequence[str],
+    *,
+    by: Sequence[str] = (),
+    nulls: Nulls = "mar",
+    unmeasured: Sequence[str] = (),
+) -> list[CountTable]:
+    """The count tables of the studies in one source, named and sorted as by `split_relation`.
+
+    Raises what `count_study` raises.
+    """
+    import polars as pl
+
+    records = studies.records
+    variables, by = checked_names(variables, () if records.shared else by)
+    _check_own(variables)
+    latent = [v for v in variables if v in unmeasured]
+    columns, frame = count_patterns(records, variables, "studies", by, latent, OWN)
+    check_some(frame, records, "the studies relation")
+    check_height(frame, MOST_PATTERNS)
+    names = {f"emcc_v{i}": v for i, v in enumerate(columns.variables)}
+    names |= {f"emcc_b{i}": b for i, b in enumerate(by)}
+    folded = {b.casefold() for b in by}  # a segment by study is the same column
+    names |= {f"emcc_{n}": n for n in columns.own if n not in folded}
+    frame = frame.drop(f"emcc_{n}" for n in columns.own if n in folded).rename(names)
+    if "emcc_bad" not in frame.columns:
+        frame = frame.with_columns(emcc_bad=pl.lit(0))
+    if "intervened" in frame.columns and frame["intervened"].null_count() == frame.height:
+        frame = frame.with_columns(intervened=pl.lit(None))  # whatever type the engine gave it
+    tables = split_relation(
+        frame,
+        variables,
+        by=by,
+        nulls=nulls,
+        weight=columns.weight or "",
+        unmeasured=unmeasured,
+        columns=columns.variables,
+    )
+    return [table._replace(shared=records.shared) for table in tables]
+
+
+def check_names(tables: Sequence[CountTable]) -> None:
+    """Raises `RepeatedName` where a study in a relation is called like another of the same call."""
+    seen: set[str] = set()
+    for table in tables:
+        if table.name in seen:
+            raise RepeatedName(
+                f"two studies are called {table.name!r}, one of them in a relation of several; give a study another "
+                "name with name=…, or rename it in the relation."
+            )
+        seen.add(table.name)
+
+
+def check_height(frame: pl.DataFrame, most: int) -> None:
+    """Raises `TooLarge` where the studies have too many patterns together."""
+    if frame.height > most:
+        raise TooLarge(
+            f"the studies relation has more than {most} distinct patterns; group the values of a variable "
+            "into fewer states, leave one out, or take fewer segments"
+        )
 
 
 def split_relation(
@@ -22,6 +124,7 @@ def split_relation(
     nulls: Nulls = "mar",
     weight: str = "",
     unmeasured: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> list[CountTable]:
     """One count table per study and set of intervened variables, from one relation that is counted already.
 
@@ -31,6 +134,7 @@ def split_relation(
            ``emcc_records``, ``emcc_example`` as in `Tally` where they are known
     weight: what messages call the weight
     unmeasured: variables that no study measures; they need no column
+    columns: variable -> what messages call its column, where that is not its name
 
     A study with several such sets gives ``study`` and ``study do(Treatment)``. Sorted by name and set. A variable whose
     column is NULL throughout a study is unmeasured there, whatever `nulls` does with other NULLs. Raises what
@@ -55,6 +159,7 @@ def split_relation(
     example = pl.col("emcc_example") if "emcc_example" in known else pl.lit(None)
     items.append(example.cast(pl.String).alias("emcc_example"))
     items.append(_as_text(frame, spelled.get("study")).alias("emcc_study"))
+    called = spelled if columns is None else columns
     sets = _intervened_sets(frame, spelled.get("intervened"), variables)
     parts = (
         frame.select(items)
@@ -66,7 +171,7 @@ def split_relation(
         CountTable(
             name,
             key[1],
-            with_unmeasured(_labelled(name, key[1], split[key], measured, by, spelled, nulls, weight), variables),
+            with_unmeasured(_labelled(name, key[1], split[key], measured, by, called, nulls, weight), variables),
         )
         for key, name in _relation_names(sorted(split)).items()
     ]
@@ -74,20 +179,23 @@ def split_relation(
 
 def _relation_columns(found: Sequence[str], variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
     """name -> the frame's column, for all that is needed and there."""
-    for taken in ("study", "intervened"):
-        for variable in variables:
-            if variable.casefold() == taken:
-                raise RepeatedName(
-                    f"the variable {variable} bears the name of the studies' own column {taken}; rename it."
-                )
+    _check_own(variables)
     where = "the studies relation"
     spelled = {v: find_column(where, v, f"variable {v}", found) for v in variables}
     segments = {b: find_column(where, b, f"segment {b}", found) for b in by}
     check_segments(variables, by, {c: v for v, c in spelled.items()}, segments)
     own = {n: find_column(where, n, f"count {n}", found) for n in ("emcc_count", "emcc_bad")}
     folded = {c.casefold() for c in found}
-    own |= {n: find_column(where, n, f"name {n}", found) for n in ("study", "intervened") if n in folded}
+    own |= {n: find_column(where, n, f"name {n}", found) for n in OWN if n in folded}
     return spelled | segments | own
+
+
+def _check_own(variables: Sequence[str]) -> None:
+    for variable in variables:
+        if variable.casefold() in OWN:
+            raise RepeatedName(
+                f"the variable {variable} bears the name of the studies' own column {variable.casefold()}; rename it."
+            )
 
 
 def _check_relation(
@@ -156,7 +264,7 @@ def _labelled(
     part: pl.DataFrame,
     variables: tuple[str, ...],
     by: tuple[str, ...],
-    spelled: Mapping[str, str],
+    called: Mapping[str, str],
     nulls: Nulls,
     weight: str,
 ) -> pl.DataFrame:
@@ -170,5 +278,5 @@ def _labelled(
         raise EmptyStudy(f"study {name!r} is empty: every record has NULL in every variable.")
     part = part.drop(k for v, k in keys.items() if v not in found)
     part = part.rename({keys[v]: f"emcc_v{i}" for i, v in enumerate(found)})
-    tally = Tally(name, do, tuple(found), by, {v: spelled[v] for v in found}, weight, part)
+    tally = Tally(name, do, tuple(found), by, {v: called[v] for v in found}, weight, part)
     return labelled(tally, nulls)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from duckemcc.errors import OptionError, RepeatedName, SourceError
 
-Kind = Literal["relation", "table", "file", "polars", "arrow"]
+Kind = Literal["relation", "table", "file", "polars", "pandas", "arrow"]
 
 PARQUET = (".parquet", ".parq", ".pq")
 CSV = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
@@ -26,7 +26,8 @@ class Study:
     """One study: records that share a design.
 
     source:  a DuckDB relation; the name of a table, with `con`; the path or glob of Parquet or CSV files; a polars
-             DataFrame or LazyFrame; anything with ``__arrow_c_stream__`` (a stream that can be read once is read once)
+             DataFrame or LazyFrame; a pandas DataFrame; anything with ``__arrow_c_stream__`` (a stream that can be read
+             once is read once)
     do:      the variables set by design
     name:    what messages and results call it; by default the table or file name, or "study 1", ...
     weight:  a column to be summed instead of counting records
@@ -152,11 +153,13 @@ def _kind(source: object, con: object) -> Kind:
         return "relation"
     if _is_a(source, "polars", "DataFrame", "LazyFrame"):
         return "polars"
+    if _is_a(source, "pandas", "DataFrame"):
+        return "pandas"
     if hasattr(source, "__arrow_c_stream__"):
         return "arrow"
     raise SourceError(
         f"a {type(source).__name__} is no source of records; give a DuckDB relation, a table name with con=…, a "
-        "Parquet or CSV path, a polars frame, or an object with __arrow_c_stream__."
+        "Parquet or CSV path, a polars or pandas frame, or an object with __arrow_c_stream__."
     )
 
 
