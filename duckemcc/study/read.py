@@ -31,9 +31,9 @@ from duckemcc.study.study import CSV, Study, names_of
 if TYPE_CHECKING:
     import polars as pl
 
-_INTEGERS = {f"{u}{size}int" for u in ("", "u") for size in ("tiny", "small", "big", "huge")} | {"integer", "uinteger"}
-_FLOATS = {"float", "double"}
-_STATES = _INTEGERS | _FLOATS | {"boolean", "varchar", "enum", "decimal", "sqlnull", "null"}
+INTEGERS = {f"{u}{size}int" for u in ("", "u") for size in ("tiny", "small", "big", "huge")} | {"integer", "uinteger"}
+FLOATS = {"float", "double"}
+_STATES = INTEGERS | FLOATS | {"boolean", "varchar", "enum", "decimal", "sqlnull", "null"}
 _TIMES = {
     "date",
     "time",
@@ -89,14 +89,29 @@ def count_study(
     rule = None if study.selected is None else read_rule(study.selected, variables, name)
     latent = [v for v in variables if v in unmeasured]
     columns, frame = count_patterns(study, variables, name, by, latent)
-    check_some(frame, study, f"study {name!r}")
+    check_some(frame, study.where, f"study {name!r}")
+    return tabulate(CountTable(name, columns.do, frame, local, rule, study.shared), columns, variables, by, nulls)
+
+
+def tabulate(
+    counted: CountTable, columns: Columns, variables: Sequence[str], by: tuple[str, ...], nulls: Nulls
+) -> CountTable:
+    """The same study with labels for the values that an engine counted: its frame is as in `Tally`. Raises what
+    `count_study` raises of values."""
     tally = Tally(
-        name, columns.do, tuple(columns.variables), by, columns.variables, columns.weight or "", frame, rule is not None
+        counted.name,
+        columns.do,
+        tuple(columns.variables),
+        by,
+        columns.variables,
+        columns.weight or "",
+        counted.frame,
+        counted.rule is not None,
     )
-    counted = with_unmeasured(labelled(tally, nulls), variables)
-    if rule is not None:
+    frame = with_unmeasured(labelled(tally, nulls), variables)
+    if counted.rule is not None:
         check_dropped(tally)
-    return CountTable(name, columns.do, counted, local, rule, study.shared)
+    return counted._replace(frame=frame)
 
 
 def count_patterns(
@@ -114,9 +129,9 @@ def count_patterns(
         return count(study, variables, name, by, latent, own)
 
 
-def check_some(frame: pl.DataFrame, study: Study, what: str) -> None:
+def check_some(frame: pl.DataFrame, where: str | None, what: str) -> None:
     if frame.is_empty():
-        kept = f" that satisfy where={study.where!r}" if study.where else ""
+        kept = f" that satisfy where={where!r}" if where else ""
         raise EmptyStudy(f"{what} has no records{kept}.")
 
 
@@ -180,21 +195,21 @@ def _count_duckdb(
 
     relation, con = _open(study)
     found = _true_names(study, relation, con)
-    types = {c: _type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
+    types = {c: type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
     columns = match_columns(study, name, variables, by, found, latent, own)
     used = {*columns.keys.values(), columns.weight or ""}
     if study.where is not None:
         tree = dialect.check_filter(study.where, found, f"study {name!r}")
         used |= dialect.filter_columns(tree)
-        relation = relation.filter(dialect.filter_text(tree, {c for c, t in types.items() if t in _INTEGERS}))
+        relation = relation.filter(dialect.filter_text(tree, {c for c, t in types.items() if t in INTEGERS}))
     _refuse_twins(name, used, found)
-    _check_types(name, columns, types)
+    check_types(name, columns, types)
     keys = columns.keys
     if columns.weight is None:
         relation = relation.project(dialect.projection(keys))
         sums, totals = ["COUNT(*) AS emcc_s0"], ["CAST(emcc_s0 AS DOUBLE) AS emcc_count", "emcc_s0 AS emcc_records"]
     else:
-        is_float = types[columns.weight] in _FLOATS
+        is_float = types[columns.weight] in FLOATS
         relation = relation.project(dialect.projection({**keys, "emcc_weight": columns.weight}))
         relation = relation.project(", ".join([*keys, *dialect.weight_items(is_float)]))
         for i in range(dialect.PIECES if is_float else 0):
@@ -276,18 +291,18 @@ def _refuse_twins(name: str, used: set[str], found: Sequence[str]) -> None:
         )
 
 
-def _type_name(duckdb_type: Any) -> str:
+def type_name(duckdb_type: Any) -> str:
     return "json" if str(duckdb_type) == "JSON" else str(duckdb_type.id).strip('"').lower()
 
 
-def _check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
+def check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
     for variable, column in columns.variables.items():
         if types[column] not in _STATES:
             raise _unsupported(name, variable, column, types[column].upper())
     for segment, column in columns.by.items():
         if types[column] not in _STATES | _TIMES:
             raise _no_segment(name, segment, types[column].upper())
-    if columns.weight and types[columns.weight] not in _INTEGERS | _FLOATS | {"decimal"}:
+    if columns.weight and types[columns.weight] not in INTEGERS | FLOATS | {"decimal"}:
         raise _no_number(name, columns.weight, types[columns.weight].upper())
 
 

@@ -72,7 +72,7 @@ def count_relation(
     _check_own(variables)
     latent = [v for v in variables if v in unmeasured]
     columns, frame = count_patterns(records, variables, "studies", by, latent, OWN)
-    check_some(frame, records, "the studies relation")
+    check_some(frame, records.where, "the studies relation")
     check_height(frame, MOST_PATTERNS)
     names = {f"emcc_v{i}": v for i, v in enumerate(columns.variables)}
     names |= {f"emcc_b{i}": b for i, b in enumerate(by)}
