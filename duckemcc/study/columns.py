@@ -7,10 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
-from duckemcc.study.study import Study
+
+
+class Design(Protocol):
+    """What a `Study` says of its columns; so does one that is registered in a database."""
+
+    @property
+    def do(self) -> tuple[str, ...]: ...
+    @property
+    def columns(self) -> Mapping[str, str]: ...
+    @property
+    def unmeasured(self) -> tuple[str, ...]: ...
+    @property
+    def weight(self) -> str | None: ...
 
 
 class Columns(NamedTuple):
@@ -34,7 +46,7 @@ class Columns(NamedTuple):
 
 
 def match_columns(
-    study: Study,
+    study: Design,
     name: str,
     variables: Sequence[str],
     by: Sequence[str],
