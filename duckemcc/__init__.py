@@ -11,6 +11,7 @@ from duckemcc.serve.ask import bounds, compatibility, fit, witness
 from duckemcc.serve.benchmark import benchmark
 from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
+from duckemcc.serve.frames import attach_accessors as _attach_accessors
 from duckemcc.study.relation import Studies
 from duckemcc.study.study import Study
 
@@ -31,3 +32,5 @@ __all__ = [
     "witness",
 ]
 __version__ = _version("duckemcc")
+
+_attach_accessors()
