@@ -71,9 +71,13 @@ def check_filter(text: str, columns: Sequence[str], what: str = "the source") ->
     )
 
 
-def check_condition(text: str) -> None:
-    """A `where` before its source's columns are known. Raises OptionError as `check_filter` does."""
-    _checked("where", text, (), lambda name: name)
+def check_condition(text: str, known: Sequence[str] = ()) -> exp.Expression:
+    """A `where` before its source's columns are known: spelled as in `known`, or else as it spells them itself.
+
+    Raises OptionError as `check_filter` does.
+    """
+    spelled = {name.casefold(): name for name in known}
+    return _checked("where", text, known, lambda name: spelled.get(name.casefold(), name))
 
 
 def check_rule(text: str, variables: Sequence[str], what: str) -> exp.Expression:
@@ -104,13 +108,14 @@ def filter_columns(tree: exp.Expression) -> set[str]:
 
 
 def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
-    """The condition as SQL that DuckDB and polars take.
+    """The condition as SQL that DuckDB and polars take. integers: as for `widen`."""
+    return str(explicit(widen(tree, integers)).sql(dialect="duckdb"))
 
-    `integers` are the integer columns: in arithmetic they become doubles, as small ones would overflow, which DuckDB
-    refuses and polars does silently (``u - 2 < 0`` for an unsigned u).
-    """
-    widened = tree.transform(lambda node: _widened(node, integers))
-    return str(_explicit(widened).sql(dialect="duckdb"))
+
+def widen(tree: exp.Expression, integers: Collection[str]) -> exp.Expression:
+    """In arithmetic the integer columns become doubles, as small ones would overflow, which DuckDB refuses and polars
+    does silently (``u - 2 < 0`` for an unsigned u)."""
+    return tree.transform(lambda node: _widened(node, integers))
 
 
 def _check_tokens(text: str) -> None:
@@ -200,7 +205,7 @@ def _above_parentheses(node: exp.Expression) -> exp.Expression | None:
     return above
 
 
-def _explicit(tree: exp.Expression) -> exp.Expression:
+def explicit(tree: exp.Expression) -> exp.Expression:
     """The same condition with parentheses around what NOT negates, where engines might bind differently."""
     tree = tree.copy()
     for node in reversed(list(tree.walk())):  # children first

@@ -1,0 +1,118 @@
+"""n(pattern) in SQL, for any engine: a tree that sqlglot writes in its dialect, never text put together.
+
+    SELECT variables, segments, COUNT(*) or the sum of weights FROM (SELECT columns under our names FROM source WHERE …)
+    GROUP BY variables, segments
+
+Floating-point weights are summed in pieces, as `study.dialect` says it for DuckDB, so that no order of records can
+change a total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from duckemcc.study.dialect import PIECES, STEP
+from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
+
+OWN = "emcc_"
+"""How names of ours begin."""
+
+
+def count_query(
+    source: exp.Expression,
+    keys: Mapping[str, exp.Expression],
+    measures: Mapping[str, exp.Expression],
+    condition: exp.Expression | None = None,
+    weight: exp.Expression | None = None,
+    is_float: bool = True,
+) -> exp.Select:
+    """keys: what is grouped by, over the source's columns. measures: `tally` or `total_or_null`."""
+    items = [_named(e, n) for n, e in keys.items()]
+    if weight is not None:
+        items.append(_named(weight, "emcc_weight"))
+    records = exp.select(*items).from_(source)
+    if condition is not None:
+        records = records.where(condition)
+    if weight is not None:
+        records = _with_good_weights(records, is_float)
+    names = [column(n) for n in keys]
+    grouped = exp.select(*names, *(_named(e, n) for n, e in measures.items())).from_(_subquery(records))
+    return grouped.group_by(*(n.copy() for n in names))
+
+
+def tally(weighted: bool, is_float: bool) -> dict[str, exp.Expression]:
+    """What `labels.Tally` has beside the keys."""
+    everything = exp.Count(this=exp.Star())
+    if not weighted:
+        return {"emcc_count": exp.cast(everything, "double"), "emcc_records": everything.copy()}
+    good, weight = exp.column("emcc_good"), exp.column("emcc_weight")
+    positive = exp.case().when(exp.GT(this=good, expression=exp.Literal.number(0)), exp.Literal.number(1))
+    bad = exp.case().when(exp.Is(this=good.copy(), expression=exp.Null()), weight)
+    return {
+        "emcc_count": exp.func("COALESCE", _total(is_float), exp.Literal.number(0)),
+        "emcc_records": exp.Count(this=positive),
+        "emcc_bad": exp.Sub(this=everything, expression=exp.Count(this=good.copy())),
+        "emcc_example": exp.cast(exp.Min(this=bad), "text"),
+    }
+
+
+def total_or_null(weighted: bool) -> exp.Expression:
+    """The number of records, or the sum of their weights if each can be one."""
+    if not weighted:
+        return exp.Count(this=exp.Star())
+    all_good = exp.EQ(this=exp.Count(this=exp.Star()), expression=exp.Count(this=exp.column("emcc_good")))
+    return exp.case().when(all_good, _total(True))
+
+
+def _with_good_weights(records: exp.Select, is_float: bool) -> exp.Select:
+    """emcc_good: the weight, or NULL where it cannot be one; emcc_rest1..: what its pieces leave."""
+    weight, low = exp.column("emcc_weight"), SMALLEST_WEIGHT if is_float else 0
+    between = exp.Between(this=weight.copy(), low=_number(low), high=_number(LARGEST_WEIGHT))
+    possible = exp.or_(exp.EQ(this=weight.copy(), expression=_number(0)), between)
+    records = _widened(records, exp.case().when(possible, weight), "emcc_good")
+    for i in range(1, PIECES if is_float else 1):
+        rest = _rest(i - 1)
+        fraction = exp.paren(exp.Sub(this=rest, expression=exp.Floor(this=rest.copy())))
+        records = _widened(records, exp.Mul(this=fraction, expression=_number(STEP)), f"emcc_rest{i}")
+    return records
+
+
+def _total(is_float: bool) -> exp.Expression:
+    """As `dialect.weight_totals` says it for DuckDB, so that totals agree to the last digit."""
+    if not is_float:
+        return exp.cast(exp.Sum(this=exp.column("emcc_good")), "double")
+    total: exp.Expression | None = None
+    for i in range(PIECES):  # Spark's FLOOR gives an integer, whose sum might overflow
+        part: exp.Expression = exp.Sum(this=exp.cast(exp.Floor(this=_rest(i)), "double"))
+        if i:
+            part = exp.Div(this=part, expression=_number(STEP**i), typed=True, safe=False)
+        total = part if total is None else exp.Add(this=total, expression=part)
+    assert total is not None
+    return total
+
+
+def _rest(i: int) -> exp.Column:
+    return exp.column(f"emcc_rest{i}" if i else "emcc_good")
+
+
+def _widened(records: exp.Select, item: exp.Expression, name: str) -> exp.Select:
+    return exp.select("*", _named(item, name)).from_(_subquery(records))
+
+
+def _subquery(query: exp.Select) -> exp.Subquery:
+    return query.subquery("emcc_records", copy=False)
+
+
+def _named(item: exp.Expression, name: str) -> exp.Expression:
+    """Names of ours are bare, so that no dialect tells them from a bare use; all others are quoted."""
+    return exp.alias_(item, exp.to_identifier(name, quoted=not name.startswith(OWN)))
+
+
+def column(name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=not name.startswith(OWN)))
+
+
+def _number(value: float) -> exp.Literal:
+    return exp.Literal.number(f"{value:.0f}" if value == int(value) and value < 1e16 else repr(float(value)))

@@ -1,0 +1,187 @@
+"""A study's counting query as text, for a warehouse out of duckemcc's reach: its counts come back as weighted records.
+
+Columns are named exactly as they are given, in quotes: in the spelling of the warehouse's catalog. Names of tables and
+SELECT texts are SQL already and stay as they are, so that what is unquoted there folds as it always does.
+
+The count is NULL, in place of a sum, as soon as one record of the pattern has a weight that cannot be one, so that
+whoever reads the counts is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel, SqlglotError
+
+from duckemcc.errors import OptionError, SourceError, hint
+from duckemcc.model.scm import Model
+from duckemcc.study.columns import match_columns
+from duckemcc.study.counting_sql import OWN, column, count_query, total_or_null
+from duckemcc.study.dialect import check_condition, explicit
+from duckemcc.study.study import CSV, SELECT, Study, name_studies, names_of
+
+DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
+_BACKSLASH_ESCAPES = ("postgres", "redshift", "spark", "databricks", "bigquery")  # in LIKE; DuckDB has no escape
+_REFUSED = (exp.DML, exp.DDL, exp.Command, exp.Drop, exp.Alter, exp.Into, exp.Lock, exp.Copy, exp.Set)
+
+
+def counts_sql(
+    model: Model, study: Study, *, dialect: str = "duckdb", by: str | Sequence[str] = (), count: str = "n"
+) -> str:
+    """The counting query of a study; its columns are the variables that have one, `by`, and `count`.
+
+    Nothing is read, so that columns are taken to be called as `columns=` says, or else as the variables are. Weights
+    are taken for floating-point numbers. Raises OptionError (dialect, by, count, where), SourceError, MissingColumn,
+    UnknownName, RepeatedName.
+    """
+    check_dialect(dialect)
+    names = () if study.shared else names_of("by", by)
+    [name] = name_studies([study])
+    given = _given_columns(study, model.variables, names, model.unmeasured)
+    columns = match_columns(study, name, model.variables, names, given, model.unmeasured)
+    keys = {n: column(c) for n, c in (columns.variables | columns.by).items()}
+    _check_names(list(keys), count)
+    condition = None if study.where is None else portable(check_condition(study.where, given), dialect)
+    weight = None if columns.weight is None else exp.cast(column(columns.weight), "double")
+    measures = {count: total_or_null(weight is not None)}
+    return write(count_query(_source_of(study, dialect), keys, measures, condition, weight), dialect, pretty=True)
+
+
+def check_dialect(dialect: object) -> None:
+    """Raises OptionError."""
+    if dialect not in DIALECTS:
+        raise OptionError(
+            f"dialect takes one of {', '.join(DIALECTS)}; found {dialect!r}.{hint(str(dialect), DIALECTS, 'dialects')}"
+        )
+
+
+def write(tree: exp.Expression, dialect: str, *, pretty: bool = False) -> str:
+    """The text of a tree. Raises OptionError for what the dialect cannot say."""
+    try:
+        return str(tree.sql(dialect=dialect, pretty=pretty, comments=False, unsupported_level=ErrorLevel.RAISE))
+    except SqlglotError as error:
+        raise OptionError(f"this cannot be said in {dialect}: {str(error).splitlines()[0]}") from error
+
+
+# -- what is given -----------------------------------------------------------------------------
+
+
+def read_source(text: str, dialect: str) -> exp.Expression:
+    """A table, or a SELECT as a subquery, written anew from its tree. Raises SourceError for anything else."""
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    try:
+        if SELECT.match(text):
+            return _read_select(text, dialect)
+        return _read_table(text, dialect)
+    except SqlglotError as error:
+        problem = str(error).splitlines()[0]
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except _Refused as refused:
+        problem = str(refused)
+    raise SourceError(f"the source {shown!r} is neither the name of a table nor one SELECT: {problem}")
+
+
+class _Refused(Exception):
+    """What is wrong with a source."""
+
+
+def _read_select(text: str, dialect: str) -> exp.Expression:
+    trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
+    if len(trees) != 1:
+        raise _Refused(f"it has {len(trees)} statements")
+    tree = trees[0]
+    while isinstance(tree, exp.Subquery) and _parts(tree) == {"this"}:
+        tree = tree.this
+    if not isinstance(tree, (exp.Select, exp.SetOperation)):
+        raise _Refused(f"it is {tree.key.upper()}, not SELECT")
+    for node in tree.walk():
+        if isinstance(node, _REFUSED):
+            raise _Refused(f"it holds {node.key.upper()}, which is not allowed")
+    return exp.Subquery(this=tree, alias=exp.TableAlias(this=exp.to_identifier("emcc_source")))
+
+
+def _read_table(text: str, dialect: str) -> exp.Table:
+    table = sqlglot.parse_one(text, into=exp.Table, dialect=dialect)
+    if _parts(table) - {"this", "db", "catalog"} or not all(type(part) is exp.Identifier for part in table.parts):
+        raise _Refused("a name is bare or quoted, up to catalog.schema.table")
+    return table
+
+
+def _parts(tree: exp.Expression) -> set[str]:
+    return {key for key, value in tree.args.items() if value}
+
+
+def _source_of(study: Study, dialect: str) -> exp.Expression:
+    if study.kind in ("table", "adbc", "named"):
+        return read_source(study.source, dialect)
+    advice = "give the name of a table or a SELECT, as it is called in the warehouse."
+    if study.kind != "file":
+        raise SourceError(f"a {type(study.source).__name__} cannot be counted by SQL elsewhere; {advice}")
+    if dialect != "duckdb":
+        raise SourceError(f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}; {advice}")
+    path = exp.Literal.string(str(study.source))
+    if not path.name.lower().endswith(CSV):
+        return exp.Table(this=exp.ReadParquet(expressions=[path]))
+    header = exp.EQ(this=exp.to_identifier("header"), expression=exp.true())
+    return exp.Table(this=exp.ReadCSV(this=path, expressions=[header]))
+
+
+def _given_columns(study: Study, variables: Sequence[str], by: Sequence[str], latent: Sequence[str]) -> list[str]:
+    """The columns that are named, each once but for upper and lower case."""
+    mapped = {v.casefold(): c for v, c in study.columns.items()}
+    absent = {v.casefold() for v in (*study.unmeasured, *latent)} - {*mapped}
+    names = [mapped.get(v.casefold(), v) for v in variables if v.casefold() not in absent]
+    names += [*by, *([study.weight] if study.weight else [])]
+    spelled: dict[str, str] = {}
+    for n in names:
+        spelled.setdefault(n.casefold(), n)
+    return list(spelled.values())
+
+
+def _check_names(names: Sequence[str], count: Any) -> None:
+    if not isinstance(count, str) or not count.strip():
+        raise OptionError(f"count takes the name of the column of counts; found {count!r}.")
+    for n in (*names, count):
+        if n.casefold().startswith(OWN):
+            raise OptionError(f"the name {n} begins as those that the query needs for itself; rename it.")
+    for n in names:
+        if n.casefold() == count.casefold():
+            raise OptionError(f"the name {count} is that of the counts and of {n}; choose another by count=….")
+
+
+# -- conditions --------------------------------------------------------------------------------
+
+
+def portable(condition: exp.Expression, dialect: str) -> exp.Expression:
+    """A checked `where` that means in the dialect what it means in DuckDB. Raises OptionError for a LIKE that
+    cannot."""
+    condition = explicit(condition)
+    for like in [*condition.find_all(exp.Like, exp.ILike)]:
+        like.set("expression", _pattern(like.expression, dialect))
+        if dialect == "tsql" and isinstance(like, exp.ILike):
+            lowered = exp.Like(this=exp.Lower(this=like.this), expression=exp.Lower(this=like.expression))
+            condition = _replaced(condition, like, lowered)
+    return condition
+
+
+def _replaced(tree: exp.Expression, old: exp.Expression, new: exp.Expression) -> exp.Expression:
+    if old is tree:
+        return new
+    old.replace(new)
+    return tree
+
+
+def _pattern(pattern: exp.Expression, dialect: str) -> exp.Expression:
+    """The pattern without anything that the dialect would read as an escape or a set of characters."""
+    special = "\\" if dialect in _BACKSLASH_ESCAPES else "[" if dialect == "tsql" else ""
+    if not special:
+        return pattern
+    if not (isinstance(pattern, exp.Literal) and pattern.is_string):
+        raise OptionError(
+            f"where= has a LIKE whose pattern is no text; {dialect} reads {special} in it in its own way."
+        )
+    return exp.Literal.string(pattern.name.replace(special, "\\\\" if special == "\\" else "[[]"))
