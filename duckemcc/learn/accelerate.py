@@ -9,8 +9,8 @@ point: the spread of the restarts, and so the meaning of `credibility`, is that 
 
 `squarem` (Varadhan & Roland 2008) extrapolates EM where m is not known: several exogenous variables in one group.
 
-Axes: b a restart of some segment, p distinct pattern, u exogenous state (of all the group's variables, one after the
-other).
+Axes: s segment, r restart, b a restart of some segment, p distinct pattern, u exogenous state (of all the group's
+variables, one after the other).
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import Chances, Step, Tick, em_step, measure
+from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, take
 from duckemcc.learn.likelihood import Group
+from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
 
 Floats = NDArray[np.float64]
 
 LARGEST_BATCH = 20_000_000
 """Entries of the Jacobians that are held at a time (160 MB)."""
 
+LARGEST_PAIRS = 2_000_000
+"""Entries of the products of each two constraints up to which one variable's normal matrices are made from them."""
+
 _ITERATIONS = 120
 _RESIDUAL = 1e-14  # of m/√m
+_ROUNDING = 5e-16  # of m
 _RIDGE = 1e-15
 _LONGEST, _SHORTEST = 2.0, 5.0  # of a step in log θ, upwards and downwards
 _SLACK = 1e-7  # of a gradient below one, at which a state is dead; at the maximum it is good to some 1e-10
@@ -50,15 +55,18 @@ def project_onto(
     """
     segments, restarts = chances[0].shape[:2]
     start = chances if dead is None else (np.where(dead[:, None, :], 0.0, chances[0]),)
-    flat = tuple(c.reshape(1, segments * restarts, -1) for c in start)
-    goal = np.repeat(np.concatenate(fitted, axis=1), restarts, axis=0)
-    seen = np.repeat(np.concatenate([b.count > 0 for b in group.blocks], axis=1), restarts, axis=0)
-    size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
-    parts = []
-    for first in range(0, segments * restarts, size):
-        batch = slice(first, first + size)
-        parts.append(_newton(tuple(c[0, batch] for c in flat), group, goal[batch], seen[batch], tick))
-    new = tuple(np.concatenate(p).reshape(segments, restarts, -1) for p in zip(*parts, strict=True))
+    goal, seen = np.concatenate(fitted, axis=1), count_of(group) > 0
+    constraints = min(goal.shape[1], sum(group.cards)) + 1
+    new: Chances
+    if group.concave and constraints**2 // 2 * group.cards[0] <= LARGEST_PAIRS:
+        new = (_project_alone(start[0], group.stacked, goal, seen, tick),)
+    else:
+        flat = tuple(c.reshape(segments * restarts, -1) for c in start)
+        goal, seen = (np.repeat(a, restarts, axis=0) for a in (goal, seen))
+        size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
+        cuts = [slice(first, first + size) for first in range(0, segments * restarts, size)]
+        parts = [_newton(tuple(c[cut] for c in flat), group, goal[cut], seen[cut], tick) for cut in cuts]
+        new = tuple(np.concatenate(p).reshape(segments, restarts, -1) for p in zip(*parts, strict=True))
     before, after = measure(chances, group).loglik, measure(new, group).loglik
     rounding = 1e-13 * group.total[:, None]
     better = np.isfinite(after) & (after >= before - rounding)
@@ -76,6 +84,61 @@ def find_dead(group: Group, chances: Floats, fitted: tuple[Floats, ...]) -> NDAr
         weight = np.divide(block.count, m, out=np.zeros_like(m), where=block.count > 0)
         gradient += np.matmul(weight[:, None, :], block.yields)[:, 0]
     return (gradient < (1 - _SLACK) * group.total[:, None]) & (chances == 0)
+
+
+def _project_alone(theta: Floats, yields: Floats, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Floats:
+    """One variable: segments whose records show the same patterns [s, p] have the same constraints."""
+    new = np.empty_like(theta)
+    shown, place = np.unique(seen, axis=0, return_inverse=True)
+    for m, mask in enumerate(shown):
+        own = np.flatnonzero(place.reshape(-1) == m)
+        rows = np.vstack([np.ones(yields.shape[1]), yields[mask]])
+        kept = find_independent(rows)
+        rows, target = rows[kept], np.insert(goal[own][:, mask], 0, 1.0, axis=1)[:, kept]
+        pairs = pair_columns(rows)
+        size = max(1, LARGEST_BATCH // (theta.shape[1] * (pairs.shape[1] + 4 * pairs.shape[0])))
+        for first in range(0, len(own), size):
+            part = own[first : first + size]
+            new[part] = _newton_alone(theta[part], rows, pairs, target[first : first + size], tick)
+    return new
+
+
+def _newton_alone(theta: Floats, rows: Floats, pairs: Floats, goal: Floats, tick: Tick) -> Floats:
+    """θ [s, r, u] brought onto rows · θ = goal [s, i], rows independent.
+
+    As everywhere, matrix products have the shape of one segment, and what has not is done element by element, so that
+    a segment's result does not depend on its neighbours.
+    """
+    theta, columns = theta.copy(), np.ascontiguousarray(rows.T)
+    scale = 1 / np.sqrt(goal)
+    i, j = np.tril_indices(len(rows))
+    scales = scale[:, i] * scale[:, j]
+    active = np.arange(len(theta))
+    for _ in range(_ITERATIONS):
+        tick()
+        here = theta[active]
+        away = goal[active, None, :] - np.matmul(here, columns)
+        size = np.abs(away)
+        going = ((size * scale[active, None, :] > _RESIDUAL) & (size > _ROUNDING)).any(axis=2)
+        left = going.any(axis=1)
+        if not left.any():
+            break
+        active, here, away, going = active[left], here[left], away[left], going[left]
+        s, r = np.nonzero(going)
+        own = active[s]
+        normal = np.matmul(here, pairs)[s, r] * scales[own]
+        right = away[s, r] * scale[own]
+        duals = np.zeros_like(away)
+        duals[s, r] = solve_positive(np.ascontiguousarray(normal.T), np.ascontiguousarray(right.T)).T * scale[own]
+        theta[own, r] = _move(here[s, r], np.matmul(duals, rows)[s, r])
+    return theta / theta.sum(axis=2, keepdims=True)
+
+
+def _move(theta: Floats, change: Floats) -> Floats:
+    """θ · exp(change) [b, u], the change cut to a safe length."""
+    change = np.where(theta > 0, np.maximum(change, -_SHORTEST), 0.0)
+    change *= np.minimum(1, _LONGEST / np.maximum(change.max(axis=1, keepdims=True), 1e-300))
+    return np.asarray(theta * np.exp(change))
 
 
 def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_], tick: Tick) -> Chances:
@@ -101,10 +164,7 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
         )
         weighted = rows * here[:, None, :]
         normal = np.matmul(weighted, np.swapaxes(rows, 1, 2)) + _RIDGE * np.eye(rows.shape[1])
-        change = np.matmul(_solve(normal, residual)[:, None, :], rows)[:, 0]
-        change = np.where(here > 0, np.maximum(change, -_SHORTEST), 0.0)
-        change *= np.minimum(1, _LONGEST / np.maximum(change.max(axis=1, keepdims=True), 1e-300))
-        theta[active] = here * np.exp(change)
+        theta[active] = _move(here, np.matmul(solve_each(normal, residual)[:, None, :], rows)[:, 0])
     theta = theta / np.repeat(_totals(theta, cuts), [c.shape[1] for c in chances], axis=1)
     return tuple(np.split(theta, cuts, axis=1))
 
@@ -112,22 +172,6 @@ def _newton(chances: Chances, group: Group, goal: Floats, seen: NDArray[np.bool_
 def _totals(theta: Floats, cuts: NDArray[np.intp]) -> Floats:
     """Σ_u θ_j(u) [b, j]: row by row, as a matrix product would round differently with the size of the batch."""
     return np.stack([part.sum(axis=1) for part in np.split(theta, cuts, axis=1)], axis=1)
-
-
-def _solve(normal: Floats, residual: Floats) -> Floats:
-    """Solutions [b, p] of the normal equations, each system on its own: a singular one must not change its
-    neighbours'."""
-    try:
-        return np.asarray(np.linalg.solve(normal, residual[..., None])[..., 0])
-    except np.linalg.LinAlgError:
-        return np.stack([_solve_one(a, b) for a, b in zip(normal, residual, strict=True)])
-
-
-def _solve_one(normal: Floats, residual: Floats) -> Floats:
-    try:
-        return np.asarray(np.linalg.solve(normal, residual))
-    except np.linalg.LinAlgError:
-        return np.asarray(np.linalg.lstsq(normal, residual, rcond=None)[0])
 
 
 def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ so a segment's answer does not depend on its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ Chances = tuple[Floats, ...]
 
 Tick = Callable[[], None]
 """Called between steps; may raise to stop the work (a time limit)."""
+
+CACHED = 40_000
+"""Chances that are moved at a time: with their gradient they fit into a core's cache."""
 
 _TINY = 1e-300  # P_p of a pattern without records may be zero; n_p / P_p is then zero as well
 
@@ -52,7 +56,8 @@ def measure(chances: Chances, group: Group) -> Step:
     pattern."""
     gradient: list[Floats | float] = [0.0] * len(chances)
     loglik: Floats | float = 0.0
-    for block in group.blocks:
+    blocks = (Block((0,), group.stacked, count_of(group)),) if group.concave else group.blocks
+    for block in blocks:
         p_record = np.maximum(np.matmul(join(chances, block), block.yields.T), _TINY)  # P(v_p), eq. (4)
         count = block.count[:, None, :]
         loglik = loglik + np.matmul(np.log(p_record), block.count[:, :, None])[..., 0]
@@ -98,17 +103,75 @@ def run(
     """
     taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
     enough = gap * np.maximum(group.total, _TINY)[:, None]
-    proposal, step = em_step(chances, group, literal)
+    if group.concave and upper is None and literal is None:
+        theta, taken = _climb_alone(chances[0], group, steps, enough, tick)
+        return (theta,), measure((theta,), group), taken
+    chances = tuple(np.array(c) for c in chances)
+    active = np.arange(len(taken))  # segments with restarts that go on
+    proposal, whole = em_step(chances, group, literal)
+    step, left = whole, group
     for _ in range(steps):
-        left = step.gap if upper is None else np.minimum(step.gap, upper[:, None] - step.loglik)
-        going = left > enough
+        bound = step.gap if upper is None else np.minimum(step.gap, upper[active][:, None] - step.loglik)
+        going = bound > enough[active]
         if not going.any():
             break
         tick()
-        chances = tuple(np.where(going[..., None], new, old) for new, old in zip(proposal, chances, strict=True))
-        taken += going
-        proposal, step = em_step(chances, group, literal)
-    return chances, step, taken
+        if not (on := going.any(axis=1)).all():
+            active, going, left = active[on], going[on], take(left, on)
+            proposal = tuple(c[on] for c in proposal)
+        moved = tuple(np.where(going[..., None], new, old[active]) for new, old in zip(proposal, chances, strict=True))
+        for all_of, own in zip(chances, moved, strict=True):
+            all_of[active] = own
+        taken[active] += going
+        proposal, step = em_step(moved, left, None if literal is None else literal[active])
+        _write(whole, step, active)
+    return chances, whole, taken
+
+
+def _write(whole: Step, step: Step, active: NDArray[np.intp]) -> None:
+    """Puts what was measured of some segments in its place."""
+    for all_of, own in zip(whole.gradient, step.gradient, strict=True):
+        all_of[active] = own
+    whole.loglik[active], whole.gap[active] = step.loglik, step.gap
+
+
+def _climb_alone(
+    theta: Floats, group: Group, steps: int, enough: Floats, tick: Tick
+) -> tuple[Floats, NDArray[np.intp]]:
+    """EM of one variable where nothing but the gradient is needed, in parts that fit into the cache."""
+    new, taken = np.empty_like(theta), np.zeros(theta.shape[:2], dtype=np.intp)
+    size = max(1, CACHED // (theta.shape[1] * theta.shape[2]))
+    share = count_of(group) / np.maximum(group.total, _TINY)[:, None]
+    yields, columns = group.stacked, np.ascontiguousarray(group.stacked.T)
+    for first in range(0, len(theta), size):
+        part = slice(first, first + size)
+        here, weight, least = np.array(theta[part]), share[part, None, :], enough[part]
+        records = group.total[part, None]
+        for _ in range(steps):
+            ratio = np.matmul(here, columns)
+            np.divide(weight, np.maximum(ratio, _TINY, out=ratio), out=ratio)
+            gradient = np.matmul(ratio, yields)
+            going = (gradient.max(axis=2) - 1) * records > least
+            if not going.any():
+                break
+            tick()
+            if going.all():
+                here *= gradient
+            else:
+                np.multiply(here, gradient, out=here, where=going[..., None])
+            taken[part] += going
+        new[part] = here
+    return new, taken
+
+
+def count_of(group: Group) -> Floats:
+    """The records of all blocks' patterns [s, p]."""
+    return group.blocks[0].count if len(group.blocks) == 1 else np.concatenate([b.count for b in group.blocks], axis=1)
+
+
+def take(group: Group, segments: NDArray[np.bool_] | NDArray[np.intp]) -> Group:
+    """The same patterns in some of the segments."""
+    return replace(group, blocks=tuple(replace(b, count=b.count[segments]) for b in group.blocks))
 
 
 def join(chances: Chances, block: Block) -> Floats:

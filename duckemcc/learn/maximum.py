@@ -12,11 +12,14 @@ maximum lies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.learn.emcc import count_of
+from duckemcc.learn.interior import find_interior
 from duckemcc.learn.likelihood import Group
 
 Floats = NDArray[np.float64]
@@ -24,6 +27,10 @@ Floats = NDArray[np.float64]
 LARGEST_JOINT = 100_000
 """Joint states up to which a group of several exogenous variables is relaxed to one."""
 
+LARGEST_INTERIOR = 4_000_000
+"""Patterns squared times states up to which the interior-point method goes first."""
+
+_TOGETHER = 65_536  # patterns times states of the segments that it takes at a time: they fit into the cache
 _GAP = 1e-13  # per record; the fitted probabilities are then good to about √(2e-13) at worst, 1e-12 as measured
 _ITERATIONS = 100
 _SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is normalised afterwards
@@ -48,14 +55,34 @@ def maximise(group: Group) -> Maximum | None:
     yields = joint_yields(group)
     if yields is None:
         return None
-    count = np.concatenate([b.count for b in group.blocks], axis=1)
-    found = [_maximise_one(yields if (n > 0).all() else yields[n > 0], n[n > 0]) for n in count]
+    count = count_of(group)
+    start = _find_starts(yields, count)
+    found = [
+        _maximise_one(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
+        for n, theta in zip(count, start, strict=True)
+    ]
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
     return Maximum(
         chances, tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found])
     )
+
+
+def _find_starts(yields: Floats, count: Floats) -> Sequence[Floats | None]:
+    """Where each segment's Newton steps begin: at the maximum itself, as a rule, if it is small enough to find so."""
+    patterns, states = yields.shape
+    if patterns**2 * states > LARGEST_INTERIOR:
+        return [None] * len(count)
+    start: list[Floats | None] = [None] * len(count)
+    places = np.flatnonzero(count.any(axis=1))
+    size = max(1, _TOGETHER // (patterns * states))
+    for first in range(0, len(places), size):
+        part = places[first : first + size]
+        share = count[part] / count[part].sum(axis=1, keepdims=True)
+        for s, theta, sound in zip(part, *find_interior(yields, share), strict=True):
+            start[s] = theta if sound else None
+    return start
 
 
 def joint_yields(group: Group) -> Floats | None:
@@ -73,13 +100,13 @@ def joint_yields(group: Group) -> Floats | None:
     return np.vstack(wide)
 
 
-def _maximise_one(yields: Floats, count: Floats) -> tuple[Floats, float, float]:
-    """θ [u], LL and a proven bound on LL_max, for one count vector without zeros."""
+def _maximise_one(yields: Floats, count: Floats, start: Floats | None = None) -> tuple[Floats, float, float]:
+    """θ [u], LL and a proven bound on LL_max, for one count vector without zeros. start: θ with Yθ > 0."""
     if not len(count):
         return np.full(yields.shape[1], 1 / yields.shape[1]), 0.0, 0.0
     total = count.sum()
     share = count / total
-    theta = _first_support(yields, share)
+    theta = _first_support(yields, share) if start is None else start
     best = (theta, -np.inf, np.inf)
     for _ in range(_ITERATIONS):
         fitted = yields @ theta
