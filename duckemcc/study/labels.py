@@ -118,11 +118,11 @@ def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
     labels = labels.select(names.keys()).rename(names)
     keys = [*tally.variables, *tally.by]
     summed = labels.group_by(keys).agg(pl.col("count").sum()).sort(keys)
-    count = pl.Series("count", [_rounded(c) for c in summed["count"].to_list()], dtype=pl.Float64)
+    count = pl.Series("count", [round_count(c) for c in summed["count"].to_list()], dtype=pl.Float64)
     return summed.with_columns(count)
 
 
-def _rounded(count: float) -> float:
+def round_count(count: float) -> float:
     """Thirteen digits, so that three weights of 0.1 weigh 0.3."""
     return count if count.is_integer() else float(f"{count:.13g}")
 
