@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,11 @@ from duckemcc.serve.figure import Summary, draw, summarise
 from duckemcc.serve.ledger import Ledger, make_table, open_ledger
 from duckemcc.serve.options import read_options
 from duckemcc.serve.pool import Died, run_all, usable_cores
+from duckemcc.serve.progress import show_bars
 from duckemcc.serve.trial import GENERATED, Settings, Task, failed, run_task
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.progress import Progress
 
 MAX_STEPS = 1500
 """EM steps of a restart at most, unless said otherwise: what has not arrived then sits in a worse optimum."""
@@ -107,31 +106,11 @@ def list_tasks(models: int | str | os.PathLike[str]) -> list[Task]:
 
 def _run(left: list[Task], settings: Settings, ledger: Ledger, processes: int, total: int) -> None:
     work = partial(run_task, settings=settings)
-    with _show_progress(total) as progress, closing(run_all(work, left, processes)) as outcomes:
+    with show_bars() as progress, closing(run_all(work, left, processes)) as outcomes:
         bar = progress.add_task("models", total=total, completed=total - len(left))
         for task, outcome in outcomes:
             ledger.add(failed(task, outcome.message) if isinstance(outcome, Died) else outcome)
             progress.advance(bar)
-
-
-@contextmanager
-def _show_progress(total: int) -> Iterator[Progress]:
-    """A bar with the time left on a terminal, nothing elsewhere."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = (TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield progress
 
 
 def _read_settings(records: int, most_records: int, options: dict[str, Any]) -> Settings:

@@ -1,183 +1,53 @@
-"""The command line: `duckemcc demo` and `duckemcc benchmark`."""
+"""The command line: `duckemcc`, a group of commands. Each lives in a file of its own beside this one.
+
+    demo, benchmark     cli_demo.py, cli_benchmark.py
+    run, check, counts, explain, plot    cli_job.py
+
+Exit codes: those of `job.py`; 2 for bad input, whose message is on stderr; 130 after Ctrl-C.
+"""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from duckemcc.errors import DuckEmccError, OptionError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from duckemcc.serve.demo import Answer
-    from duckemcc.serve.figure import Summary
+from duckemcc.errors import DuckEmccError
+from duckemcc.serve.cli_benchmark import benchmark
+from duckemcc.serve.cli_demo import demo
+from duckemcc.serve.cli_job import check, counts, explain, plot, run
+from duckemcc.serve.job import BAD_INPUT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="duckemcc")
 def cli() -> None:
-    """Bounds on counterfactuals where the data live: DuckDB, Parquet, polars and SQL."""
+    """Bounds on counterfactuals where the data live: DuckDB, Parquet, polars and SQL.
 
-
-@cli.command()
-@click.option("--restarts", type=click.IntRange(min=1), default=30, show_default=True, help="Random restarts of EM.")
-@click.option("--quiet", is_flag=True, help="Leave out the SQL.")
-def demo(restarts: int, quiet: bool) -> None:
-    """Run the main job on the paper's Table 1 and print its bounds beside the exact ones.
-
-    A drug was tried in a randomised trial (I) and recorded in a registry (O). What is the probability that it was
-    necessary and sufficient for survival (PNS)? An embedded DuckDB answers from SQL, for each study and for both
-    (O+I), with and without Gender in the model.
+    \b
+    Begin with        duckemcc demo
+    see a question    duckemcc explain 'X -> Y; X <-> Y' -q 'PNS(X=1, Y=1)'
+    run a batch job   duckemcc run job.toml --report report.html
+    why incompatible  duckemcc check job.toml
+    count elsewhere   duckemcc counts job.toml --sql snowflake
     """
-    from rich.console import Console
-    from rich.syntax import Syntax
-
-    from duckemcc.serve.demo import run
-
-    console = Console()
-    statements, answers = run(restarts)
-    if not quiet:
-        for sql in statements:
-            console.print(Syntax(sql, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
-            console.print()
-    console.print(_demo_table(answers))
-    console.print(
-        "O: the registry (observational). I: the trial (interventional). O+I: both.\n"
-        "Without Gender the exogenous variable has 8 states, with Gender 64; the exact bounds are from closed forms.\n"
-        "The paper prints .34, .43 beside the model with Gender; that is the answer of the model without it.",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
-def _demo_table(answers: list[Answer]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="Table 1: was the drug necessary and sufficient for survival?", title_justify="left")
-    for name in ("query", "data", "bounds", "exact", "status"):
-        table.add_column(name, no_wrap=True)
-    for answer in answers:
-        row = answer.row
-        table.add_row(
-            answer.question.title if answer.data == "O" else "",
-            answer.data,
-            _interval(row["lower"], row["upper"]),
-            _interval(*answer.question.exact[answer.data]),
-            row["status"],
-            end_section=answer.data == "O+I",
-        )
-    return table
-
-
-def _interval(lower: float | None, upper: float | None) -> str:
-    return "-" if lower is None or upper is None else rf"\[{lower:.4f}, {upper:.4f}]"
-
-
-@cli.command()
-@click.argument("folder", required=False)
-@click.option("--models", type=click.IntRange(min=1), help="How many to generate where no folder is given.  [130]")
-@click.option("--restarts", type=click.IntRange(min=1), default=100, show_default=True, help="Random restarts of EM.")
-@click.option(
-    "--records",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="N of O; I has 2N.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of models, records, restarts.")
-@click.option("--processes", type=click.IntRange(min=1), help="In parallel.  [one a core]")
-@click.option("--max-seconds", type=click.FloatRange(min=0), help="Of a fit; a model that takes longer has failed.")
-@click.option("--out", type=click.Path(dir_okay=False), help="Keep the rows in a .duckdb or .parquet file, and go on.")
-@click.option("--figure", type=click.Path(dir_okay=False), help="Draw Figure 3: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def benchmark(folder: str | None, models: int | None, figure: str | None, as_json: bool, **options: Any) -> None:
-    """Run the paper's Section 6.2 and Figure 3: what do two studies tell that one does not?
-
-    For each model, of a FOLDER of UAI files or generated: sample an observational study (O) and an interventional one
-    (I), and bound the PNS of the first variable on the last from O, from I and from both. A run with --out that was
-    stopped, by Ctrl-C or otherwise, goes on where it was when the command is given again.
-    """
-    from duckemcc.serve.benchmark import benchmark as run
-    from duckemcc.serve.figure import read_format
-
-    if folder is not None and models is not None:
-        raise OptionError("a folder and --models exclude each other; give one of them")
-    if figure is not None:
-        read_format(figure)  # before the work, not after it
-    try:
-        found = run(folder if folder is not None else models or 130, **options)
-    except KeyboardInterrupt:
-        kept = f"; what is done is in {options['out']}, and the same command goes on from there"
-        click.echo("stopped" + (kept if options["out"] else "; give --out to keep what is done"), err=True)
-        raise SystemExit(130) from None
-    summary = found.summary
-    if as_json:
-        click.echo(json.dumps(summary._asdict()))
-    else:
-        _print_summary(summary)
-    if figure is not None:
-        found.plot(figure)
-
-
-def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Section 6.2: PNS of the first variable on the last", title_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column("", no_wrap=True, justify="right")
-    for k, line in enumerate(_summary_lines(summary)):
-        table.add_row(*line, end_section=k in (1, 4, 9, 13))
-    Console().print(table)
-
-
-def _summary_lines(s: Summary) -> list[tuple[str, str]]:
-    """What the summary says, as names and texts."""
-    last = [list(s.credibility[data].items())[-1:] for data in ("O", "I", "O+I")]
-    return [
-        ("models", f"{s.done} of {s.models}"),
-        ("failed", f"{s.failed}"),
-        ("compatible", _share(s.compatible)),
-        ("identified with all data", _share(s.identified)),
-        ("models for which N grew", f"{s.grown}"),
-        ("models in what follows", f"{s.used}"),
-        ("shrink of I by O: 1 − mean of L(O+I) / L(I)", _share(s.shrink_of_i)),
-        ("shrink of O by I: 1 − mean of L(O+I) / L(O)", _share(s.shrink_of_o)),
-        ("the same of the median ratios, I · O", _shrinks(s.median_ratio_to_i, s.median_ratio_to_o)),
-        ("the same of the mean widths, I · O", _shrinks(s.width_ratio_to_i, s.width_ratio_to_o)),
-        (f"bounds of O+I inside those of O and I, to {s.slack:g}", _share(s.included)),
-        ("outside by at most", _number(s.largest_excess, "")),
-        (f"truth inside the bounds of O+I, to {s.slack:g}", _share(s.truth_included)),
-        ("credibility of O, I, O+I", " ".join(f"{value:.3f}" for pair in last for _, value in pair) or "-"),
-        ("converged", _share(s.converged)),
-        ("time of a model, median", _number(s.seconds_median, " s")),
-        ("time of a model, largest", _number(s.seconds_max, " s")),
-        ("processor time, all models", f"{s.cpu_seconds:.0f} s"),
-    ]
-
-
-def _shrinks(*ratios: float | None) -> str:
-    return " · ".join(_share(None if ratio is None else 1 - ratio) for ratio in ratios)
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _number(number: float | None, unit: str) -> str:
-    return "-" if number is None else f"{number:.3g}{unit}"
+for command in (demo, run, check, counts, explain, plot, benchmark):
+    cli.add_command(command)
 
 
 def main() -> None:
-    """The entry point: errors of the input are one line and exit code 2."""
+    """The entry point: errors of the input are told in words, with exit code 2."""
     try:
-        cli()
+        raise SystemExit(cli(standalone_mode=False))
     except DuckEmccError as wrong:
         click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
-        raise SystemExit(2) from None
+        raise SystemExit(BAD_INPUT) from None
+    except click.ClickException as wrong:
+        wrong.show()
+        raise SystemExit(wrong.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; nothing was written", err=True)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""On which line of a TOML text a key stands, which `tomllib` does not tell: found by parsing longer and longer heads."""
+"""On which line of a TOML text a key stands, which `tomllib` does not tell: found by parsing longer heads."""
 
 from __future__ import annotations
 

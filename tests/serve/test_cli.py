@@ -59,7 +59,7 @@ def test_an_error_of_the_program_is_one_line_as_well(monkeypatch, capsys):
     from duckemcc.errors import SourceError
     from duckemcc.serve import cli as module
 
-    def fail():
+    def fail(**_):
         raise SourceError("the file 'x.parquet' does not exist.")
 
     monkeypatch.setattr(module, "cli", fail)

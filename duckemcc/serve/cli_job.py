@@ -1,0 +1,246 @@
+"""`duckemcc run`, `check`, `counts`, `explain` and `plot`: batch jobs from a file, and a look before and after."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from duckemcc.errors import OptionError
+from duckemcc.serve.cli_show import show_bounds, show_explained, show_report
+from duckemcc.serve.job import check_job, count, run_job
+from duckemcc.serve.jobfile import JobFile, check_written, read_job
+from duckemcc.serve.output import check_target, to_csv, write
+from duckemcc.serve.progress import show_progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+_JOB = click.argument("job", type=click.Path(dir_okay=False))
+DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
+
+
+@click.command()
+@_JOB
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here: .parquet .csv .json."
+)
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a report that opens offline: .html."
+)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the intervals: .png .svg .pdf.")
+@_JSON
+def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Run the batch job of a TOML file.
+
+    JOB names the model, the studies, the queries and where the bounds go. It is checked whole before any data are
+    read, and every mistake is told with its line. Files and tables are replaced in one go: a job that is stopped
+    leaves the old ones.
+
+    \b
+    Exit codes   0  every row is bounded or identified
+                 2  the job or its data are wrong; nothing was written
+                 3  some row is incompatible or undefined
+                 4  some row has no answer: no_data, too_large, timeout, invalid
+
+    \b
+    title = "Did the drug help?"
+    queries = ["PNS(Treatment=drug, Survival=survived)"]
+    [model]
+    graph = "Treatment -> Survival; Treatment <-> Survival"
+    [[studies]]
+    source = "trial.parquet"         # or a table, with database = "clinic.duckdb"
+    do = ["Treatment"]               # or connection = "${PG_URI}" for PostgreSQL
+    [[studies]]
+    source = "registry.csv"
+    weight = "n"
+    [output]
+    file = "bounds.parquet"
+    """
+    asked = _redirect(read_job(job), out, report, plot)
+    with show_progress() as progress:
+        ran = run_job(asked, progress)
+    statuses = dict(Counter(ran.table["status"].to_pylist()))
+    written = [str(place) for place in (asked.target, asked.report, asked.plot) if place is not None]
+    if as_json:
+        told = {"statuses": statuses, "seconds": ran.seconds, "written": written, "rows": _plain(ran.table)}
+        click.echo(json.dumps(told, ensure_ascii=False, default=str))
+    else:
+        show_bounds(ran.table, asked.title, asked.by, statuses, ran.seconds, written)
+    raise SystemExit(ran.exit_code)
+
+
+@click.command()
+@_JOB
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here: .parquet .csv .json."
+)
+@_JSON
+def check(job: str, out: Path | None, as_json: bool) -> None:
+    """Do the studies of a job contradict the graph, or each other?
+
+    One line for all studies together and one for each, with the misfit (the largest distance between observed and
+    fitted frequencies), the p-value, and the pattern that contradicts most. Exit code 3 where something does.
+    """
+    target = check_target(out, None, None, None)
+    with show_progress() as progress:
+        table = check_job(read_job(job), progress)
+    if target is not None:
+        write(table, target)
+    if as_json:
+        click.echo(json.dumps(_plain(table), ensure_ascii=False, default=str))
+    else:
+        show_report(table)
+    raise SystemExit(0 if all(table["compatible"].to_pylist()) else 3)
+
+
+@click.command()
+@_JOB
+@click.option("--sql", "dialect", type=click.Choice(DIALECTS), help="Print the counting query for this engine instead.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the counts here: .parquet .csv .json."
+)
+def counts(job: str, dialect: str | None, out: Path | None) -> None:
+    """The count table of a job's studies, or the SQL that counts them elsewhere.
+
+    A warehouse that duckemcc cannot reach runs the SQL itself; its small result comes back as a file, which is then a
+    study's source with weight = "n".
+    """
+    asked = read_job(job)
+    if dialect is not None:
+        click.echo("\n\n".join(_counting_sql(asked, dialect)))
+        return
+    table = _count_table(asked)
+    target = check_target(out, None, None, None)
+    if target is not None:
+        write(table, target)
+    else:
+        click.echo(to_csv(table), nl=False)
+
+
+@click.command()
+@click.argument("what")
+@click.option("-q", "--query", "queries", multiple=True, help="Say what this query asks and how its ends are found.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the graph: .png .svg .pdf.")
+@_JSON
+def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
+    """What a model or a job means and will cost, before it is asked.
+
+    WHAT is a job (.toml), whose studies are then counted, or a graph text: 'X {0, 1}; Y {0, 1}; X -> Y; X <-> Y'.
+    Shown are the unmeasured causes with their numbers of states, the components, what merged <-> arcs leave open,
+    and for each query what it asks, on which causes it depends, and whether its ends can be proven.
+    """
+    model, told = _explained(what, queries)
+    if plot is not None:
+        from duckemcc.serve.plot import graph as plot_graph
+
+        check_written(plot, (".png", ".svg", ".pdf"))
+        plot_graph(model, plot)
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+    else:
+        show_explained(told)
+
+
+@click.command()
+@click.argument("tables", nargs=-1, required=True)
+@click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
+def plot(tables: tuple[str, ...], picture: Path) -> None:
+    """Draw the intervals of result tables, as written by `duckemcc run`.
+
+    TABLES are .parquet files; several, named as in O=registry.parquet I=trial.parquet, stand side by side. PICTURE
+    ends in .png, .svg or .pdf.
+    """
+    from duckemcc.serve.plot import bounds as plot_bounds
+    from duckemcc.serve.plot import compare
+
+    check_written(picture, (".png", ".svg", ".pdf"))
+    named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
+    read = {name: _read_result(path) for name, _, path in named}
+    if len(read) < len(tables):
+        raise OptionError("two tables bear the same name; name them, as in O=registry.parquet I=trial.parquet")
+    if len(read) == 1:
+        plot_bounds(next(iter(read.values())), picture)
+    else:
+        compare(read, picture)
+
+
+# -- what they need ----------------------------------------------------------------------------
+
+
+def _redirect(job: JobFile, out: Path | None, report: Path | None, plot: Path | None) -> JobFile:
+    """The job with what the command line says instead."""
+    if report is not None:
+        check_written(report, (".html",))
+    if plot is not None:
+        check_written(plot, (".png", ".svg", ".pdf"))
+    target = check_target(out, None, None, None) or job.target
+    return replace(job, target=target, report=report or job.report, plot=plot or job.plot)
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    from duckemcc.serve.output import to_json
+
+    return list(json.loads(to_json(table)))
+
+
+def _count_table(job: JobFile) -> pa.Table:
+    """All studies' counts as one relation, laid out as `emcc_bounds` takes it."""
+    import polars as pl
+
+    parts = []
+    for table in count(job):
+        do = pl.lit(list(table.do), dtype=pl.List(pl.String))
+        parts.append(table.frame.rename({"count": "n"}).with_columns(study=pl.lit(table.name), intervened=do))
+    frame = pl.concat(parts, how="diagonal_relaxed")
+    return frame.select("study", "intervened", pl.exclude("study", "intervened", "n"), "n").to_arrow()
+
+
+def _counting_sql(job: JobFile, dialect: str) -> list[str]:
+    from duckemcc.serve.job import open_studies
+    from duckemcc.study.study import name_studies
+    from duckemcc.study.warehouse_sql import counts_sql
+
+    with open_studies(job) as studies:
+        named = zip(studies, name_studies(studies), strict=True)
+        return [f"-- {name}\n{counts_sql(job.model, s, dialect=dialect, by=job.by)};" for s, name in named]
+
+
+def _explained(what: str, queries: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
+    from duckemcc.serve.ask import read_model
+    from duckemcc.serve.explain import explain_job, explain_model, explain_query
+    from duckemcc.serve.work import prepare
+
+    if what.lower().endswith(".toml"):
+        asked = read_job(what)
+        job = prepare(asked.model, count(asked), asked.by, asked.options)
+        told = explain_model(job.model) | explain_job(job)
+        queries = [*asked.queries, *queries]
+        model = job.model
+    else:
+        model = read_model(what)
+        told = explain_model(model)
+    if queries and not all(model.states.values()):
+        unknown = next(v for v, states in model.states.items() if not states)
+        raise OptionError(f"the states of {unknown} are not known; declare them: {unknown} {{0, 1}}, or explain a job")
+    return model, told | {"queries": [explain_query(model, text) for text in queries]}
+
+
+def _read_result(path: str) -> pa.Table:
+    from pyarrow import ArrowException, parquet
+
+    from duckemcc.serve.result import COLUMNS
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as wrong:
+        raise OptionError(f"{path!r} cannot be read as Parquet: {wrong}") from None
+    if not set(COLUMNS) <= set(table.column_names):
+        raise OptionError(f"{path!r} is no table of bounds; `duckemcc run` writes one")
+    return table

@@ -1,0 +1,129 @@
+"""How commands show their answers on a terminal: tables for people, with the remedy under what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from rich.table import Table
+
+MOST_ROWS = 40
+
+
+def interval(lower: float | None, upper: float | None, digits: int = 4) -> str:
+    """[lower, upper] in a rich table's markup."""
+    return "-" if lower is None or upper is None else rf"\[{lower:.{digits}f}, {upper:.{digits}f}]"
+
+
+def show_bounds(
+    table: pa.Table,
+    title: str,
+    by: Sequence[str],
+    statuses: Mapping[str, int],
+    seconds: Mapping[str, float],
+    written: Sequence[str],
+) -> None:
+    """The intervals, what to do about rows without one, and a summary."""
+    from rich.markup import escape
+
+    shown = _new_table(escape(title), (*by, "query", "bounds", "outer", "status"))
+    for row in table.slice(0, MOST_ROWS).to_pylist():
+        ends = _interval_of(row), interval(row["outer_lower"], row["outer_upper"])
+        shown.add_row(*(escape(str(row[name])) for name in by), escape(row["query"]), *ends, row["status"])
+    _print(shown)
+    if table.num_rows > MOST_ROWS:
+        click.echo(f"… and {table.num_rows - MOST_ROWS} more rows")
+    for message in dict.fromkeys(m for m in table["message"].to_pylist() if m is not None):
+        click.echo(f"note: {message}")
+    counted = ", ".join(f"{number} {status}" for status, number in statuses.items())
+    took = ", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items())
+    click.echo(f"{table.num_rows} rows: {counted} ({took})")
+    for place in written:
+        click.echo(f"written: {place}")
+
+
+def _interval_of(row: Mapping[str, Any]) -> str:
+    """The bounds, with a star at an end that is not proven."""
+    if row["lower"] is None or row["upper"] is None:
+        return "-"
+    stars = ["" if row[end] else "*" for end in ("exact_lower", "exact_upper")]
+    return rf"\[{row['lower']:.4f}{stars[0]}, {row['upper']:.4f}{stars[1]}]"
+
+
+def show_report(table: pa.Table) -> None:
+    """The compatibility report, and the pattern that contradicts most."""
+    from rich.markup import escape
+
+    by = table.column_names[: table.column_names.index("study")]
+    shown = _new_table("Compatibility", (*by, "study", "records", "misfit", "p-value", "compatible"))
+    for row in table.to_pylist():
+        numbers = f"{row['n']:g}", f"{row['misfit']:.4f}", f"{row['p_value']:.3g}"
+        name = "all together" if row["study"] is None else escape(row["study"])
+        shown.add_row(*(escape(str(row[b])) for b in by), name, *numbers, "yes" if row["compatible"] else "NO")
+    _print(shown)
+    for row in table.to_pylist():
+        place = "".join(f"{b} = {row[b]}, " for b in by) + (row["study"] or "all together")
+        for told in (row["fault"], row["message"]):
+            if told is not None:
+                click.echo(f"{place}: {told}")
+
+
+def show_explained(told: Mapping[str, Any]) -> None:
+    """The variables, the unmeasured causes and the components; then studies, groups and queries where there are."""
+    from rich.markup import escape
+
+    variables = _new_table("Variables", ("name", "states", "parents", ""))
+    for v in told["variables"]:
+        states = "learned from the data" if v["states"] is None else ", ".join(v["states"])
+        note = "" if v["measured"] else "unmeasured"
+        variables.add_row(*map(escape, (v["name"], states, ", ".join(v["parents"]), note)))
+    _print(variables)
+    causes = _new_table("Unmeasured causes", ("name", "of", "states"))
+    for u in told["causes"]:
+        size = "depends on the states of its children" if u["states"] is None else f"{u['states']:,}"
+        causes.add_row(*map(escape, (u["name"], ", ".join(u["children"]), size)))
+    _print(causes)
+    if "studies" in told:
+        studies = _new_table("Studies", ("name", "set by design", "records", "distinct patterns"))
+        for s in told["studies"]:
+            studies.add_row(escape(s["study"]), escape(", ".join(s["do"])), f"{s['records']:g}", f"{s['patterns']:,}")
+        _print(studies)
+        work = _new_table("What is learned together", ("causes", "patterns", "classes of states", "one maximum"))
+        for g in told["groups"]:
+            work.add_row(
+                escape(", ".join(g["causes"])),
+                f"{g['patterns']:,}",
+                f"{g['classes']:,}",
+                "yes" if g["concave"] else "no",
+            )
+        _print(work)
+        click.echo(f"segments: {told['segments']:,}; memory of the likelihood: {told['megabytes']:g} MB")
+        click.echo(
+            f"an EM step of {told['restarts']} restarts: {told['operations_per_em_step']:,} multiplications a segment"
+        )
+    for note in told["merged"]:
+        click.echo(f"note: {note}")
+    for assumed in told["assumptions"]:
+        click.echo(f"assumed: P({assumed}) = 0")
+    for q in told.get("queries", ()):
+        click.echo(f"\n{q['query']}\n  is       {q['is']}")
+        click.echo(f"  on       {', '.join(q['causes']) or 'nothing unmeasured'}\n  its ends {q['ends']}")
+
+
+def _new_table(title: str, columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, no_wrap=name in ("bounds", "outer", "status", "p-value"))
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    Console().print(table)

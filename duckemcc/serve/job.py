@@ -1,0 +1,134 @@
+"""A batch job, run: the studies opened and counted once, answered, checked, and written in one go.
+
+job file ─► studies ─► count tables ─► bounds ─► output · report · picture
+                                   └─► compatibility
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from duckemcc.errors import SourceError, Timeout
+from duckemcc.serve.answer import answer
+from duckemcc.serve.ask import count_studies, read_queries
+from duckemcc.serve.jobfile import JobFile
+from duckemcc.serve.options import Clock, Report
+from duckemcc.serve.output import write
+from duckemcc.serve.report import report
+from duckemcc.study.read import CountTable
+from duckemcc.study.study import Study
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ALL_BOUNDED, NOT_BOUNDED, BAD_INPUT, UNFINISHED = 0, 3, 2, 4
+"""Exit codes: every row is bounded or identified; some row is incompatible or undefined; the input is wrong; some row
+has no answer yet (no_data, too_large, timeout, invalid). A run that Ctrl-C stopped ends with 130, as in any shell."""
+
+
+class Ran(NamedTuple):
+    """What a job found. table: the bounds. checked: the compatibility report, where a report asked for it."""
+
+    table: pa.Table
+    checked: pa.Table | None
+    seconds: dict[str, float]
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of its rows."""
+        statuses = set(self.table["status"].to_pylist())
+        if statuses <= {"bounded", "identified"}:
+            return ALL_BOUNDED
+        return NOT_BOUNDED if statuses <= {"bounded", "identified", "incompatible", "undefined"} else UNFINISHED
+
+
+def run_job(job: JobFile, progress: Report | None = None) -> Ran:
+    """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data; nothing is written then."""
+    clock = Clock(job.options.max_seconds, progress)
+    tables = count(job, clock)
+    table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
+    checked = _check(job, tables, progress) if job.report is not None else None
+    ran = Ran(table, checked, clock.laps)
+    _write_all(job, ran)
+    return ran
+
+
+def check_job(job: JobFile, progress: Report | None = None) -> pa.Table:
+    """The compatibility report of a job's studies."""
+    clock = Clock(job.options.max_seconds, progress)
+    return report(job.model, count(job, clock), job.by, job.options, clock)
+
+
+def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
+    """The count tables of a job's studies."""
+    with open_studies(job) as studies:
+        tables = count_studies(job.model, studies, job.options, job.by, clock)
+    if clock is not None:
+        clock.lap("count")
+    return tables
+
+
+def _check(job: JobFile, tables: Sequence[CountTable], progress: Report | None) -> pa.Table | None:
+    try:
+        return report(job.model, tables, job.by, job.options, Clock(job.options.max_seconds, progress))
+    except Timeout:
+        return None
+
+
+def _write_all(job: JobFile, ran: Ran) -> None:
+    if job.target is not None:
+        write(ran.table, job.target)
+    if job.plot is not None:
+        from duckemcc.serve.plot import bounds as plot_bounds
+
+        plot_bounds(ran.table, job.plot)
+    if job.report is not None:
+        from duckemcc.serve.page import write_report
+
+        write_report(job.report, title=job.title, model=job.model, bounds=ran.table, compatibility=ran.checked)
+
+
+# -- sources -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_studies(job: JobFile) -> Iterator[list[Study]]:
+    """The job's studies with their connections, which are closed afterwards; databases are opened read-only.
+
+    Raises `SourceError` where one cannot be opened.
+    """
+    opened: dict[Path, Any] = {}
+
+    def connect(path: Path) -> Any:
+        if path not in opened:
+            opened[path] = _connect(path)
+        return opened[path]
+
+    try:
+        if job.catalog is not None and not job.entries:
+            from duckemcc.serve.catalog import load_studies
+
+            database, name = job.catalog
+            yield load_studies(connect(database), name)
+        else:
+            yield [_open(e.source, e.options, connect(e.database) if e.database else e.connection) for e in job.entries]
+    finally:
+        for con in opened.values():
+            con.close()
+
+
+def _open(source: str, options: Mapping[str, Any], con: Any) -> Study:
+    return Study(source, **options) if con is None else Study(source, con=con, **options)
+
+
+def _connect(path: Path) -> Any:
+    import duckdb
+
+    try:
+        return duckdb.connect(os.fspath(path), read_only=True)
+    except duckdb.Error as wrong:
+        raise SourceError(f"the database {str(path)!r} cannot be opened: {str(wrong).splitlines()[0]}") from wrong

@@ -1,0 +1,406 @@
+"""A batch job as a TOML file: read and checked whole before any data are read, every mistake with its line.
+
+    title = "Did the drug help?"          queries = ["PNS(Treatment=drug, Survival=survived)"]        by = ["region"]
+    database = "clinic.duckdb"            # where sources that are names of tables lie
+    [model]      graph = "X -> Y; X <-> Y"   or  file = "model.txt | .json | .uai"   or  name = "drug" (of the catalog)
+    [[studies]]  source = "trial.parquet"    and what `Study` takes; `connection` for a table or SELECT in PostgreSQL
+    [options]    those of `bounds`; level = "exact" takes the data as exact
+    [output]     file = "bounds.parquet"     or  database | connection with table;  report = "x.html"; plot = "x.png"
+
+Paths are relative to the job's folder. ``${NAME}`` in a text stands for an environment variable.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from duckemcc.errors import DuckEmccError, JobError, OptionError, hint
+from duckemcc.model.scm import Model
+from duckemcc.query.assume import restrict
+from duckemcc.query.check import check_query
+from duckemcc.query.language import query
+from duckemcc.serve.options import Options, read_options
+from duckemcc.serve.output import Target, check_target
+from duckemcc.serve.result import check_segment_names
+from duckemcc.serve.toml_lines import Path as KeyPath
+from duckemcc.serve.toml_lines import find_line
+from duckemcc.study.columns import cause_name, model_name
+from duckemcc.study.study import CSV, PARQUET, Study, name_studies, names_of, study_name
+
+TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
+MODEL = ("graph", "file", "name")
+STUDY = (
+    "source", "database", "connection", "name", "do", "weight", "where", "columns", "unmeasured", "local", "selected",
+    "shared", "relation",
+)  # fmt: skip
+PLACE = ("source", "database", "connection", "relation")
+"""Keys of a study that are no options of `Study`."""
+OUTPUT = ("file", "database", "connection", "table", "report", "plot")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study before its source is opened. source: as `Study` takes it, paths made absolute; place: the database file
+    or the connection's URI of a table, None for a file. relation: the source holds several studies."""
+
+    source: str
+    database: Path | None
+    connection: str | None = field(repr=False)  # may hold a password
+    options: Mapping[str, Any]
+    relation: bool = False
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What is to be done, all of it checked but the data."""
+
+    path: Path
+    title: str
+    model: Model
+    entries: tuple[Entry, ...]
+    queries: tuple[str, ...]
+    by: tuple[str, ...]
+    options: Options
+    target: Target | None
+    report: Path | None
+    plot: Path | None
+    catalog: tuple[Path, str] | None = None
+    """The database and name of a stored model, whose registered studies are asked where the job lists none."""
+
+
+def read_job(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> JobFile:
+    """The job of a file. Raises `JobError`, which lists every mistake with its line."""
+    place = Path(path)
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise JobError(f"the job {str(path)!r} cannot be read: {wrong}") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        raise JobError(f"{place.name} is no TOML: {wrong}") from None
+    reader = _Reader(place, text, os.environ if environ is None else environ)
+    job = reader.read(content)
+    reader.refuse()
+    assert job is not None
+    return job
+
+
+class _Reader:
+    """Collects mistakes; one method per part of the file."""
+
+    def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
+        self.path, self.text, self.environ = path, text, environ
+        self.folder = path.resolve().parent
+        self.mistakes: list[tuple[int, str]] = []
+
+    def note(self, path: KeyPath, message: str) -> None:
+        """Keeps a mistake."""
+        self.mistakes.append((find_line(self.text, path), message))
+
+    def refuse(self) -> None:
+        """Raises `JobError` where there were mistakes."""
+        if self.mistakes:
+            listed = "\n".join(f"  line {line}: {_indented(message)}" for line, message in sorted(self.mistakes))
+            number = len(self.mistakes)
+            raise JobError(f"{self.path.name} has {number} mistake{'s' * (number > 1)}; nothing was read:\n{listed}")
+
+    @contextmanager
+    def noting(self, *path: str | int) -> Iterator[None]:
+        """Keeps what a check raises."""
+        try:
+            yield
+        except DuckEmccError as wrong:
+            self.note(path, str(wrong))
+
+    # -- the parts -----------------------------------------------------------------------------
+
+    def read(self, content: Mapping[str, Any]) -> JobFile | None:
+        """The job, or None with mistakes kept."""
+        content = self.filled(content, ())
+        self.check_keys(content, TOP, ())
+        model, catalog = self.read_model(content)
+        entries = self.read_studies(content, model, stored=catalog is not None)
+        options = self.read_options(content)
+        by = self.read_names(content, "by")
+        with self.noting("by"):
+            check_segment_names(by)
+        queries = self.read_queries(content, model)
+        target, report, plot = self.read_output(content)
+        title = self.text_of(content, "title", ()) or self.path.stem
+        if self.mistakes or model is None:
+            return None
+        return JobFile(self.path, title, model, entries, queries, by, options, target, report, plot, catalog)
+
+    def read_model(self, content: Mapping[str, Any]) -> tuple[Model | None, tuple[Path, str] | None]:
+        """The model, and where it is stored if it is."""
+        table = self.table_of(content, "model")
+        self.check_keys(table, MODEL, ("model",))
+        given = [key for key in MODEL if key in table]
+        if len(given) != 1:
+            found = ", ".join(given) or "none of them"
+            self.note(("model",), f"[model] takes one of graph, file and name; found {found}")
+            return None, None
+        text = self.text_of(table, given[0], ("model",))
+        if text is None:
+            return None, None
+        with self.noting("model", given[0]):
+            if given[0] == "graph":
+                return _checked(Model.parse(text)), None
+            if given[0] == "file":
+                return _checked(_read_model_file(self.folder / text)), None
+            database = self.database_of(content, ())
+            if database is None:
+                raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
+            return _load_stored(database, text), (database, text)
+        return None, None
+
+    def read_queries(self, content: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
+        """The queries, which fit the model for some states at least."""
+        texts = self.read_names(content, "queries", what="a query or a list of them")
+        if not texts and not self.has_mistake("queries"):
+            self.note(("queries",), 'there is no query; give queries = ["…"] above the first [section]')
+        for i, text in enumerate(texts):
+            with self.noting("queries", i):
+                parsed = query(text)
+                if model is not None:
+                    check_query(parsed, model.states, model.parents)
+        return texts
+
+    def read_studies(self, content: Mapping[str, Any], model: Model | None, *, stored: bool) -> tuple[Entry, ...]:
+        """The studies, checked as far as that goes without their columns."""
+        listed = content.get("studies", [])
+        if not isinstance(listed, list) or not all(isinstance(study, Mapping) for study in listed):
+            self.note(("studies",), "studies are tables: write [[studies]] above each")
+            return ()
+        if not listed and not stored:
+            self.note((), "there is no study; give at least one [[studies]] with its source")
+        entries = [self.read_study(content, study, i, model) for i, study in enumerate(listed)]
+        with self.noting("studies"):
+            name_studies([_placeholder(e) for e in entries if e is not None and "name" in e.options])
+        return tuple(entry for entry in entries if entry is not None)
+
+    def read_study(
+        self, content: Mapping[str, Any], study: Mapping[str, Any], i: int, model: Model | None
+    ) -> Entry | None:
+        at = ("studies", i)
+        self.check_keys(study, STUDY, at)
+        source = self.text_of(study, "source", at)
+        if source is None:
+            if "source" not in study:
+                self.note(at, "a study has a source: a file, a table of a database, or a SELECT for a connection")
+            return None
+        options = {k: v for k, v in study.items() if k in STUDY and k not in PLACE}
+        connection = self.text_of(study, "connection", at)
+        database = None if connection else self.database_of(study, at) or self.database_of(content, ())
+        is_file = connection is None and source.lower().endswith(PARQUET + CSV)
+        if is_file:
+            source, database = self.file_of(source, (*at, "source")), None
+        elif connection is None and database is None:
+            self.note(
+                (*at, "source"), f"{source!r} is no Parquet or CSV file; say in which database = … the table lies"
+            )
+        entry = Entry(source, database, connection, options, study.get("relation", False) is True)
+        try:
+            name = study_name(_placeholder(entry), i + 1)
+        except DuckEmccError as wrong:
+            self.note(at, str(wrong))
+            return None
+        if model is not None:
+            self.check_study(entry, name, model, at)
+        return entry
+
+    def check_study(self, entry: Entry, name: str, model: Model, at: KeyPath) -> None:
+        """The names that a study gives, and its conditions."""
+        from duckemcc.study.dialect import check_condition
+        from duckemcc.study.selection import read_rule
+
+        def check(key: str, names: Any, find: Callable[[str], Any]) -> None:
+            for one in names_of(key, names):
+                with self.noting(*at, key):
+                    find(one)
+
+        options = entry.options
+        called = f"study {name!r}"
+        check("do", options.get("do", ()), lambda v: model_name(v, model.variables, f"{called} has do= for"))
+        check(
+            "unmeasured",
+            options.get("unmeasured", ()),
+            lambda v: model_name(v, model.variables, f"{called} calls unmeasured"),
+        )
+        check(
+            "columns",
+            options.get("columns", {}),
+            lambda v: model_name(v, model.variables, f"{called} has columns= for"),
+        )
+        causes = [u.name for u in model.exogenous]
+        check("local", options.get("local", ()), lambda u: cause_name(u, causes, f"{called} has local= for"))
+        if "where" in options:
+            with self.noting(*at, "where"):
+                check_condition(options["where"])
+        if "selected" in options:
+            with self.noting(*at, "selected"):
+                read_rule(options["selected"], model.variables, name)
+
+    def read_options(self, content: Mapping[str, Any]) -> Options:
+        """The options of `bounds`."""
+        table = dict(self.table_of(content, "options"))
+        if table.get("level") == "exact":
+            table["level"] = None
+        good: dict[str, Any] = {}
+        for name, value in table.items():
+            with self.noting("options", name):
+                read_options(
+                    {name: value, **({"method": table["method"]} if name == "confidence" and "method" in table else {})}
+                )
+                good[name] = value
+        with self.noting("options"):
+            return read_options(good)
+        return Options()
+
+    def read_output(self, content: Mapping[str, Any]) -> tuple[Target | None, Path | None, Path | None]:
+        """Where the table goes, the report, the picture."""
+        table = self.table_of(content, "output")
+        self.check_keys(table, OUTPUT, ("output",))
+        texts = {key: self.text_of(table, key, ("output",)) for key in OUTPUT}
+        paths = {k: self.folder / v for k, v in texts.items() if v and k in ("file", "database", "report", "plot")}
+        target = None
+        with self.noting("output"):
+            target = check_target(paths.get("file"), paths.get("database"), texts["connection"], texts["table"])
+        for key, endings in (("report", (".html",)), ("plot", (".png", ".svg", ".pdf"))):
+            if key in paths:
+                with self.noting("output", key):
+                    check_written(paths[key], endings)
+        return target, paths.get("report"), paths.get("plot")
+
+    # -- values --------------------------------------------------------------------------------
+
+    def filled(self, part: Any, path: KeyPath) -> Any:
+        """The same with the environment's values in place of ``${NAME}``."""
+        if isinstance(part, Mapping):
+            return {key: self.filled(value, (*path, key)) for key, value in part.items()}
+        if isinstance(part, list):
+            return [self.filled(value, (*path, i)) for i, value in enumerate(part)]
+        if not isinstance(part, str):
+            return part
+
+        def value_of(found: re.Match[str]) -> str:
+            if found[1] not in self.environ:
+                self.note(path, f"the environment has no variable {found[1]}; set it, or write the text here")
+            return self.environ.get(found[1], found[0])
+
+        return re.sub(r"\$\{(\w+)\}", value_of, part)
+
+    def check_keys(self, table: Mapping[str, Any], known: Sequence[str], path: KeyPath) -> None:
+        for key in table:
+            if key not in known:
+                where = f"[{path[0]}]" if path else "a job"
+                misplaced = path and key in TOP
+                advice = " Write it above the first [section]." if misplaced else hint(key, known, "keys")
+                self.note((*path, key), f"{where} has no key {key!r}; it takes {', '.join(known)}.{advice}")
+
+    def table_of(self, content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        table = content.get(key, {})
+        if isinstance(table, Mapping):
+            return table
+        self.note((key,), f"{key} is a section: write [{key}] above its keys; found {table!r}")
+        return {}
+
+    def text_of(self, table: Mapping[str, Any], key: str, path: KeyPath) -> str | None:
+        value = table.get(key)
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        self.note((*path, key), f"{key} takes a text that is not empty; found {value!r}")
+        return None
+
+    def read_names(
+        self, content: Mapping[str, Any], key: str, what: str = "a name or a list of names"
+    ) -> tuple[str, ...]:
+        value = content.get(key, [])
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names):
+            return tuple(names)
+        self.note((key,), f"{key} takes {what}; found {value!r}")
+        return ()
+
+    def database_of(self, table: Mapping[str, Any], path: KeyPath) -> Path | None:
+        text = self.text_of(table, "database", path)
+        if text is None:
+            return None
+        file = self.folder / text
+        if not file.is_file():
+            self.note((*path, "database"), f"there is no database file {str(file)!r}")
+        return file
+
+    def file_of(self, source: str, path: KeyPath) -> str:
+        """An absolute path; a glob or an address of a remote file stays one."""
+        if "://" in source:
+            return source
+        whole = str(self.folder / source)
+        if not os.path.isfile(whole) and not glob.glob(whole, recursive=True):
+            self.note(path, f"no file matches {source!r} in {str(self.folder)!r}")
+        return whole
+
+    def has_mistake(self, key: str) -> bool:
+        line = find_line(self.text, (key,))
+        return any(at == line for at, _ in self.mistakes)
+
+
+def _indented(message: str) -> str:
+    return message.replace("\n", "\n    ")
+
+
+def check_written(path: Path, endings: Sequence[str]) -> None:
+    """Raises `OptionError` where no file of that name can be written."""
+    if not path.name.lower().endswith(tuple(endings)):
+        raise OptionError(f"{path.name!r} is written as its name ends, in {', '.join(endings)}")
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
+
+
+def _checked(model: Model) -> Model:
+    """The model, whose assumptions are read here if all states are known."""
+    if all(model.states.values()):
+        restrict(model)
+    return model
+
+
+def _read_model_file(path: Path) -> Model:
+    if not path.is_file():
+        raise OptionError(f"there is no file {str(path)!r}")
+    if path.suffix.lower() == ".uai":
+        return Model.from_uai(path)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix.lower() != ".json":
+        return Model.parse(text)
+    try:
+        return Model.from_dict(json.loads(text))
+    except json.JSONDecodeError as wrong:
+        raise OptionError(f"{path.name} is no JSON: {wrong}") from None
+
+
+def _load_stored(database: Path, name: str) -> Model:
+    import duckdb
+
+    from duckemcc.serve.catalog import load_model
+
+    con = duckdb.connect(str(database), read_only=True)
+    try:
+        return load_model(con, name)
+    finally:
+        con.close()
+
+
+def _placeholder(entry: Entry) -> Study:
+    """The study with a source that needs no connection, for the checks of `Study`."""
+    options = dict(entry.options)
+    return Study("study.parquet", name=options.pop("name", None) or Path(entry.source).stem, **options)

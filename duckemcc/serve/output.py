@@ -1,0 +1,127 @@
+"""Where a job's table goes: a file, or a table of DuckDB or PostgreSQL. The old one stays until the new is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from duckemcc.errors import OptionError, SourceError
+from duckemcc.serve.files import replace_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENDINGS = (".parquet", ".csv", ".json")
+
+
+class Target(NamedTuple):
+    """One of: a file; a table of a DuckDB database; a table of a PostgreSQL server."""
+
+    file: Path | None = None
+    database: Path | None = None
+    connection: str | None = None
+    table: str | None = None
+
+    def __str__(self) -> str:
+        if self.file is not None:
+            return str(self.file)
+        return f"{self.table} of {self.database if self.database is not None else 'the PostgreSQL connection'}"
+
+
+def check_target(file: Path | None, database: Path | None, connection: str | None, table: str | None) -> Target | None:
+    """The target that these make, None where all are missing. Raises `OptionError` for what is no target."""
+    places = [p for p in (file, database, connection) if p is not None]
+    if not places and table is None:
+        return None
+    if len(places) != 1 or (table is None) != (file is not None):
+        raise OptionError(
+            "an output is a file = …, or a database = … or connection = … with table = …; give one of them"
+        )
+    written = file if file is not None else database
+    if file is not None and not file.name.lower().endswith(ENDINGS):
+        raise OptionError(f"{file.name!r} is written as its name ends, in {', '.join(ENDINGS)}")
+    if written is not None and not written.parent.is_dir():
+        raise OptionError(f"there is no folder {str(written.parent)!r}; create it")
+    return Target(file, database, connection, table)
+
+
+def write(table: pa.Table, target: Target) -> None:
+    """Writes the table, in place of what was there: the old or the new one is found there, never a part.
+
+    Raises `SourceError` where it cannot be written.
+    """
+    if target.file is not None:
+        _write_file(table, target.file)
+    elif target.database is not None:
+        assert target.table is not None
+        _write_duckdb(table, target.database, target.table)
+    else:
+        from duckemcc.study.remote import write_table
+
+        assert target.connection is not None
+        assert target.table is not None
+        write_table(target.connection, target.table, table)
+
+
+def _write_file(table: pa.Table, path: Path) -> None:
+    kind = path.suffix.lower()
+    try:
+        with replace_file(path) as part:
+            if kind == ".parquet":
+                from pyarrow import parquet
+
+                parquet.write_table(table, part)
+            elif kind == ".csv":
+                part.write_text(to_csv(table), encoding="utf-8")
+            else:
+                part.write_text(to_json(table), encoding="utf-8")
+    except OSError as wrong:
+        raise SourceError(f"{str(path)!r} cannot be written: {wrong}") from wrong
+
+
+def to_csv(table: pa.Table) -> str:
+    """Comma-separated, a NULL empty; lists as JSON."""
+    import json
+
+    import polars as pl
+    import pyarrow as pa
+
+    for i, column in enumerate(table.schema):
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in table[i].to_pylist()]
+            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.write_csv()
+
+
+def to_json(table: pa.Table) -> str:
+    """An array of objects, one per row; numbers that JSON lacks (an infinite gap) and times are text."""
+    import json
+    import math
+
+    rows = table.to_pylist()
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = str(value)
+    return json.dumps(rows, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _write_duckdb(table: pa.Table, database: Path, name: str) -> None:
+    import duckdb
+
+    from duckemcc.serve.counting import table_sql
+
+    target = table_sql(name)
+    try:
+        con = duckdb.connect(str(database))
+    except duckdb.Error as wrong:
+        raise SourceError(f"the database {str(database)!r} cannot be written: {wrong}") from wrong
+    try:
+        con.register("emcc_result", table)
+        con.execute(f"CREATE OR REPLACE TABLE {target} AS FROM emcc_result")
+    except duckdb.Error as wrong:
+        raise SourceError(f"the table {name} of {str(database)!r} cannot be written: {wrong}") from wrong
+    finally:
+        con.close()

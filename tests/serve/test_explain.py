@@ -1,0 +1,83 @@
+"""What a model means and costs, told before it is asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+import duckemcc as emcc
+from duckemcc.errors import OptionError
+from duckemcc.serve.cli import cli
+from duckemcc.serve.explain import explain_model, explain_query
+
+BOW = "X {0, 1}; Y {0, 1}; X -> Y; X <-> Y"
+
+
+def invoke(*words):
+    return CliRunner().invoke(cli, ["explain", *map(str, words)])
+
+
+def test_the_size_of_a_cause_is_told_where_states_are_declared_and_left_open_elsewhere():
+    assert explain_model(emcc.Model.parse(BOW))["causes"][0]["states"] == 2 * 2**2
+    assert explain_model(emcc.Model.parse("X -> Y; X <-> Y"))["causes"][0]["states"] is None
+
+
+def test_a_component_multiplies_the_states_of_its_causes():
+    spec = {
+        "endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}},
+        "exogenous": {"U": {"children": ["X", "Y"], "card": 2}, "W": {"children": ["Y"], "card": 3}},
+        "equations": {"X": {"table": [0, 1]}, "Y": {"table": [[[0, 1]] * 3, [[1, 0]] * 3]}},
+    }
+    told = explain_model(emcc.Model.from_dict(spec))
+    assert [c["joint_states"] for c in told["components"]] == [6]
+
+
+def test_merged_arcs_are_told():
+    told = explain_model(emcc.Model.parse("X <-> Y <-> Z"))
+    assert "X, Y, Z meet and are one cause U_X_Y_Z" in told["merged"][0]
+    assert explain_model(emcc.Model.parse("X <-> Y"))["merged"] == []
+
+
+@pytest.mark.parametrize(
+    ("graph", "text", "ends"),
+    [
+        (BOW, "PNS(X=1, Y=1)", "one linear program each"),
+        (BOW + "; Y -> Z; Z {0, 1}", "PNS(X=1, Z=1)", "corners"),
+    ],
+)
+def test_a_query_tells_how_its_ends_are_found(graph, text, ends):
+    assert ends in explain_query(emcc.Model.parse(graph), text)["ends"]
+
+
+def test_a_named_query_is_written_out():
+    told = explain_query(emcc.Model.parse(BOW), "ETT(X=1, Y=1)")
+    assert told["is"] == "P(Y[X=1]=1 | X=1) - P(Y[X=0]=1 | X=1)"
+    assert told["causes"] == ["U_X_Y"]
+
+
+def test_the_command_shows_all_of_it():
+    done = invoke(BOW, "-q", "PNS(X=1, Y=1)")
+    assert done.exit_code == 0
+    for word in ("U_X_Y", "8", "is       P(Y[X=1]=1, Y[X=0]!=1)", "its ends one linear program each: proven"):
+        assert word in done.output
+    assert json.loads(invoke(BOW, "--json").output)["variables"][1]["parents"] == ["X"]
+
+
+def test_a_query_needs_the_states():
+    done = invoke("X -> Y", "-q", "P(Y=1)")
+    assert isinstance(done.exception, OptionError)
+    assert "the states of X are not known; declare them: X {0, 1}, or explain a job" in str(done.exception)
+
+
+def test_a_job_shows_its_counts_and_the_work(tmp_path):
+    (tmp_path / "x.csv").write_text("X,Y\n0,0\n0,1\n1,1\n")
+    (tmp_path / "job.toml").write_text(
+        'queries = ["P(Y=1)"]\n[model]\ngraph = "X -> Y; X <-> Y"\n[[studies]]\nsource = "x.csv"\n'
+    )
+    told = json.loads(invoke(tmp_path / "job.toml", "--json").output)
+    assert told["studies"] == [{"study": "x", "do": [], "records": 3.0, "patterns": 3}]
+    assert told["groups"][0]["patterns"] == 3
+    assert told["operations_per_em_step"] == 30 * sum(g["patterns"] * g["classes"] for g in told["groups"])
+    assert "What is learned together" in invoke(tmp_path / "job.toml").output
