@@ -1,0 +1,150 @@
+"""Observed and fitted frequencies of a study: where it contradicts the graph, or the other studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from duckemcc.errors import OptionError
+from duckemcc.serve.frequencies import FREQUENCY_COLUMNS
+from duckemcc.serve.plot.canvas import Picture
+from duckemcc.serve.plot.drawing import Drawing, clean, measure, wrap
+from duckemcc.serve.plot.rows import name_value, read_table, require, show_number
+from duckemcc.serve.plot.scale import Scale, draw_axis, draw_grid
+
+MOST_PATTERNS = 24
+"""Patterns of a picture at most: those furthest from their fit."""
+
+_WIDTH, _MARGIN = 518.0, 12.0
+_LABEL, _LINE = 8.5, 10.5
+_WIDEST_LABEL = 190.0
+
+
+class Pattern(NamedTuple):
+    """One row of the table, with its segment's name."""
+
+    segment: str
+    study: str
+    pattern: str
+    observed: float
+    fitted: float
+    n: float
+    worst: bool
+    fault: bool
+
+    @property
+    def distance(self) -> float:
+        return abs(self.observed - self.fitted)
+
+
+def frequencies(
+    table: Any, *, study: str | None = None, segment: str | None = None, title: str | None = None
+) -> Picture:
+    """Each pattern of a study as it was observed (a full dot) and as the best fit expects it (a ring), the worst first.
+
+    table: what `emcc.frequencies` returns, or a frame of it. study: an arm, such as "trial[Treatment=drug]"; by
+    default the one that is at fault. segment: the values of the `by` columns, joined by " · "; by default the one
+    with the largest difference at fault.
+    Raises `OptionError` for another table, or a study or segment that it does not have; `NotSupported`, once it is
+    looked at, without matplotlib.
+    """
+    shown = select_patterns(read_patterns(table), study, segment)
+    kept = sorted(shown, key=lambda p: (not p.fault, not p.worst, -p.distance, p.pattern))[:MOST_PATTERNS]
+    drawing = Drawing(_WIDTH)
+    y = _MARGIN
+    where = f"{shown[0].segment}: " if shown[0].segment else ""
+    heading = title or f"{where}{shown[0].study}, observed and fitted"
+    for line in wrap(clean(heading), 11, _WIDTH - 2 * _MARGIN, bold=True):
+        drawing.text(_MARGIN, y + 10, line, 11, bold=True)
+        y += 15
+    for line in wrap(describe_worst(shown), 8.5, _WIDTH - 2 * _MARGIN, most=4):
+        drawing.text(_MARGIN, y + 8, line, 8.5, "muted")
+        y += 12
+    y = _draw(drawing, kept, y + 4)
+    drawing.height = _explain(drawing, y + 4, len(kept), len(shown)) + _MARGIN / 2
+    return Picture(drawing)
+
+
+def read_patterns(table: Any) -> list[Pattern]:
+    """The rows of a table of frequencies. Raises `OptionError` for another table, or one without rows."""
+    found = read_table(table)
+    require(found, [name for name in FREQUENCY_COLUMNS if name != "difference"], "emcc.frequencies")
+    by = [name for name in found.column_names if name not in FREQUENCY_COLUMNS]
+    if not found.num_rows:
+        raise OptionError("the table of frequencies has no rows; ask for a study that has records")
+    return [
+        Pattern(
+            " · ".join(name_value(row[name]) for name in by),
+            clean(str(row["study"])),
+            clean(str(row["pattern"])),
+            float(row["observed"]),
+            float(row["fitted"]),
+            float(row["n"]),
+            bool(row["worst"]),
+            bool(row["fault"]),
+        )
+        for row in found.to_pylist()
+    ]
+
+
+def select_patterns(patterns: Sequence[Pattern], study: str | None = None, segment: str | None = None) -> list[Pattern]:
+    """The patterns of one study in one segment; see `frequencies`. Raises `OptionError` where there is none."""
+    for name, given, known in (
+        ("study", study, dict.fromkeys(p.study for p in patterns)),
+        ("segment", segment, dict.fromkeys(p.segment for p in patterns)),
+    ):
+        if given is not None and given not in known:
+            some = ", ".join(map(repr, list(known)[:12]))
+            raise OptionError(f"{name} is {given!r}, of which the table has no frequencies; it may be {some}")
+    fits = [p for p in patterns if study in (None, p.study) and segment in (None, p.segment)]
+    if not fits:
+        raise OptionError(f"study {study!r} has no records in segment {segment!r}; name another segment")
+    first = min(fits, key=lambda p: (not p.fault, not p.worst, -p.distance))
+    return [p for p in fits if (p.study, p.segment) == (first.study, first.segment)]
+
+
+def describe_worst(shown: Sequence[Pattern]) -> str:
+    """The worst pattern of a study in a sentence."""
+    worst = next((p for p in shown if p.worst), shown[0])
+    if worst.distance < 5e-5:
+        return "every pattern is observed as often as it is fitted"
+    return (
+        f"worst: {worst.pattern}, observed {show_number(worst.observed)}, fitted {show_number(worst.fitted)}, "
+        f"of {worst.n:,.10g} records"
+    )
+
+
+def _draw(drawing: Drawing, kept: Sequence[Pattern], y: float) -> float:
+    label = min(_WIDEST_LABEL, max(measure(p.pattern, _LABEL, p.worst) for p in kept) + 2)
+    scale = Scale(_MARGIN + label + 12, _WIDTH - 2 * _MARGIN - label - 12 - 74, 0.0, 1.0)
+    heights = [max(18.0, _LINE * len(wrap(p.pattern, _LABEL, label, bold=p.worst)) + 6) for p in kept]
+    drawing.text(_WIDTH - _MARGIN, y + 7, "difference", 7.5, "muted", anchor="end")
+    y += 10
+    draw_grid(drawing, scale, y, y + sum(heights) + 2)
+    for pattern, height in zip(kept, heights, strict=True):
+        lines = wrap(pattern.pattern, _LABEL, label, bold=pattern.worst)
+        middle = y + height / 2
+        colour = "orange" if pattern.worst else "blue"
+        for i, line in enumerate(lines):
+            at = middle + 3 + _LINE * (i - (len(lines) - 1) / 2)
+            drawing.text(_MARGIN, at, line, _LABEL, bold=pattern.worst)
+        seen, expected = scale.at(pattern.observed), scale.at(pattern.fitted)
+        drawing.line((seen, middle), (expected, middle), stroke=colour, width=2.0)
+        drawing.dot(expected, middle, 4.0, "paper", colour)
+        drawing.dot(seen, middle, 3.2, colour, colour)
+        difference = pattern.observed - pattern.fitted
+        shown = ("+" if difference >= 5e-5 else "") + show_number(difference)
+        drawing.text(_WIDTH - _MARGIN, middle + 3, shown, 8, "ink", anchor="end", bold=pattern.worst)
+        y += height
+    return draw_axis(drawing, scale, y + 2)
+
+
+def _explain(drawing: Drawing, y: float, kept: int, shown: int) -> float:
+    drawing.dot(_MARGIN + 4, y + 6, 3.2, "blue", "blue")
+    drawing.text(_MARGIN + 13, y + 9, "observed", 8, "muted")
+    drawing.dot(_MARGIN + 74, y + 6, 4.0, "paper", "blue")
+    drawing.text(_MARGIN + 83, y + 9, "fitted", 8, "muted")
+    drawing.dot(_MARGIN + 130, y + 6, 3.2, "orange", "orange")
+    more = f"; {shown - kept:,} more patterns are closer to their fit" if shown > kept else ""
+    drawing.text(_MARGIN + 139, y + 9, f"the pattern that contradicts most{more}", 8, "muted")
+    return y + 14
