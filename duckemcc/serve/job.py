@@ -7,7 +7,7 @@ job file ─► studies ─► count tables ─► bounds ─► output · repor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from duckemcc.serve.options import Clock, Report
 from duckemcc.serve.output import write
 from duckemcc.serve.report import report
 from duckemcc.study.read import CountTable
+from duckemcc.study.relation import Studies
 from duckemcc.study.study import Study
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _write_all(job: JobFile, ran: Ran) -> None:
 
 
 @contextmanager
-def open_studies(job: JobFile) -> Iterator[list[Study]]:
+def open_studies(job: JobFile) -> Iterator[Sequence[Study | Studies]]:
     """The job's studies with their connections, which are closed afterwards; databases are opened read-only.
 
     Raises `SourceError` where one cannot be opened.
@@ -115,14 +116,10 @@ def open_studies(job: JobFile) -> Iterator[list[Study]]:
             database, name = job.catalog
             yield load_studies(connect(database), name)
         else:
-            yield [_open(e.source, e.options, connect(e.database) if e.database else e.connection) for e in job.entries]
+            yield [e.open(e.source, connect(e.database) if e.database else e.connection) for e in job.entries]
     finally:
         for con in opened.values():
             con.close()
-
-
-def _open(source: str, options: Mapping[str, Any], con: Any) -> Study:
-    return Study(source, **options) if con is None else Study(source, con=con, **options)
 
 
 def _connect(path: Path) -> Any:

@@ -15,15 +15,13 @@ from __future__ import annotations
 import glob
 import json
 import os
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import DuckEmccError, JobError, OptionError, hint
+from duckemcc.errors import DuckEmccError, JobError, OptionError
 from duckemcc.model.scm import Model
 from duckemcc.query.assume import restrict
 from duckemcc.query.check import check_query
@@ -32,8 +30,9 @@ from duckemcc.serve.options import Options, read_options
 from duckemcc.serve.output import Target, check_target
 from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.toml_lines import Path as KeyPath
-from duckemcc.serve.toml_lines import find_line
+from duckemcc.serve.toml_reader import TomlReader
 from duckemcc.study.columns import cause_name, model_name
+from duckemcc.study.relation import Studies
 from duckemcc.study.study import CSV, PARQUET, Study, name_studies, names_of, study_name
 
 TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
@@ -44,6 +43,8 @@ STUDY = (
 )  # fmt: skip
 PLACE = ("source", "database", "connection", "relation")
 """Keys of a study that are no options of `Study`."""
+RELATION = ("weight", "where", "columns", "shared")
+"""Options of a source with several studies."""
 OUTPUT = ("file", "database", "connection", "table", "report", "plot")
 
 
@@ -57,6 +58,11 @@ class Entry:
     connection: str | None = field(repr=False)  # may hold a password
     options: Mapping[str, Any]
     relation: bool = False
+
+    def open(self, source: str, con: Any) -> Study | Studies:
+        """The study, or the several, with this connection."""
+        given = dict(self.options) | ({} if con is None else {"con": con})
+        return Studies(source, **given) if self.relation else Study(source, **given)
 
 
 @dataclass(frozen=True)
@@ -95,32 +101,15 @@ def read_job(path: str | os.PathLike[str], environ: Mapping[str, str] | None = N
     return job
 
 
-class _Reader:
-    """Collects mistakes; one method per part of the file."""
+class _Reader(TomlReader):
+    """One method per part of the file."""
 
-    def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
-        self.path, self.text, self.environ = path, text, environ
-        self.folder = path.resolve().parent
-        self.mistakes: list[tuple[int, str]] = []
+    what, top = "a job", TOP
 
-    def note(self, path: KeyPath, message: str) -> None:
-        """Keeps a mistake."""
-        self.mistakes.append((find_line(self.text, path), message))
-
-    def refuse(self) -> None:
-        """Raises `JobError` where there were mistakes."""
-        if self.mistakes:
-            listed = "\n".join(f"  line {line}: {_indented(message)}" for line, message in sorted(self.mistakes))
-            number = len(self.mistakes)
-            raise JobError(f"{self.path.name} has {number} mistake{'s' * (number > 1)}; nothing was read:\n{listed}")
-
-    @contextmanager
-    def noting(self, *path: str | int) -> Iterator[None]:
-        """Keeps what a check raises."""
-        try:
-            yield
-        except DuckEmccError as wrong:
-            self.note(path, str(wrong))
+    @property
+    def folder(self) -> Path:
+        """Where relative paths begin."""
+        return self.path.resolve().parent
 
     # -- the parts -----------------------------------------------------------------------------
 
@@ -186,7 +175,7 @@ class _Reader:
             self.note((), "there is no study; give at least one [[studies]] with its source")
         entries = [self.read_study(content, study, i, model) for i, study in enumerate(listed)]
         with self.noting("studies"):
-            name_studies([_placeholder(e) for e in entries if e is not None and "name" in e.options])
+            name_studies([Study("study.parquet", name=e.options["name"]) for e in entries if e and "name" in e.options])
         return tuple(entry for entry in entries if entry is not None)
 
     def read_study(
@@ -210,12 +199,20 @@ class _Reader:
                 (*at, "source"), f"{source!r} is no Parquet or CSV file; say in which database = … the table lies"
             )
         entry = Entry(source, database, connection, options, study.get("relation", False) is True)
+        if not isinstance(study.get("relation", False), bool):
+            self.note((*at, "relation"), f"relation takes true or false; found {study['relation']!r}")
+        if entry.relation:
+            for key in set(options) - set(RELATION):
+                advice = f"it takes {', '.join(RELATION)}, and its columns study and intervened say the rest"
+                self.note((*at, key), f"a relation of several studies has no {key}; {advice}")
+            entry = replace(entry, options={k: v for k, v in options.items() if k in RELATION})
         try:
-            name = study_name(_placeholder(entry), i + 1)
+            sample = entry.open("studies.parquet", None)
         except DuckEmccError as wrong:
             self.note(at, str(wrong))
             return None
         if model is not None:
+            name = "studies" if isinstance(sample, Studies) else study_name(sample, i + 1)
             self.check_study(entry, name, model, at)
         return entry
 
@@ -282,55 +279,7 @@ class _Reader:
                     check_written(paths[key], endings)
         return target, paths.get("report"), paths.get("plot")
 
-    # -- values --------------------------------------------------------------------------------
-
-    def filled(self, part: Any, path: KeyPath) -> Any:
-        """The same with the environment's values in place of ``${NAME}``."""
-        if isinstance(part, Mapping):
-            return {key: self.filled(value, (*path, key)) for key, value in part.items()}
-        if isinstance(part, list):
-            return [self.filled(value, (*path, i)) for i, value in enumerate(part)]
-        if not isinstance(part, str):
-            return part
-
-        def value_of(found: re.Match[str]) -> str:
-            if found[1] not in self.environ:
-                self.note(path, f"the environment has no variable {found[1]}; set it, or write the text here")
-            return self.environ.get(found[1], found[0])
-
-        return re.sub(r"\$\{(\w+)\}", value_of, part)
-
-    def check_keys(self, table: Mapping[str, Any], known: Sequence[str], path: KeyPath) -> None:
-        for key in table:
-            if key not in known:
-                where = f"[{path[0]}]" if path else "a job"
-                misplaced = path and key in TOP
-                advice = " Write it above the first [section]." if misplaced else hint(key, known, "keys")
-                self.note((*path, key), f"{where} has no key {key!r}; it takes {', '.join(known)}.{advice}")
-
-    def table_of(self, content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        table = content.get(key, {})
-        if isinstance(table, Mapping):
-            return table
-        self.note((key,), f"{key} is a section: write [{key}] above its keys; found {table!r}")
-        return {}
-
-    def text_of(self, table: Mapping[str, Any], key: str, path: KeyPath) -> str | None:
-        value = table.get(key)
-        if value is None or (isinstance(value, str) and value.strip()):
-            return value
-        self.note((*path, key), f"{key} takes a text that is not empty; found {value!r}")
-        return None
-
-    def read_names(
-        self, content: Mapping[str, Any], key: str, what: str = "a name or a list of names"
-    ) -> tuple[str, ...]:
-        value = content.get(key, [])
-        names = [value] if isinstance(value, str) else value
-        if isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names):
-            return tuple(names)
-        self.note((key,), f"{key} takes {what}; found {value!r}")
-        return ()
+    # -- files -----------------------------------------------------------------------------------
 
     def database_of(self, table: Mapping[str, Any], path: KeyPath) -> Path | None:
         text = self.text_of(table, "database", path)
@@ -349,14 +298,6 @@ class _Reader:
         if not os.path.isfile(whole) and not glob.glob(whole, recursive=True):
             self.note(path, f"no file matches {source!r} in {str(self.folder)!r}")
         return whole
-
-    def has_mistake(self, key: str) -> bool:
-        line = find_line(self.text, (key,))
-        return any(at == line for at, _ in self.mistakes)
-
-
-def _indented(message: str) -> str:
-    return message.replace("\n", "\n    ")
 
 
 def check_written(path: Path, endings: Sequence[str]) -> None:
@@ -398,9 +339,3 @@ def _load_stored(database: Path, name: str) -> Model:
         return load_model(con, name)
     finally:
         con.close()
-
-
-def _placeholder(entry: Entry) -> Study:
-    """The study with a source that needs no connection, for the checks of `Study`."""
-    options = dict(entry.options)
-    return Study("study.parquet", name=options.pop("name", None) or Path(entry.source).stem, **options)

@@ -90,6 +90,14 @@ def test_tables_of_a_database_are_read_without_being_changed(folder):
     assert (folder / "clinic.duckdb").read_bytes() == before
 
 
+def test_one_source_may_hold_several_studies(folder):
+    job = JOB[: JOB.index("[[studies]]")].replace('by = "Gender"', 'by = "Gender"\ndatabase = "clinic.duckdb"')
+    (folder / "job.toml").write_text(job + '[[studies]]\nsource = "studies"\nrelation = true\nweight = "n"\n')
+    found = run_job(read_job(folder / "job.toml")).table
+    assert found["lower"].to_pylist() == direct(folder)["lower"].to_pylist()
+    assert found["studies"].to_pylist() == [["registry", "trial"]] * 2
+
+
 @pytest.mark.parametrize("ending", ["parquet", "csv", "json"])
 def test_a_file_holds_every_row_in_its_format(folder, ending):
     out = folder / f"b.{ending}"

@@ -106,6 +106,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(write):
         ('do = ["X"]', 'local = ["U_X"]', 10, "local= for U_X"),
         ('do = ["X"]', 'selected = "Z = 1"', 10, "selected= over Z"),
         ('do = ["X"]', 'shared = "yes"', 8, "shared takes True or False"),
+        ('where = "age > 40"', "relation = true", 10, "a relation of several studies has no do; it takes weight"),
+        ('where = "age > 40"', "relation = 1", 11, "relation takes true or false; found 1"),
         ('where = "age > 40"', "where = \"read_csv('x') > 1\"", 11, "which is not allowed"),
         ('columns = {X = "drug"}', 'columns = {Z = "drug"}', 13, "columns= for Z"),
         ("restarts = 7", 'method = "sharpest"', 16, "method is 'sharpest'"),
