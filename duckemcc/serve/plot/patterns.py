@@ -15,6 +15,9 @@ from duckemcc.serve.plot.scale import Scale, draw_axis, draw_grid
 MOST_PATTERNS = 24
 """Patterns of a picture at most: those furthest from their fit."""
 
+LEAST = 5e-5
+"""The smallest difference that is shown as one."""
+
 _WIDTH, _MARGIN = 518.0, 12.0
 _LABEL, _LINE = 8.5, 10.5
 _WIDEST_LABEL = 190.0
@@ -35,6 +38,10 @@ class Pattern(NamedTuple):
     @property
     def distance(self) -> float:
         return abs(self.observed - self.fitted)
+
+    @property
+    def stands_out(self) -> bool:
+        return self.worst and self.distance >= LEAST
 
 
 def frequencies(
@@ -61,7 +68,7 @@ def frequencies(
         drawing.text(_MARGIN, y + 8, line, 8.5, "muted")
         y += 12
     y = _draw(drawing, kept, y + 4)
-    drawing.height = _explain(drawing, y + 4, len(kept), len(shown)) + _MARGIN / 2
+    drawing.height = _explain(drawing, y + 4, kept[0].stands_out, len(shown) - len(kept)) + _MARGIN / 2
     return Picture(drawing)
 
 
@@ -106,7 +113,7 @@ def select_patterns(patterns: Sequence[Pattern], study: str | None = None, segme
 def describe_worst(shown: Sequence[Pattern]) -> str:
     """The worst pattern of a study in a sentence."""
     worst = next((p for p in shown if p.worst), shown[0])
-    if worst.distance < 5e-5:
+    if not worst.stands_out:
         return "every pattern is observed as often as it is fitted"
     return (
         f"worst: {worst.pattern}, observed {show_number(worst.observed)}, fitted {show_number(worst.fitted)}, "
@@ -115,36 +122,40 @@ def describe_worst(shown: Sequence[Pattern]) -> str:
 
 
 def _draw(drawing: Drawing, kept: Sequence[Pattern], y: float) -> float:
-    label = min(_WIDEST_LABEL, max(measure(p.pattern, _LABEL, p.worst) for p in kept) + 2)
+    label = min(_WIDEST_LABEL, max(measure(p.pattern, _LABEL, p.stands_out) for p in kept) + 2)
     scale = Scale(_MARGIN + label + 12, _WIDTH - 2 * _MARGIN - label - 12 - 74, 0.0, 1.0)
-    heights = [max(18.0, _LINE * len(wrap(p.pattern, _LABEL, label, bold=p.worst)) + 6) for p in kept]
+    heights = [max(18.0, _LINE * len(wrap(p.pattern, _LABEL, label, bold=p.stands_out)) + 6) for p in kept]
     drawing.text(_WIDTH - _MARGIN, y + 7, "difference", 7.5, "muted", anchor="end")
     y += 10
     draw_grid(drawing, scale, y, y + sum(heights) + 2)
     for pattern, height in zip(kept, heights, strict=True):
-        lines = wrap(pattern.pattern, _LABEL, label, bold=pattern.worst)
+        lines = wrap(pattern.pattern, _LABEL, label, bold=pattern.stands_out)
         middle = y + height / 2
-        colour = "orange" if pattern.worst else "blue"
+        colour = "orange" if pattern.stands_out else "blue"
         for i, line in enumerate(lines):
             at = middle + 3 + _LINE * (i - (len(lines) - 1) / 2)
-            drawing.text(_MARGIN, at, line, _LABEL, bold=pattern.worst)
+            drawing.text(_MARGIN, at, line, _LABEL, bold=pattern.stands_out)
         seen, expected = scale.at(pattern.observed), scale.at(pattern.fitted)
         drawing.line((seen, middle), (expected, middle), stroke=colour, width=2.0)
         drawing.dot(expected, middle, 4.0, "paper", colour)
         drawing.dot(seen, middle, 3.2, colour, colour)
         difference = pattern.observed - pattern.fitted
-        shown = ("+" if difference >= 5e-5 else "") + show_number(difference)
-        drawing.text(_WIDTH - _MARGIN, middle + 3, shown, 8, "ink", anchor="end", bold=pattern.worst)
+        shown = ("+" if difference >= LEAST else "") + show_number(difference)
+        drawing.text(_WIDTH - _MARGIN, middle + 3, shown, 8, "ink", anchor="end", bold=pattern.stands_out)
         y += height
     return draw_axis(drawing, scale, y + 2)
 
 
-def _explain(drawing: Drawing, y: float, kept: int, shown: int) -> float:
+def _explain(drawing: Drawing, y: float, contradicts: bool, rest: int) -> float:
     drawing.dot(_MARGIN + 4, y + 6, 3.2, "blue", "blue")
     drawing.text(_MARGIN + 13, y + 9, "observed", 8, "muted")
     drawing.dot(_MARGIN + 74, y + 6, 4.0, "paper", "blue")
     drawing.text(_MARGIN + 83, y + 9, "fitted", 8, "muted")
-    drawing.dot(_MARGIN + 130, y + 6, 3.2, "orange", "orange")
-    more = f"; {shown - kept:,} more patterns are closer to their fit" if shown > kept else ""
-    drawing.text(_MARGIN + 139, y + 9, f"the pattern that contradicts most{more}", 8, "muted")
+    x = _MARGIN + 125
+    if contradicts:
+        drawing.dot(x + 5, y + 6, 3.2, "orange", "orange")
+        drawing.text(x + 14, y + 9, "contradicts most", 8, "muted")
+        x += 100
+    if rest:
+        drawing.text(x, y + 9, f"{rest:,} more patterns are closer to their fit", 8, "muted")
     return y + 14

@@ -88,12 +88,12 @@ def _draw(
         at = bottom - share * _STEPS
         drawing.line((scale.x, at), (scale.end, at), stroke="grid", width=0.8)
         drawing.text(scale.x - 5, at + 3, text, 8, "muted", anchor="end")
+    for x in map(scale.at, (values[0], values[-1])):
+        drawing.line((x, y), (x, bottom + _STRIP), stroke="ink", width=0.9, dashed=True)
     drawing.line(*_climb(scale, values, bottom), stroke="blue", width=1.6)
     for k, value in enumerate(values):  # spread by the golden ratio, so that equal values do not hide each other
         drift = (k * 0.618034) % 1 - 0.5
         drawing.dot(scale.at(value), bottom + _STRIP / 2 + drift * (_STRIP - 10), 2.2, "blue", "paper")
-    for x in map(scale.at, (values[0], values[-1])):
-        drawing.line((x, y), (x, bottom + _STRIP), stroke="ink", width=0.9, dashed=True)
     caption = "value of the query; the steps are the share of restarts up to it"
     return draw_axis(drawing, scale, bottom + _STRIP, caption)
 
