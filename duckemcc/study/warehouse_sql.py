@@ -9,7 +9,7 @@ whoever reads the counts is told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlglot
@@ -72,24 +72,32 @@ def write(tree: exp.Expression, dialect: str, *, pretty: bool = False) -> str:
 def read_source(text: str, dialect: str) -> exp.Expression:
     """A table, or a SELECT as a subquery, written anew from its tree. Raises SourceError for anything else."""
     shown = text if len(text) <= 80 else text[:77] + "..."
-    try:
-        if SELECT.match(text):
-            return _read_select(text, dialect)
-        return _read_table(text, dialect)
-    except SqlglotError as error:
-        problem = str(error).splitlines()[0]
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except _Refused as refused:
-        problem = str(refused)
-    raise SourceError(f"the source {shown!r} is neither the name of a table nor one SELECT: {problem}")
+    refusal = f"the source {shown!r} is neither the name of a table nor one SELECT"
+    return _read(_select, text, dialect, refusal) if SELECT.match(text) else read_table(text, dialect, refusal)
+
+
+def read_table(text: str, dialect: str, refusal: str) -> exp.Expression:
+    """A table by its name, up to catalog.schema.table. Raises SourceError, which begins with `refusal`."""
+    return _read(_table, text, dialect, refusal)
 
 
 class _Refused(Exception):
     """What is wrong with a source."""
 
 
-def _read_select(text: str, dialect: str) -> exp.Expression:
+def _read(reader: Callable[[str, str], exp.Expression], text: str, dialect: str, refusal: str) -> exp.Expression:
+    try:
+        return reader(text, dialect)
+    except SqlglotError as error:
+        problem = str(error).splitlines()[0]
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except _Refused as refused:
+        problem = str(refused)
+    raise SourceError(f"{refusal}: {problem}")
+
+
+def _select(text: str, dialect: str) -> exp.Subquery:
     trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
     if len(trees) != 1:
         raise _Refused(f"it has {len(trees)} statements")
@@ -104,7 +112,7 @@ def _read_select(text: str, dialect: str) -> exp.Expression:
     return exp.Subquery(this=tree, alias=exp.TableAlias(this=exp.to_identifier("emcc_source")))
 
 
-def _read_table(text: str, dialect: str) -> exp.Table:
+def _table(text: str, dialect: str) -> exp.Table:
     table = sqlglot.parse_one(text, into=exp.Table, dialect=dialect)
     if _parts(table) - {"this", "db", "catalog"} or not all(type(part) is exp.Identifier for part in table.parts):
         raise _Refused("a name is bare or quoted, up to catalog.schema.table")

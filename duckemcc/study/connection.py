@@ -1,0 +1,178 @@
+"""Connections to PostgreSQL by ADBC: opened, asked within a transaction, and their errors in the user's words.
+
+A connection of the user's is used as it is: in a transaction that is open already, behind a savepoint and read-only; if
+none is open, in one of our own, which is ended. No message holds a password.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from duckemcc.errors import NotSupported, SourceError
+
+_SAVEPOINT = "emcc_savepoint"
+_HIDDEN = "postgresql://***"
+
+
+@contextmanager
+def connected(place: Any, what: str) -> Iterator[Any]:
+    """The connection itself, or one to an address, which is closed at the end; messages begin with `what`.
+
+    Raises NotSupported without the driver or for another database, SourceError where there is no connection.
+    """
+    if not isinstance(place, str):
+        with driver_errors(what):
+            vendor = place.adbc_get_info().get("vendor_name")
+        if vendor != "PostgreSQL":
+            raise NotSupported(
+                f"{what}: records are counted in PostgreSQL by ADBC, not in {vendor}; counts_sql writes the query for "
+                "other warehouses."
+            )
+        yield place
+        return
+    own = _connect(place, what)
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+def _connect(address: str, what: str) -> Any:
+    try:
+        dbapi = importlib.import_module("adbc_driver_postgresql.dbapi")
+    except ImportError:
+        raise NotSupported(
+            f"{what}: PostgreSQL needs the package adbc-driver-postgresql: pip install 'duckemcc[postgres]'"
+        ) from None
+    try:
+        return dbapi.connect(address, autocommit=True)
+    except dbapi.Error as error:  # from None: the cause may hold the address, and so the password
+        problem = _connect_problem(_first_line(error), address)
+    raise SourceError(f"{what}: there is no connection to {without_password(address)}: {problem}")
+
+
+def _connect_problem(problem: str, address: str) -> str:
+    """What is known, unless it quotes the address."""
+    if without_password(address) == _HIDDEN:
+        return "the address cannot be read; write what is special in a password as %XX"
+    if "connection to server" in problem or "could not translate host" in problem:  # read, so not quoted
+        return problem
+    quoted = [address, *_passwords(address)]
+    return "the address cannot be read" if any(part in problem for part in quoted if part) else problem
+
+
+def without_password(address: str) -> str:
+    """The address with stars for what may be a secret: the password, and every option after the question mark but
+    the host, the port and the names of database and user."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return _HIDDEN
+    if "@" in parts.path + parts.query + parts.fragment:  # so that of a password is in them
+        return _HIDDEN
+    user, mark, _ = parts.netloc.rpartition("@")[0].partition(":")
+    place = parts.netloc.rpartition("@")[2]
+    login = f"{user}{':***' if mark else ''}@" if user or mark else ""
+    shown = ("host", "port", "dbname", "user")
+    options = [o if o.partition("=")[0] in shown else f"{o.partition('=')[0]}=***" for o in parts.query.split("&") if o]
+    return f"{parts.scheme}://{login}{place}{parts.path}{'?' if options else ''}{'&'.join(options)}"
+
+
+def _passwords(address: str) -> list[str]:
+    """All that may be a password, as it is written and as it is meant."""
+    login = address.partition("://")[2].rpartition("@")[0]
+    options = [o.partition("=")[2] for o in address.partition("?")[2].split("&") if "pass" in o.partition("=")[0]]
+    written = [login.partition(":")[2], *options]
+    return [form for text in written for form in (text, unquote(text)) if form]
+
+
+@contextmanager
+def driver_errors(what: str) -> Iterator[None]:
+    """The driver's errors as SourceError, told by name so that the driver need not be imported."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("adbc_driver_manager"):
+            raise
+        raise SourceError(f"{what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """What the server says, without what the driver adds to it."""
+    text = str(error).strip().splitlines()[0]
+    for mark in ("ERROR:  ", "FATAL:  "):
+        if mark in text:
+            return text.partition(mark)[2].partition(" SQLSTATE")[0]
+    return (text.partition("[libpq] ")[2] or text).removeprefix("Failed to connect: ")
+
+
+# -- asking ------------------------------------------------------------------------------------
+
+
+def run(con: Any, statement: str) -> None:
+    with con.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def fetch(con: Any, query: str) -> Any:
+    """The Arrow table of a query's result."""
+    with con.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetch_arrow_table()
+
+
+@contextmanager
+def reading(con: Any, what: str) -> Iterator[None]:
+    """A transaction that cannot write. Nothing of it is left, unless the server refused a statement within a
+    transaction of the user's: that has to be rolled back, as after any error. Raises SourceError."""
+    with driver_errors(what), _transaction(con, what, "ISOLATION LEVEL REPEATABLE READ READ ONLY", keep=False):
+        yield
+
+
+@contextmanager
+def writing(con: Any, what: str) -> Iterator[None]:
+    """A transaction that is committed, but within one of the user's, who then commits. Raises SourceError."""
+    with driver_errors(what), _transaction(con, what, "READ WRITE", keep=True):
+        yield
+
+
+@contextmanager
+def _transaction(con: Any, what: str, mode: str, *, keep: bool) -> Iterator[None]:
+    """A transaction of our own, or a savepoint in the user's: all or nothing of it is done."""
+    if (status := _status(con)) == "active":  # to go on would end it, and lose the user's rows
+        raise SourceError(f"{what}: its connection has an unfinished result; fetch that to its end first.")
+    inside, commits = status != "idle", con.adbc_connection.get_option("adbc.connection.autocommit") == "true"
+    if inside:
+        run(con, f"SAVEPOINT {_SAVEPOINT}")
+        if not keep:
+            run(con, "SET LOCAL transaction_read_only = on")
+    else:
+        run(con, f"BEGIN {mode}" if commits else f"SET TRANSACTION {mode}")
+    done = False
+    try:
+        yield
+        done = keep
+    finally:
+        if inside:
+            _leave(con, done)
+        elif commits:
+            run(con, "COMMIT" if done else "ROLLBACK")
+        else:
+            (con.commit if done else con.rollback)()
+
+
+def _leave(con: Any, done: bool) -> None:
+    if _status(con) == "inerror":  # the driver takes nothing but a rollback of the whole, which is the user's to do
+        return
+    if not done:
+        run(con, f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+    run(con, f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+
+def _status(con: Any) -> str:
+    return str(con.adbc_connection.get_option("adbc.postgresql.transaction_status"))
