@@ -26,6 +26,7 @@ from duckemcc.errors import (
 from duckemcc.study.columns import Columns, cause_name, match_columns
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, Nulls, Tally, has_labels, labelled
 from duckemcc.study.selection import Rule, check_dropped, read_rule
+from duckemcc.study.spark import count_spark
 from duckemcc.study.study import CSV, Study, names_of
 
 if TYPE_CHECKING:
@@ -124,8 +125,14 @@ def count_patterns(
 ) -> tuple[Columns, pl.DataFrame]:
     """A row per distinct pattern, counted by the engine that holds the records; columns as in `Tally`, and emcc_<name>
     for those of `own` that are there."""
-    count = {"polars": _count_polars, "pandas": _count_pandas}.get(study.kind, _count_duckdb)
-    with _engine_errors(name, study):
+    if study.kind == "named":
+        raise SourceError(
+            f"{study.source!r} is the name of a table or a SELECT; give its connection with con=…, or a path that ends "
+            "in .parquet or .csv. For another warehouse, counts_sql writes the query to run there."
+        )
+    counters = {"polars": _count_polars, "pandas": _count_pandas, "spark": count_spark, "adbc": _count_remote}
+    count = counters.get(study.kind, _count_duckdb)
+    with engine_errors(name, study):
         return count(study, variables, name, by, latent, own)
 
 
@@ -156,7 +163,7 @@ def checked_names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[st
 
 
 @contextmanager
-def _engine_errors(name: str, study: Study) -> Iterator[None]:
+def engine_errors(name: str, study: Study) -> Iterator[None]:
     """Engines' own errors as SourceError; which packages they come from is told without importing them."""
     try:
         yield
@@ -165,7 +172,7 @@ def _engine_errors(name: str, study: Study) -> Iterator[None]:
     except Exception as error:
         package = type(error).__module__.split(".")[0].lstrip("_")
         if "Interrupt" in type(error).__name__ or (
-            package not in ("duckdb", "polars", "pyarrow") and not isinstance(error, OSError)
+            package not in ("duckdb", "polars", "pyarrow", "pyspark", "py4j") and not isinstance(error, OSError)
         ):
             raise
         if type(error).__name__ == "ResourceInUseException":  # ending it would lose the user's rows
@@ -175,6 +182,12 @@ def _engine_errors(name: str, study: Study) -> Iterator[None]:
             ) from error
         asked = f" with where={study.where!r}" if study.where else ""
         raise SourceError(f"study {name!r} cannot be read{asked}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _count_remote(*asked: Any) -> tuple[Columns, pl.DataFrame]:
+    from duckemcc.study.remote import count_remote
+
+    return count_remote(*asked)
 
 
 # -- DuckDB ------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 from duckemcc.errors import OptionError, RepeatedName, SourceError
 
-Kind = Literal["relation", "table", "file", "polars", "pandas", "arrow"]
+Kind = Literal["relation", "table", "file", "polars", "pandas", "spark", "arrow", "adbc", "named"]
 
 PARQUET = (".parquet", ".parq", ".pq")
+SELECT = re.compile(r"[\s(]*(?:SELECT|WITH)\b", re.IGNORECASE)
+"""How a query begins, where the name of a table could stand as well."""
 CSV = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", ".gz", ".zst"))
 
 
@@ -27,7 +29,8 @@ class Study:
 
     source:  a DuckDB relation; the name of a table, with `con`; the path or glob of Parquet or CSV files; a polars
              DataFrame or LazyFrame; a pandas DataFrame; anything with ``__arrow_c_stream__`` (a stream that can be read
-             once is read once)
+             once is read once); a Spark DataFrame, or the name of a table with `con` a Spark session; the name of a
+             table or a SELECT in PostgreSQL, with `con`; one in another warehouse, without, for `counts_sql`
     do:      the variables set by design
     name:    what messages and results call it; by default the table or file name, or "study 1", ...
     weight:  a column to be summed instead of counting records
@@ -38,6 +41,7 @@ class Study:
     selected: an SQL condition on the model's variables: who satisfies it was kept, all others were dropped. A row with
              NULL in every variable (but those set by design) stands for dropped records, its weight for their number
     shared:  the study has no `by` column, and its records count in every segment
+    con:     a DuckDB connection; a Spark session; an ADBC connection to PostgreSQL, or its address "postgresql://…"
 
     Raises OptionError for an option of the wrong kind, RepeatedName for a name given twice, SourceError for a source
     of an unknown kind.
@@ -143,8 +147,15 @@ def _is_a(value: object, package: str, *classes: str) -> bool:
 
 
 def _kind(source: object, con: object) -> Kind:
-    if con is not None and not _is_a(con, "duckdb", "DuckDBPyConnection"):
-        raise OptionError(f"con takes a DuckDB connection; found {type(con).__name__}.")
+    in_spark = _is_a(con, "pyspark", "SparkSession")
+    if con is not None and not in_spark and not is_postgres(con) and not _is_a(con, "duckdb", "DuckDBPyConnection"):
+        found = "another text" if isinstance(con, str) else type(con).__name__  # a text may hold a password
+        raise OptionError(
+            "con takes a DuckDB connection, a Spark session, an ADBC connection to PostgreSQL or its address "
+            f"'postgresql://…'; found {found}."
+        )
+    if in_spark and isinstance(source, str) and source.strip():
+        return "spark"
     if isinstance(source, (str, os.PathLike)):
         return _text_kind(source, con)
     if con is not None:
@@ -155,29 +166,42 @@ def _kind(source: object, con: object) -> Kind:
         return "polars"
     if _is_a(source, "pandas", "DataFrame"):
         return "pandas"
+    if _is_a(source, "pyspark", "DataFrame") and hasattr(source, "mapInArrow"):  # not pandas on Spark
+        return "spark"
+    if _is_a(source, "duckemcc", "Grouped"):  # by Spark
+        return "spark"
     if hasattr(source, "__arrow_c_stream__"):
         return "arrow"
     raise SourceError(
         f"a {type(source).__name__} is no source of records; give a DuckDB relation, a table name with con=…, a "
-        "Parquet or CSV path, a polars or pandas frame, or an object with __arrow_c_stream__."
+        "Parquet or CSV path, a polars, pandas or Spark frame, or an object with __arrow_c_stream__."
     )
+
+
+def _is_duckdb(con: object) -> bool:
+    return _is_a(con, "duckdb", "DuckDBPyConnection")
+
+
+def is_postgres(con: object) -> bool:
+    """Whether it is an address of a PostgreSQL server, or an ADBC connection."""
+    if isinstance(con, str):
+        return con.startswith(("postgresql://", "postgres://"))
+    return _is_a(con, "adbc_driver_manager", "Connection")
 
 
 def _text_kind(source: str | os.PathLike[str], con: object) -> Kind:
     text = os.fspath(source)
     if not isinstance(text, str) or not text.strip():
         raise SourceError(f"a source takes a path or the name of a table; found {source!r}.")
+    if is_postgres(con):
+        return "adbc"
     if text.lower().endswith(PARQUET + CSV):
         return "file"
     if not isinstance(source, str):
         raise SourceError(
             f"{text!r} is neither Parquet nor CSV by its name; it would end in {', '.join(PARQUET + CSV)}."
         )
-    if con is None:
-        raise SourceError(
-            f"{text!r} is a table name; give its connection with con=…, or a path that ends in .parquet or .csv."
-        )
-    return "table"
+    return "named" if con is None else "table"
 
 
 # -- what it is called -------------------------------------------------------------------------
@@ -209,7 +233,10 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 
 def _source_name(study: Study) -> str:
-    if study.kind == "table":
+    if study.kind == "spark" and isinstance(study.source, str):
+        quoted, bare = re.findall(r"`((?:[^`]|``)+)`|([^.`]+)", study.source)[-1:][0]
+        return quoted.replace("``", "`") or bare.strip()
+    if study.kind in ("table", "adbc", "named") and not SELECT.match(study.source):
         quoted, bare = re.findall(r'"((?:[^"]|"")+)"|([^."]+)', study.source)[-1:][0] if study.source else ("", "")
         return quoted.replace('""', '"') or bare.strip()
     if study.kind == "file":

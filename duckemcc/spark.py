@@ -1,0 +1,8 @@
+"""Bounds on a Spark cluster: `duckemcc.spark.bounds(studies, model, queries, by=…)`.
+
+Needs the extra: pip install 'duckemcc[spark]'.
+"""
+
+from duckemcc.serve.spark import bounds, compatibility, counts
+
+__all__ = ["bounds", "compatibility", "counts"]
