@@ -92,8 +92,9 @@ def check_assumptions(model: Model) -> None:
         _check_text(event)
     check_known("the model calls unmeasured", model.unmeasured, model.parents)
     _check_once("the model calls unmeasured", model.unmeasured)
+    latent = set(model.unmeasured)
     for v in model.endogenous:
-        if v.states is None and v.name in model.unmeasured:
+        if v.states is None and v.name in latent:
             raise GraphError(f"{v.name} is unmeasured, so no study tells its states; declare them: {v.name} {{0, 1}}")
 
 

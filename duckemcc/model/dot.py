@@ -21,6 +21,8 @@ from duckemcc.model.states import show_names
 if TYPE_CHECKING:
     from duckemcc.model.scm import Endogenous, Model
 
+LONGEST_TEXT = 20_000_000
+"""Characters of the names in arcs at most."""
 MOST_STATES = 8
 """States of a variable that its label lists; the others are counted."""
 
@@ -37,9 +39,11 @@ def write_dot(model: Model, do: Iterable[str] = ()) -> str:
     """The text of a ``digraph``; see `Model.to_dot`."""
     names = dict.fromkeys([do] if isinstance(do, str) else do)
     check_known("the intervention sets", names, model.parents)
+    _check_size(model)
+    latent = set(model.unmeasured)
     lines = ["digraph {", *(f"  {style};" for style in _STYLE)]
     for v in model.endogenous:
-        look = "" if v.name in model.unmeasured else _FILLED
+        look = "" if v.name in latent else _FILLED
         look += ", peripheries=2" if v.name in names else ""
         lines.append(f"  {_name(v.name)} [label={_label(v.name, _states(v))}{look}];")
     causes = [u.name for u in model.exogenous]
@@ -48,6 +52,14 @@ def write_dot(model: Model, do: Iterable[str] = ()) -> str:
     lines += [f"  {_name(p)} -> {_name(v)};" for v in kept for p in model.parents[v]]
     lines += [f"  {_name(u)} -> {_name(v)} [style=dashed];" for v in kept for u in model.causes[v]]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def _check_size(model: Model) -> None:
+    """Every arc out of a merged cause repeats its name, which is as long as those of all its children together."""
+    size = sum(len(u.name) * len(u.children) for u in model.exogenous)
+    size += sum(len(p) for above in model.parents.values() for p in above)
+    if size > LONGEST_TEXT:
+        raise TooLarge(f"the arcs of the network take {size:,} characters; at most {LONGEST_TEXT:,} are written")
 
 
 def _states(variable: Endogenous) -> str:

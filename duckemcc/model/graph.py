@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 from duckemcc.errors import DuckEmccError, GraphError, RepeatedName
+from duckemcc.model.check import LONGEST_NAME
 from duckemcc.model.scm import Endogenous, Exogenous, Model
 from duckemcc.model.states import State
 from duckemcc.model.storage import add_private
@@ -153,6 +154,9 @@ class _Reader:
             self._expected(expected + quoted)
         if not self.here.text:
             self._expected("a name between the quotes")
+        if len(self.here.text) > LONGEST_NAME:  # messages repeat names
+            found = f"{cut(self.here.text)!r}, {len(self.here.text):,} characters"
+            self._fail(GraphError, f"a name has 1 to {LONGEST_NAME:,} characters; found {found}")
         return self._take().text
 
     def _value(self) -> State:

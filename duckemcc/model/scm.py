@@ -122,7 +122,7 @@ class Model:
         if self.assumptions:
             remedy = "write a FullModel, whose chances satisfy them"
             raise NotSupported(f"the model has assumptions, which a UAI file cannot hold; {remedy}")
-        return write_uai(self, {u.name: np.full(n := self.card(u.name), 1 / n) for u in self.exogenous})
+        return write_uai(self)
 
     def to_dot(self, do: str | Iterable[str] = ()) -> str:
         """The network as Graphviz text: measured variables filled, with their states; causes dashed.

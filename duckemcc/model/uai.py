@@ -22,7 +22,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from math import fsum, prod
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,10 @@ SUM_TOLERANCE = 1e-9
 """How far from 1 the sum of a PMF may lie."""
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+_WORD = re.compile(r"\S+")
 _LONGEST_NUMBER = 100
+_SHORTEST_VARIABLE = 10
+"""Characters at least that a file has for each variable: a cardinality, a family and a table of one entry."""
 
 
 class Uai(NamedTuple):
@@ -59,8 +62,8 @@ def read_uai(source: str | Path, *, normalise: bool = False) -> Uai:
     return _Reader(_read_text(source), normalise).read()
 
 
-def write_uai(model: Model, chances: Mapping[str, Sequence[float] | Floats]) -> str:
-    """The file of a model with these chances; all states are known.
+def write_uai(model: Model, chances: Mapping[str, Sequence[float] | Floats] | None = None) -> str:
+    """The file of a model with these chances, by default uniform ones; all states are known.
 
     The names ``Vi`` and ``Ui`` keep their numbers if these are 0, 1, … in the model's order; otherwise the endogenous
     variables are numbered first, then the exogenous ones. A family lists exogenous parents first.
@@ -71,13 +74,19 @@ def write_uai(model: Model, chances: Mapping[str, Sequence[float] | Floats]) -> 
     for v in model.variables:
         if not families[v]:
             raise NotSupported(f"{v} has no parents, by which a UAI file would call it exogenous; give it a parent")
-    tables = {v: model.table(v).ravel().tolist() for v in model.variables}
-    tables |= {u.name: np.asarray(chances[u.name], np.float64).tolist() for u in model.exogenous}
+    tables: dict[str, list[Any]] = {v: model.table(v).ravel().tolist() for v in model.variables}
+    tables |= {u.name: _write_pmf(model, u.name, chances) for u in model.exogenous}
     lines = ["CAUSAL", str(len(order)), " ".join(str(model.card(v)) for v in order), str(len(order))]
     lines += [f"{len(families[v]) + 1}\t" + " ".join(str(number[p]) for p in (*families[v], v)) for v in order]
     lines.append("")
     lines += [f"{len(tables[v])}\t" + " ".join(map(repr, tables[v])) for v in order]
     return "\n".join(lines) + "\n"
+
+
+def _write_pmf(model: Model, name: str, chances: Mapping[str, Sequence[float] | Floats] | None) -> list[float]:
+    if chances is not None:
+        return np.asarray(chances[name], np.float64).tolist()
+    return [1 / (card := model.card(name))] * card  # after the tables, which refuse a card that is too large
 
 
 def _number(model: Model) -> dict[str, int]:
@@ -124,18 +133,21 @@ class _Reader:
         self.line = 1
         self.table = ""  # what is being read, for messages
         self.began = 0  # its line, while its entries are read
+        self.size = len(text)
         self.items = self._split(text)
 
     def _split(self, text: str) -> Iterator[str]:
+        """Item by item, as a single line may hold all of a long file."""
         for number, line in enumerate(text.split("\n"), 1):
-            words = line.split()
-            if words:
+            for word in _WORD.finditer(line):
                 self.line = number
-            yield from words
+                yield word.group()
 
     def read(self) -> Uai:
         self._header()
         n = self._whole("the number of variables", 1)
+        if n * _SHORTEST_VARIABLE > self.size:
+            self._fail(f"{n:,} variables are announced, and the file ends long before; it has {self.size:,} characters")
         self.cards = [self._whole(f"the cardinality of variable {i}", 1) for i in range(n)]
         if (families := self._whole("the number of families", 0)) != n:
             self._fail(f"there are {families:,} families; it takes one for each of the {n:,} variables")

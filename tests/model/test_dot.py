@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duckemcc.errors import UnknownName
+from duckemcc.errors import TooLarge, UnknownName
 from duckemcc.model.scm import Model
 
 DRUG = """
@@ -119,6 +119,12 @@ def test_an_intervention_takes_away_the_arcs_into_what_it_sets(do):
     names = [do] if isinstance(do, str) else do
     assert arcs == arcs_of(model, names)
     assert [v for v in model.variables if "peripheries=2" in nodes[v][1]] == names
+
+
+def test_a_drawing_that_nobody_could_open_is_refused():
+    model = Model.parse("<->".join(f"a{i}" for i in range(20_000)))  # each arc repeats the name of all
+    with pytest.raises(TooLarge, match="characters; at most 20,000,000 are written"):
+        model.to_dot()
 
 
 def test_an_intervention_on_what_is_no_variable_is_refused():

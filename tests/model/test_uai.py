@@ -128,6 +128,15 @@ def test_a_variable_without_any_parent_cannot_be_written():
         Model.from_dict(spec).to_uai()
 
 
+@pytest.mark.parametrize("parents", ["abcd", "abcde"])
+def test_a_cause_of_astronomic_size_cannot_be_written(parents):
+    states = "".join(f"{v} {{0, 1, 2, 3, 4}};" for v in parents)
+    model = Model.parse(f"{states} y {{0, 1}}; a <-> y;" + "".join(f"{v} -> y;" for v in parents))
+    assert model.card("U_a_y") > 2**100
+    with pytest.raises(TooLarge, match="at most 1,000,000 are enumerated"):
+        model.to_uai()
+
+
 def test_states_that_are_not_known_cannot_be_written():
     with pytest.raises(GraphError, match="states of X are not known"):
         Model.parse("X -> Y").to_uai()
@@ -269,9 +278,19 @@ HOSTILE = {
         "^line 100005: the equation of V100000 has 100,000 arguments",
     ),
     "a long family with one name twice": (
-        "CAUSAL\n200001\n" + "2 " * 200_001 + "\n200001\n200002 " + " ".join(map(str, range(1, 200_001))) + " 200000 0",
+        "CAUSAL\n200001\n"
+        + "2 " * 200_001
+        + "\n200001\n200002 "
+        + " ".join(map(str, range(1, 200_001)))
+        + " 200000 0"
+        + " " * 10**6,  # else it is too short for so many variables
         GraphError,
         "names 200000 twice",
+    ),
+    "more variables announced than the file can hold": (
+        "CAUSAL\n6000000\n" + "12 " * 6_600_000,
+        GraphError,
+        "^line 2: 6,000,000 variables are announced, and the file ends long before",
     ),
     "a long cycle": (
         "CAUSAL\n100000\n"
