@@ -27,10 +27,10 @@ from duckemcc.model.canonical import LARGEST_EXOGENOUS, LARGEST_TABLE, Table, ch
 from duckemcc.model.check import missing_states
 from duckemcc.model.scm import Exogenous, Model
 from duckemcc.model.states import show_names
-from duckemcc.query.event import Node, find_ancestors, resolve_event
 from duckemcc.query.language import parse_event
 from duckemcc.query.named import expand
 from duckemcc.query.syntax import Event, Probability, Query, Term
+from duckemcc.query.worlds import Node, find_ancestors, resolve_event
 
 Rows: TypeAlias = NDArray[np.int32]
 """States of one exogenous variable [u, c]: what its children's relations yield."""

@@ -12,10 +12,9 @@ from duckemcc.query.syntax import Atom, Contrast, Named, PotentialOutcome, Proba
 
 def check_query(query: Query, states: Mapping[str, Sequence[str] | None], parents: Mapping[str, Sequence[str]]) -> None:
     """Raises what `expand` does, where the query fits no states of the variables that do not declare theirs (None)."""
-    named: dict[str, list[str]] = {v.casefold(): [] for v in states}
+    named: dict[str, dict[str, None]] = {v.casefold(): {} for v in states}
     for variable, label in _named_states(query):
-        labels = named.setdefault(variable.casefold(), [])
-        labels += [label] if label not in labels else []
+        named.setdefault(variable.casefold(), {})[label] = None
     possible = {
         v: declared or (*named[v.casefold()], *("another", "and another")[: 2 - len(named[v.casefold()])])
         for v, declared in states.items()

@@ -1,10 +1,7 @@
 """P(event) = Σ_u Π_j θ_j(u_j) [the event holds at u]: a query as a network over exogenous states, contracted for all
 restarts.
 
-Every potential outcome becomes a node of one counterfactual network, keyed by its variable and by what its parents
-resolve to: a constant (the variable is set), or another node (which may belong to another world: nested outcomes).
-Worlds that agree on everything above a variable thus share its node; nothing else of the twin-network construction
-(Balke & Pearl 1994) is needed. `network.py` sums the network out.
+`worlds.py` makes a node of every potential outcome, `network.py` sums the network out.
 
 Axes: r restart, u exogenous state; a node has an axis for its value where the event does not fix it.
 """
@@ -12,36 +9,22 @@ Axes: r restart, u exogenous state; a node has an axis for its value where the e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import QueryError
 from duckemcc.model.scm import Model
 from duckemcc.query.named import Combination, expand
 from duckemcc.query.network import Factor, Impossible, Network, Table
-from duckemcc.query.syntax import Atom, Event, PotentialOutcome, Query
+from duckemcc.query.syntax import Event, Query
+from duckemcc.query.worlds import MOST_OUTCOMES, Node, find_ancestors, refuse_too_many, resolve_event
 
 Floats = NDArray[np.float64]
 
 ZERO_EVIDENCE = 1e-10
 """Probability of the condition below which it is taken as zero: fitted probabilities are good to about 1e-12."""
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """A variable in the worlds where its parents are these: constants (state positions) or other nodes; compared by
-    identity."""
-
-    variable: str
-    parents: tuple[int | Node, ...]
-    number: int  # nodes are numbered as they are made, parents first
-
-
-Resolved: TypeAlias = "int | Node"
 
 
 class Value(NamedTuple):
@@ -76,9 +59,10 @@ class Compiled:
         self.combination: Combination = expand(query, states, model.parents)
         self.model = model
         factors = find_factors(model, merged)
+        events = _Events(model, factors)
         given = self.combination.given
-        self._given = compile_event(model, given, factors) if given else None
-        self._terms = [(c, compile_event(model, (*event, *given), factors)) for c, event in self.combination.terms]
+        self._given = events.compile(given) if given else None
+        self._terms = [(c, events.compile((*event, *given))) for c, event in self.combination.terms]
         networks = [*(n for _, n in self._terms), *([self._given] if self._given else [])]
         self.factors = tuple(f for f in factors if any(f in n.factors for n in networks))
         """Those that the query depends on, in model order."""
@@ -145,83 +129,25 @@ def find_factors(model: Model, merged: Sequence[Factor] = ()) -> tuple[Factor, .
     return tuple(dict.fromkeys(of.get(u.name, (u.name,)) for u in model.exogenous))
 
 
-def compile_event(model: Model, event: Event, factors: Sequence[Factor] | None = None) -> Network:
-    """P(event) as a network over the chances of the factors (by default, each exogenous variable by itself)."""
-    allowed = resolve_event(model, event)
-    if allowed is None:
-        return Impossible()
-    nodes = find_ancestors(allowed)
-    axis = {node: f"node {i}" for i, node in enumerate(nodes)}
-    tables = [Table(*_factor(model, node, allowed, axis)) for node in nodes]
-    cards = {u.name: model.card(u.name) for u in model.exogenous}
-    return Network(tables, find_factors(model) if factors is None else factors, cards)
+class _Events:
+    """Compiles the events of a query, P(event) as a network over the chances of the factors, while there is room."""
 
+    def __init__(self, model: Model, factors: Sequence[Factor]) -> None:
+        self.model, self.factors = model, factors
+        self.cards = {u.name: model.card(u.name) for u in model.exogenous}
+        self.room = MOST_OUTCOMES
 
-def resolve_event(model: Model, event: Event) -> dict[Node, set[int]] | None:
-    """The states that an event, as `expand` gives it, allows each potential outcome in it; None if it is impossible."""
-    worlds = _Worlds(model)
-    allowed: dict[Node, set[int]] = {}
-    for atom in event:
-        outcome, values = worlds.resolve_outcome(atom.outcome), _positions(model, atom)
-        if isinstance(outcome, int):  # a variable asked about where it is set
-            if outcome not in values:
-                return None
-        else:
-            allowed[outcome] = allowed.get(outcome, set(range(model.card(outcome.variable)))) & values
-    return allowed if all(allowed.values()) else None
-
-
-class _Worlds:
-    """Resolves potential outcomes to nodes, equal ones to the same node."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self.nodes: dict[tuple[str, tuple[Resolved, ...]], Node] = {}
-
-    def resolve_outcome(self, outcome: PotentialOutcome) -> Resolved:
-        set_to: dict[str, Resolved] = {}
-        for setting in outcome.do:
-            labels = self.model.states[setting.name] or ()
-            value = setting.value
-            if isinstance(value, str):
-                set_to[setting.name] = labels.index(value)
-            elif self.model.states[value.name] == labels:
-                set_to[setting.name] = self.resolve_outcome(value)
-            else:
-                raise QueryError(
-                    f"{outcome} sets {setting.name} to the value of {value.name}, which has other states; "
-                    "they must be the same, in one order"
-                )
-        return self._resolve(outcome.name, set_to, {})
-
-    def _resolve(self, name: str, set_to: Mapping[str, Resolved], known: dict[str, Resolved]) -> Resolved:
-        for variable in self.model.order:  # parents first; stops at the variable asked about
-            if variable in set_to:
-                known[variable] = set_to[variable]
-            else:
-                parents = tuple(known[p] for p in self.model.parents[variable])
-                known[variable] = self.nodes.setdefault((variable, parents), Node(variable, parents, len(self.nodes)))
-            if variable == name:
-                break
-        return known[name]
-
-
-def _positions(model: Model, atom: Atom) -> set[int]:
-    labels = model.states[atom.outcome.name] or ()
-    named = {labels.index(v) for v in atom.values}
-    return set(range(len(labels))) - named if atom.negated else named
-
-
-def find_ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
-    """The nodes that the event depends on, parents first."""
-    found: dict[Node, None] = {}
-    stack = list(allowed)
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found[node] = None
-            stack.extend(p for p in node.parents if isinstance(p, Node))
-    return sorted(found, key=lambda n: n.number)
+    def compile(self, event: Event) -> Network:
+        allowed = resolve_event(self.model, event)
+        if allowed is None:
+            return Impossible()
+        nodes = find_ancestors(allowed)
+        self.room -= len(nodes)
+        if self.room < 0:
+            raise refuse_too_many()
+        axis = {node: f"node {i}" for i, node in enumerate(nodes)}
+        tables = [Table(*_factor(self.model, node, allowed, axis)) for node in nodes]
+        return Network(tables, self.factors, self.cards)
 
 
 def _factor(

@@ -68,7 +68,10 @@ def parse(text: str) -> Query:
         raise QueryError(f"A query is a text such as 'P(Y[X=x]=y)', found {type(text).__name__}.")
     if len(text) > MAX_CHARACTERS:
         raise QueryError(f"A query has at most {MAX_CHARACTERS:,} characters, found {len(text):,}.")
-    return _Parser(text).query()
+    parsed = _Parser(text).query()
+    if (size := len(str(parsed))) > MAX_CHARACTERS:  # what is printed must be read again
+        raise QueryError(f"A query has at most {MAX_CHARACTERS:,} characters; written out, this one has {size:,}.")
+    return parsed
 
 
 def parse_event(text: str) -> Event:

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from duckemcc.errors import QueryError, UnknownName, hint
+from duckemcc.errors import QueryError
+from duckemcc.query.names import Known, States, cut, find_repeated, resolve_atoms, resolve_name, resolve_values
 from duckemcc.query.syntax import KINDS, Atom, Contrast, Event, Named, PotentialOutcome, Probability, Query, Setting
 
-States: TypeAlias = Mapping[str, Sequence[str]]
 Parents: TypeAlias = Mapping[str, Sequence[str]]
 Weighted: TypeAlias = tuple[tuple[float, Probability], ...]
 
@@ -30,12 +30,13 @@ class Combination(NamedTuple):
 
 def expand(query: Query, states: States, parents: Parents) -> Combination:
     """The query as one combination of probabilities of a model with these states and endogenous parents."""
+    states = Known(states)
     constant = sum((t.coefficient for t in query.terms if t.body is None), 0.0)
     weighted = [(t.coefficient, t.body) for t in query.terms if t.body is not None]
     parts = [(c * sign, p) for c, body in weighted for sign, p in _probabilities(body, states, parents)]
     if not parts:
-        raise QueryError(f"{query} asks for no probability. A query has at least one, such as P(Y=y).")
-    resolved = [(c, _resolve_event(p.event, states), _resolve_event(p.given, states)) for c, p in parts]
+        raise QueryError(f"{cut(query)} asks for no probability. A query has at least one, such as P(Y=y).")
+    resolved = [(c, resolve_atoms(p.event, states), resolve_atoms(p.given, states)) for c, p in parts]
     given = _share_condition([condition for _, _, condition in resolved], states)
     terms = _merge([(c, event) for c, event, _ in resolved], states)
     if not all(map(math.isfinite, (constant, *(c for c, _ in terms)))):
@@ -46,11 +47,11 @@ def expand(query: Query, states: States, parents: Parents) -> Combination:
 # -- the named queries ---------------------------------------------------------------------------
 
 
-def _probabilities(body: Probability | Named, states: States, parents: Parents) -> Weighted:
+def _probabilities(body: Probability | Named, states: Known, parents: Parents) -> Weighted:
     if isinstance(body, Probability):
         return ((1.0, body),)
     cause, outcome, held = _read_arguments(body, states)
-    mediators = _find_mediators(cause.name, outcome.name, parents)
+    mediators = _find_mediators(cause.name, outcome.name, parents) if body.kind in ("NDE", "NIE") else ()
     written = _write_out(body.kind, cause, outcome, held, mediators)
     return tuple((sign, replace(p, given=p.given + body.given)) for sign, p in written)
 
@@ -92,17 +93,17 @@ def _write_out(
     return table[kind]
 
 
-def _read_arguments(named: Named, states: States) -> tuple[Contrast, Contrast, tuple[Setting, ...]]:
+def _read_arguments(named: Named, states: Known) -> tuple[Contrast, Contrast, tuple[Setting, ...]]:
     """The cause with both its states, the outcome, and what CDE holds fixed."""
     _check_count(named)
-    found = [replace(c, name=_resolve_name(c.name, states)) for c in named.contrasts]
+    found = [replace(c, name=resolve_name(c.name, states)) for c in named.contrasts]
     names = [c.name for c in found]
-    if (twice := _find_repeated(names)) is not None:
-        raise QueryError(f"{named} names {twice} twice. Its arguments are different variables.")
+    if (twice := find_repeated(names)) is not None:
+        raise QueryError(f"{cut(named)} names {twice} twice. Its arguments are different variables.")
     for contrast in found[1:]:
-        _resolve_values(contrast.name, (contrast.value,), states)
+        resolve_values(contrast.name, (contrast.value,), states)
         if contrast.versus is not None:
-            raise QueryError(f"{named}: only the first argument, the cause, takes `vs`; found {contrast}.")
+            raise QueryError(f"{cut(named)}: only the first argument, the cause, takes `vs`; found {cut(contrast)}.")
     cause, outcome, *held = found
     return _complete_contrast(cause, states), outcome, tuple(Setting(c.name, c.value) for c in held)
 
@@ -115,14 +116,14 @@ def _check_count(named: Named) -> None:
         takes = "a cause, an outcome and the variables to hold fixed" if holds else "a cause and an outcome"
         example = f"{named.kind}(X=x vs x0, Y=y{', M=m' if holds else ''})"
         arguments = "1 argument" if count == 1 else f"{count} arguments"
-        raise QueryError(f"{named.kind} takes {takes}, as in {example}; found {arguments}: {named}.")
+        raise QueryError(f"{named.kind} takes {takes}, as in {example}; found {arguments}: {cut(named)}.")
 
 
-def _complete_contrast(cause: Contrast, states: States) -> Contrast:
+def _complete_contrast(cause: Contrast, states: Known) -> Contrast:
     wanted = (cause.value,) if cause.versus is None else (cause.value, cause.versus)
-    _resolve_values(cause.name, wanted, states)
+    resolve_values(cause.name, wanted, states)
     if cause.value == cause.versus:
-        raise QueryError(f"{cause} compares a state with itself. Name two states of {cause.name}.")
+        raise QueryError(f"{cut(cause)} compares a state with itself. Name two states of {cause.name}.")
     if cause.versus is not None:
         return cause
     others = [s for s in states[cause.name] if s != cause.value]
@@ -137,75 +138,16 @@ def _complete_contrast(cause: Contrast, states: States) -> Contrast:
 
 def _find_mediators(cause: str, outcome: str, parents: Parents) -> tuple[str, ...]:
     """The parents of the outcome that descend from the cause."""
-    descendants, grows = {cause}, True
-    while grows:
-        children = {v for v, above in parents.items() if not descendants.isdisjoint(above)}
-        grows = not children <= descendants
-        descendants |= children
+    children: dict[str, list[str]] = {}
+    for v, above in parents.items():
+        for parent in above:
+            children.setdefault(parent, []).append(v)
+    descendants, stack = {cause}, [cause]
+    while stack:
+        found = set(children.get(stack.pop(), ())) - descendants
+        descendants |= found
+        stack += found
     return tuple(m for m in parents.get(outcome, ()) if m in descendants and m != cause)
-
-
-# -- names and values ----------------------------------------------------------------------------
-
-
-def _resolve_event(event: Event, states: States) -> Event:
-    atoms = (_resolve_atom(atom, states) for atom in event)
-    return tuple(dict.fromkeys(atoms))
-
-
-def _resolve_atom(atom: Atom, states: States) -> Atom:
-    outcome = _resolve_outcome(atom.outcome, states)
-    return Atom(outcome, _resolve_values(outcome.name, atom.values, states), atom.negated)
-
-
-def _resolve_outcome(outcome: PotentialOutcome, states: States) -> PotentialOutcome:
-    name = _resolve_name(outcome.name, states)
-    do = [_resolve_setting(setting, states) for setting in outcome.do]
-    names = [setting.name for setting in do]
-    if name in names:
-        raise QueryError(f"{outcome} sets {name}, the variable that it asks about. Set other variables.")
-    if (twice := _find_repeated(names)) is not None:
-        raise QueryError(f"{outcome} sets {twice} twice. Set each variable once.")
-    order = {v: i for i, v in enumerate(states)}
-    return PotentialOutcome(name, tuple(sorted(do, key=lambda s: order[s.name])))  # one spelling for each world
-
-
-def _find_repeated(names: Sequence[str]) -> str | None:
-    return next((n for i, n in enumerate(names) if n in names[:i]), None)
-
-
-def _resolve_setting(setting: Setting, states: States) -> Setting:
-    name = _resolve_name(setting.name, states)
-    if isinstance(setting.value, str):
-        return Setting(name, *_resolve_values(name, (setting.value,), states))
-    source = _resolve_outcome(setting.value, states)
-    if foreign := [s for s in states[source.name] if s not in states[name]]:
-        found = f"{setting} sets {name} to what {source.name} would be, which can be {foreign[0]!r};"
-        raise QueryError(f"{found} the states of {name} are {', '.join(states[name])}. Use variables of equal states.")
-    return Setting(name, source)
-
-
-def _resolve_name(name: str, states: States) -> str:
-    if name in states:
-        return name
-    close = [v for v in states if v.casefold() == name.casefold()]
-    if len(close) == 1:
-        return close[0]
-    if close:
-        raise UnknownName(f"The query's {name!r} could be {' or '.join(close)}. Write it with the model's capitals.")
-    known = ", ".join(states)
-    advice = hint(name, states, "variables")
-    raise UnknownName(f"The query names {name!r}, which the model does not have; its variables are {known}.{advice}")
-
-
-def _resolve_values(name: str, values: tuple[str, ...], states: States) -> tuple[str, ...]:
-    """The values once each, in the order of the states."""
-    wanted, known = set(values), set(states[name])
-    if not wanted <= known:
-        unknown = next(v for v in values if v not in known)
-        listed, advice = ", ".join(states[name]), hint(unknown, states[name], "states")
-        raise QueryError(f"In the query, {name} has no state {unknown!r}; its states are {listed}.{advice}")
-    return tuple(s for s in states[name] if s in wanted)
 
 
 # -- one condition, distinct events --------------------------------------------------------------
@@ -213,7 +155,7 @@ def _resolve_values(name: str, values: tuple[str, ...], states: States) -> tuple
 _Meaning: TypeAlias = frozenset[tuple[PotentialOutcome, frozenset[str]]]
 
 
-def _normalise(event: Event, states: States) -> _Meaning:
+def _normalise(event: Event, states: Known) -> _Meaning:
     """What the event allows each potential outcome to be, so that `Y!=y`, `Y=y0` and their repetition are one."""
     allowed: dict[PotentialOutcome, frozenset[str]] = {}
     for atom in event:
@@ -223,7 +165,7 @@ def _normalise(event: Event, states: States) -> _Meaning:
     return frozenset((o, a) for o, a in allowed.items() if len(a) < len(states[o.name]))
 
 
-def _share_condition(conditions: Sequence[Event], states: States) -> Event:
+def _share_condition(conditions: Sequence[Event], states: Known) -> Event:
     first, meaning = conditions[0], _normalise(conditions[0], states)
     for other in conditions[1:]:
         if _normalise(other, states) != meaning:
@@ -233,10 +175,10 @@ def _share_condition(conditions: Sequence[Event], states: States) -> Event:
 
 
 def _describe(condition: Event) -> str:
-    return f"`{', '.join(map(str, condition))}`" if condition else "no condition"
+    return f"`{cut(', '.join(map(str, condition)))}`" if condition else "no condition"
 
 
-def _merge(terms: Sequence[tuple[float, Event]], states: States) -> tuple[tuple[float, Event], ...]:
+def _merge(terms: Sequence[tuple[float, Event]], states: Known) -> tuple[tuple[float, Event], ...]:
     merged: dict[_Meaning, tuple[float, Event]] = {}
     for coefficient, event in terms:
         key = _normalise(event, states)

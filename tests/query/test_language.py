@@ -272,3 +272,8 @@ def test_long_hostile_text_ends_with_a_short_error(piece):
 def test_a_long_combination_parses():
     text = " + ".join(["P(Y=y)"] * 5000)
     assert str(parse(text)) == text
+
+
+def test_a_query_that_would_be_too_long_written_out_is_refused_as_it_could_not_be_read_again():
+    with pytest.raises(QueryError, match="at most 100,000 characters; written out, this one has 119,9"):
+        parse("P(" + ",".join(["Y=y"] * 24_000) + ")")

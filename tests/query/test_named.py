@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from duckemcc.errors import QueryError, UnknownName
+from duckemcc.errors import QueryError, TooLarge, UnknownName
 from duckemcc.query.language import parse
 from duckemcc.query.named import Combination, expand
 from duckemcc.query.syntax import Contrast, Named, Probability, Query, Term
@@ -229,3 +229,28 @@ def test_a_long_combination_expands():
     combination = expanded(" + ".join(atoms))
     assert sum(c for c, _ in combination.terms) == 3000
     assert len(combination.terms) == 3
+
+
+MANY = {f"V{i}": tuple(f"s{k}" for k in range(1000)) for i in range(1000)}
+
+
+@pytest.mark.parametrize(
+    "text", ["P(W=s1)", "P(V1=t)", f"P(V1={'9' * 90_000})", "P(V1[V1[]=s1]=s1)", f"P(V1[{'V2=s1,' * 9000} V2=s1]=s1)"]
+)
+def test_an_error_is_short_however_large_the_model_and_the_query(text):
+    with pytest.raises((QueryError, UnknownName)) as caught:
+        expanded(text, MANY, {})
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_query_with_more_states_than_can_be_listed_is_refused():
+    states = {"Y": tuple(map(str, range(100_000)))}
+    with pytest.raises(TooLarge, match="stand for more than 20,000,000 states together"):
+        expanded("P(" + ", ".join(f"Y!={k}" for k in range(1000)) + ")", states, {})
+
+
+def test_mediators_of_a_long_chain_are_found_whatever_the_order_of_its_variables():
+    names = [f"V{i}" for i in reversed(range(3000))]
+    parents = {v: (f"V{i - 1}",) if (i := int(v[1:])) else () for v in names}
+    written_out = written(expanded("NDE(V0=1, V2999=1)", dict.fromkeys(names, ("0", "1")), parents))
+    assert written_out.startswith("P(V2999[V2998=V2998[V0=0], V0=1]=1)")
