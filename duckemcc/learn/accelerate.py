@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, take
+from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, put, take
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
 
@@ -62,7 +62,7 @@ def project_onto(
         new = (_project_alone(start[0], group.stacked, goal, seen, tick),)
     else:
         flat = tuple(c.reshape(segments * restarts, -1) for c in start)
-        goal, seen = (np.repeat(a, restarts, axis=0) for a in (goal, seen))
+        goal, seen = np.repeat(goal, restarts, axis=0), np.repeat(seen, restarts, axis=0)
         size = max(1, LARGEST_BATCH // (goal.shape[1] * sum(group.cards)))
         cuts = [slice(first, first + size) for first in range(0, segments * restarts, size)]
         parts = [_newton(tuple(c[cut] for c in flat), group, goal[cut], seen[cut], tick) for cut in cuts]
@@ -218,23 +218,36 @@ def squarem(
     """
     taken = np.zeros(chances[0].shape[:2], dtype=np.intp)
     enough = gap * np.maximum(group.total, 1e-300)[:, None]
-    step = measure(chances, group)
+    whole = tuple(np.array(c) for c in chances)
+    measured = step = measure(whole, group)
+    active = np.arange(len(taken))  # segments with restarts that go on
     for _ in range(steps // 3):
-        left = step.gap if upper is None else np.minimum(step.gap, upper[:, None] - step.loglik)
-        going = (left > enough) & (step.loglik + step.gap >= step.loglik.max(axis=1, keepdims=True) - enough)
+        left = step.gap if upper is None else np.minimum(step.gap, upper[active][:, None] - step.loglik)
+        near = step.loglik + step.gap >= step.loglik.max(axis=1, keepdims=True) - enough[active]
+        going = (left > enough[active]) & near
         if not going.any():
             break
         tick()
-        once, _ = em_step(chances, group)
-        twice, _ = em_step(once, group)
-        leap, _ = em_step(_extrapolate(chances, once, twice), group)
-        at_leap, at_twice = measure(leap, group), measure(twice, group)
-        better = at_leap.loglik >= at_twice.loglik
-        new = tuple(np.where(better[..., None], a, b) for a, b in zip(leap, twice, strict=True))
-        chances = tuple(np.where(going[..., None], n, c) for n, c in zip(new, chances, strict=True))
-        taken += 3 * going
-        step = measure(chances, group)
-    return chances, step, taken
+        on = np.asarray(going.any(axis=1))
+        if not on.all():
+            active, going, group = active[on], going[on], take(group, on)
+        here = tuple(c[active] for c in whole)
+        new = _leap(here, group)
+        for all_of, own, old in zip(whole, new, here, strict=True):
+            all_of[active] = np.where(going[..., None], own, old)
+        taken[active] += 3 * going
+        step = measure(tuple(c[active] for c in whole), group)
+        put(measured, step, active)
+    return whole, measured, taken
+
+
+def _leap(chances: Chances, group: Group) -> Chances:
+    """Two EM steps, or the step from where they lead to, whichever is likelier."""
+    once, _ = em_step(chances, group)
+    twice, _ = em_step(once, group)
+    leap, _ = em_step(_extrapolate(chances, once, twice), group)
+    better = measure(leap, group).loglik >= measure(twice, group).loglik
+    return tuple(np.where(better[..., None], a, b) for a, b in zip(leap, twice, strict=True))
 
 
 def _extrapolate(start: Chances, once: Chances, twice: Chances) -> Chances:

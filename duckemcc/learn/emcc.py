@@ -116,7 +116,8 @@ def run(
         if not going.any():
             break
         tick()
-        if not (on := going.any(axis=1)).all():
+        on = np.asarray(going.any(axis=1))
+        if not on.all():
             active, going, left = active[on], going[on], take(left, on)
             proposal = tuple(c[on] for c in proposal)
         moved = tuple(np.where(going[..., None], new, old[active]) for new, old in zip(proposal, chances, strict=True))
@@ -124,11 +125,11 @@ def run(
             all_of[active] = own
         taken[active] += going
         proposal, step = em_step(moved, left, None if literal is None else literal[active])
-        _write(whole, step, active)
+        put(whole, step, active)
     return chances, whole, taken
 
 
-def _write(whole: Step, step: Step, active: NDArray[np.intp]) -> None:
+def put(whole: Step, step: Step, active: NDArray[np.intp]) -> None:
     """Puts what was measured of some segments in its place."""
     for all_of, own in zip(whole.gradient, step.gradient, strict=True):
         all_of[active] = own

@@ -184,8 +184,7 @@ def _finish(problem: _Problem, found: _State, alive: Bools) -> Floats:
     """θ on the states that stay positive, where Yᵀw = 1."""
     kept = alive.astype(np.float64)
     own = problem.yields * kept[:, None, :] * problem.seen[:, :, None]
-    sound = np.isfinite(own).all(axis=(1, 2)) & own.any(axis=(1, 2))
-    own = np.where(sound[:, None, None], own, 0.0)
+    own = np.where(np.isfinite(own).all(axis=(1, 2), keepdims=True), own, 0.0)
     values, vectors = np.linalg.eigh(np.matmul(own, np.swapaxes(own, 1, 2)))
     axes = np.ascontiguousarray(np.swapaxes(vectors, 1, 2))
     spanned = values > _RANK * np.maximum(values[:, -1:], 1e-300)
@@ -205,7 +204,7 @@ def _settle_weights(
         curve = np.where(problem.seen, fitted / np.where(problem.seen, weight, 1.0), 1.0)
         matrix = np.matmul(axes * curve[:, None, :], np.swapaxes(axes, 1, 2))
         right = np.matmul(axes, fitted[..., None])[..., 0] - np.matmul(matrix, across[..., None])[..., 0]
-        matrix = matrix * (free[:, :, None] & free[:, None, :]) + spanned[:, :, None] * np.eye(matrix.shape[1])
+        matrix = matrix * (free[:, :, None] & free[:, None, :]) + np.eye(matrix.shape[1]) * spanned[:, :, None]
         along = across + solve_each(matrix, np.where(free, right, 0.0))
         new = weight + np.matmul(along[:, None, :], axes)[:, 0]
         weight = np.where(problem.seen, np.maximum(new, 0.1 * weight), 0.0)

@@ -34,9 +34,11 @@ def answer(
     job = prepare(model, tables, by, options)
     asked: dict[int, list[_Asked]] = {}
     rows: dict[int, list[dict[str, Any]]] = {}
+    refused: dict[int, TooLarge] | None = {} if by else None
     try:
-        for part in job.parts(clock, spread=options.method == "emcc"):
+        for part in job.parts(clock, spread=options.method == "emcc", refused=refused):
             if part.kind not in asked:
+                asked.clear()  # kinds come one after the other, and there may be many
                 asked[part.kind] = [_compile(q, job, part, clock) for _, q in queries]
             for i, segment in enumerate(part.segments):
                 shared = _shared_columns(job, part, i, segment)
@@ -51,6 +53,9 @@ def answer(
         for segment in set(range(job.segment_count)) - set(rows):
             shared = _described(job, segment) | {"status": "timeout", "message": str(late)}
             rows[segment] = [{"query": text} | shared for text, _ in queries]
+    for segment, large in (refused or {}).items():
+        shared = _described(job, segment) | {"status": "too_large", "message": str(large)}
+        rows[segment] = [{"query": text} | shared for text, _ in queries]
     return in_order(rows, COLUMNS, job, clock)
 
 
@@ -153,7 +158,7 @@ def _described(job: Job, segment: int) -> dict[str, Any]:
     present = [(s.name, s.count[segment]) for s in job.encoded.studies if s.count[segment].any()]
     options = job.options
     return {
-        "n": float(sum(count.sum() for _, count in present)),
+        "n": float(sum(count[count > 0].sum() for _, count in present)),
         "studies": [name for name, _ in present],
         "patterns": int(sum((count > 0).sum() for _, count in present)),
         "restarts": options.restarts,

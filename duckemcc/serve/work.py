@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import OptionError, hint
+from duckemcc.errors import OptionError, TooLarge, hint
 from duckemcc.learn.compatibility import Compatibility, check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
@@ -23,7 +23,7 @@ from duckemcc.model.scm import Model
 from duckemcc.query.assume import restrict
 from duckemcc.serve.options import Clock, Options
 from duckemcc.study.encode import Encoded, encode
-from duckemcc.study.kinds import sort_segments
+from duckemcc.study.kinds import Kind, sort_segments, split_by_support
 from duckemcc.study.read import CountTable
 from duckemcc.study.selection import add_selectors
 
@@ -60,14 +60,28 @@ class Job:
     local: dict[str, Mapping[str, str]]
     options: Options
 
-    def parts(self, clock: Clock, *, every_study: bool = False, spread: bool = True) -> Iterator[Part]:
+    def parts(
+        self,
+        clock: Clock,
+        *,
+        every_study: bool = False,
+        spread: bool = True,
+        refused: dict[int, TooLarge] | None = None,
+    ) -> Iterator[Part]:
         """The segments in batches, kind by kind; the starts are the same for all. Raises `Timeout`.
 
-        every_study: test each arm by itself, too. spread: restart also where the maximum is found without.
+        every_study: test each arm by itself, too. spread: restart also where the maximum is found without. refused:
+        takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
         """
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
-        for number, kind in enumerate(sort_segments(self.arms)):
-            compiled = compile_likelihood(self.learned_model, kind.arms)
+        for number, kind in enumerate(self._kinds()):
+            try:
+                compiled = compile_likelihood(self.learned_model, kind.arms)
+            except TooLarge as large:
+                if refused is None:
+                    raise
+                refused |= dict.fromkeys(kind.segments, large)
+                continue
             starts = self._starts(compiled)
             clock.lap("compile")
             for first in range(0, len(kind.segments), BATCH):
@@ -80,6 +94,10 @@ class Job:
                 verdict = self._judge(likelihood, arms, learned, every_study)
                 clock.lap("judge")
                 yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
+
+    def _kinds(self) -> Iterator[Kind]:
+        for kind in sort_segments(self.arms):
+            yield from split_by_support(self.learned_model, kind)
 
     def _starts(self, compiled: Likelihood) -> dict[str, Floats]:
         cards = [self.model.card(cause) for cause in compiled.causes.values()]

@@ -4,6 +4,10 @@ What is compiled for a segment depends on its patterns of NULLs: a value that wa
 together, and the saturated model is another one. So that a segment is answered as it would be alone, segments are
 learned together with those of their kind only. Without NULLs all are of one kind.
 
+What is learned in a segment must not depend, to the last digit, on what records other segments have. So a kind is split
+by support: segments that show the same patterns, part by part of the likelihood, are learned together, and what is
+compiled for them has no others. Where records are many that is one batch for all.
+
 Axes: s segment, p distinct pattern, m pattern of NULLs of one arm.
 """
 
@@ -17,6 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.likelihood import name_distributions
+from duckemcc.learn.pooling import pool_parts
+from duckemcc.model.scm import Model
 
 
 class Kind(NamedTuple):
@@ -42,6 +49,31 @@ def sort_segments(arms: Sequence[StudyCounts]) -> list[Kind]:
         ]
         kinds.append(Kind(segments.tolist(), parts))
     return kinds
+
+
+def split_by_support(model: Model, kind: Kind) -> list[Kind]:
+    """The kind's segments by the patterns that they show, by their first one. Raises as `compile_likelihood` does."""
+    shown = np.packbits(np.hstack(_find_shown(model, kind.arms)), axis=1)
+    _, first, of = np.unique(shown, axis=0, return_index=True, return_inverse=True)
+    split = []
+    for k in np.argsort(first):
+        own = np.flatnonzero(of.reshape(-1) == k)
+        parts = [_part(arm, own, np.asarray((arm.count[own] > 0).any(axis=0))) for arm in kind.arms]
+        split.append(Kind([kind.segments[s] for s in own], parts))
+    return split
+
+
+def _find_shown(model: Model, arms: Sequence[StudyCounts]) -> list[NDArray[np.bool_]]:
+    """Which patterns each segment shows [s, p] in each part of each arm.
+
+    Those of whole records where some lack values, as what they lack is estimated from all, and where weights are no
+    whole numbers, whose sums would be rounded otherwise with other patterns among them.
+    """
+    if any((arm.codes < 0).any() or (arm.count % 1).any() for arm in arms):
+        return [arm.count > 0 for arm in arms]
+    pooled = pool_parts(model, arms, name_distributions(model, arms))
+    there = [np.asarray(arm.count.any(axis=1, keepdims=True)) for arm in arms]
+    return there + [n > 0 for part in pooled for _, _, n in part.sources]
 
 
 def _present(arm: StudyCounts, distinct: NDArray[np.bool_], place: NDArray[np.intp]) -> NDArray[np.bool_]:
