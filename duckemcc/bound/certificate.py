@@ -11,9 +11,10 @@ the conditions of Kuhn & Tucker for shares w m̂ = (1 + δ) share. T are the sta
 weights share / m̂ moved by least squares; whether the equations have a solution is a property of a 0/1 matrix, and what
 is left of them is zero or far from it. Both m̂ and m being maxima, (w − share / m)·(m̂ − m) ≥ 0, hence
 
-    Σ share a² ≤ Σ share |δ| |m̂ − m| / m̂,     a = (m̂ − m) / √(m̂ m),
+    Σ share t² / (1 + t) ≤ Σ share |δ| t,     t = |m / m̂ − 1|,
 
-and ‖a‖ ≤ κ ‖δ‖ in the norm of the shares, κ² = max m / m̂: the error is linear in δ, which is some 1e-13.
+and so ‖t‖ ≤ (1 + max t) ‖δ‖ in the norm of the shares: the error is linear in δ, which is some 1e-13. (That t is small:
+with |δ| ≤ ¼, the patterns with t ≤ 1 have ‖t‖ ≤ 2 ‖δ‖, and the others Σ share t ≤ 8 ‖δ‖², less than any one's share.)
 
 Axes: p pattern with records, u exogenous state (of merged variables: joint).
 """
@@ -33,7 +34,7 @@ _TIGHT = (1e-9, 1e-7, 1e-11)
 
 _SOLVED = 1e-11  # what is left of equations that have a solution
 _ROUNDING = 2.0**-52
-_STRETCH = 1.2  # κ √(m / m̂), where no chance can be a tenth off
+_SMALL = 0.05  # ‖δ‖ over the root of the smallest share: then t ≤ .1
 _AT_ONCE = 65_536  # columns
 
 
@@ -68,13 +69,14 @@ def _try(yields: Floats, share: Floats, chances: Floats, fitted: Floats, tight: 
     if solved is None:
         return None
     change = np.abs(solved[0]) + solved[1]
-    if change.sum() > slack / 2 and not tight.all():
+    moved = change + share * np.abs(1 / near - 1 / fitted)
+    if moved.sum() > slack / 2 and not tight.all():
         return None
     relative = change * near / share + 4 * len(share) * _ROUNDING
     size = float(np.sqrt(share @ relative**2))
-    if size > 0.1 * share.min():  # m_p / m̂_p is at most 1 / share_p, so ‖a‖ ≤ size / √share, and a_p ≤ .1
+    if relative.max() > 0.25 or size > _SMALL * np.sqrt(share.min()):
         return None
-    return _STRETCH * size * near / np.sqrt(share) + np.abs(fitted - near)
+    return (1 + 2 * _SMALL) * size * near / np.sqrt(share) + np.abs(fitted - near)
 
 
 def _solve(yields: Floats, weights: Floats, tight: Bools) -> tuple[Floats, Floats] | None:

@@ -144,7 +144,10 @@ class LevelSet(Polytope):
         inner.flat[:: len(inner) + 1] += 1.0
         right = np.stack([theta * gradient, theta], axis=1)
         inside = basis.T @ right
-        free, ones = (right - basis @ inside + basis @ np.linalg.solve(inner, inside)).T
+        try:
+            free, ones = (right - basis @ inside + basis @ np.linalg.solve(inner, inside)).T
+        except np.linalg.LinAlgError:  # patterns so rare that one of the ones is lost: no step is taken
+            return np.full(len(theta), np.nan)
         return np.asarray(theta * (free - ones * ((theta @ free) / (theta @ ones))))  # keeps Σθ = 1
 
     def _advance(self, yields: Floats, theta: Floats, step: Floats, costs: Floats, gain: float) -> Floats | None:

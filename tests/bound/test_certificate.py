@@ -40,7 +40,7 @@ def draw_contexts(seed, contexts, rare):
 
 
 @settings(max_examples=60)
-@given(st.integers(0, 10_000), st.integers(2, 4), st.sampled_from([1.0, 1e-3, 1e-6]))
+@given(st.integers(0, 10_000), st.integers(2, 4), st.sampled_from([1.0, 1e-3, 1e-6, 1e-9]))
 def test_what_is_exactly_compatible_is_shown_to_be_fitted_as_rounding_allows(seed, contexts, rare):
     yields, count, theta = draw_contexts(seed, contexts, rare)
     chances = fit(yields, count)
