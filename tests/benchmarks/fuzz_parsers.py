@@ -1,9 +1,9 @@
 """Hours of coverage-guided noise for the parsers: `python tests/benchmarks/fuzz_parsers.py graph -max_total_time=600`.
 
 What is fuzzed: `graph`, `query` or `uai`. Further arguments are libFuzzer's: a folder of its own for the inputs found,
-`-max_len=…`, `-runs=…`. Any input ends in a value that survives its way out and in, or in a DuckEmccError; all else
-is a finding, and libFuzzer writes its input to a file `crash-…`, `timeout-…` or `oom-…`. The checks are those of the tests
-`test_fuzz_*.py`, which try grammars where this one follows what the code reads.
+`-max_len=…`, `-runs=…`. Any input ends in a value that survives its way out and in, or in a DuckEmccError; all else is
+a finding, and libFuzzer writes its input to a file `crash-…`, `timeout-…` or `oom-…`. The tests `test_fuzz_*.py` try
+texts of the grammars, this one follows what the code does with its input.
 """
 
 from __future__ import annotations
