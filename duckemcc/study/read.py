@@ -43,6 +43,7 @@ _TIMES = {
     "timestamp_ms",
     "timestamp_ns",
     "timestamp with time zone",
+    "timestamptz_ns",
     "uuid",
 }
 _AS_TEXT = {"enum", "hugeint", "uhugeint", "sqlnull", "null", "uuid"}  # what polars would not take as it is
