@@ -110,13 +110,12 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     """The count table of a job's studies, or the SQL that counts them elsewhere.
 
     A warehouse that duckemcc cannot reach runs the SQL itself; its small result comes back as a file, which is then a
-    study's source with weight = "n".
+    study's source with weight = "n". For --sql, a source that is the name of a table or a SELECT needs no database.
     """
-    asked = read_job(job)
     if dialect is not None:
-        click.echo("\n\n".join(_counting_sql(asked, dialect)))
+        click.echo("\n\n".join(_counting_sql(read_job(job, located=False), dialect)))
         return
-    table = _count_table(asked)
+    table = _count_table(read_job(job))
     target = check_target(out, None, None, None)
     if target is not None:
         write(table, target)
@@ -140,8 +139,7 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
     if plot is not None:
         from duckemcc.serve.plot import graph as plot_graph
 
-        check_written(plot, (".png", ".svg", ".pdf"))
-        plot_graph(model, plot)
+        plot_graph(model).save(plot)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
@@ -160,15 +158,14 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
     from duckemcc.serve.plot import bounds as plot_bounds
     from duckemcc.serve.plot import compare
 
-    check_written(picture, (".png", ".svg", ".pdf"))
     named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
     read = {name: _read_result(path) for name, _, path in named}
     if len(read) < len(tables):
         raise OptionError("two tables bear the same name; name them, as in O=registry.parquet I=trial.parquet")
     if len(read) == 1:
-        plot_bounds(next(iter(read.values())), picture)
+        plot_bounds(next(iter(read.values()))).save(picture)
     else:
-        compare(read, picture)
+        compare(read).save(picture)
 
 
 # -- what they need ----------------------------------------------------------------------------
@@ -203,13 +200,15 @@ def _count_table(job: JobFile) -> pa.Table:
 
 
 def _counting_sql(job: JobFile, dialect: str) -> list[str]:
-    from duckemcc.serve.job import open_studies
-    from duckemcc.study.study import name_studies
-    from duckemcc.study.warehouse_sql import counts_sql
+    """A statement for each study; no connection is opened."""
+    from duckemcc.serve.warehouse import counts_sql
+    from duckemcc.study.study import Study, name_studies
 
-    with open_studies(job) as studies:
-        named = zip(studies, name_studies(studies), strict=True)
-        return [f"-- {name}\n{counts_sql(job.model, s, dialect=dialect, by=job.by)};" for s, name in named]
+    studies = [study for entry in job.entries if isinstance(study := entry.open(entry.source, None), Study)]
+    if len(studies) < len(job.entries) or not studies:
+        raise OptionError("SQL is written for one study at a time: give each study an entry of its own, no relation")
+    named = zip(studies, name_studies(studies), strict=True)
+    return [f"-- {name}\n{counts_sql(job.model, s, dialect=dialect, by=job.by)};" for s, name in named]
 
 
 def _explained(what: str, queries: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import SourceError, Timeout
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import count_studies, read_queries
+from duckemcc.serve.files import replace_file
 from duckemcc.serve.jobfile import JobFile
 from duckemcc.serve.options import Clock, Report
 from duckemcc.serve.output import write
@@ -32,10 +34,9 @@ has no answer yet (no_data, too_large, timeout, invalid). A run that Ctrl-C stop
 
 
 class Ran(NamedTuple):
-    """What a job found. table: the bounds. checked: the compatibility report, where a report asked for it."""
+    """What a job found. table: the bounds. seconds: of each stage."""
 
     table: pa.Table
-    checked: pa.Table | None
     seconds: dict[str, float]
 
     @property
@@ -52,10 +53,18 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     clock = Clock(job.options.max_seconds, progress)
     tables = count(job, clock)
     table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
-    checked = _check(job, tables, progress) if job.report is not None else None
-    ran = Ran(table, checked, clock.laps)
-    _write_all(job, ran)
-    return ran
+    text = _report(job, tables, table) if job.report is not None else None
+    picture = _draw(job, table) if job.plot is not None else None
+    if job.target is not None:  # all that can go wrong before anything is written has gone right
+        write(table, job.target)
+    if text is not None and job.report is not None:
+        with replace_file(job.report) as part:
+            part.write_text(text, encoding="utf-8", newline="\n")
+    if picture is not None and job.plot is not None:
+        with replace_file(job.plot) as part:
+            part.write_bytes(picture)
+    clock.lap("write")
+    return Ran(table, clock.laps)
 
 
 def check_job(job: JobFile, progress: Report | None = None) -> pa.Table:
@@ -73,24 +82,43 @@ def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
     return tables
 
 
-def _check(job: JobFile, tables: Sequence[CountTable], progress: Report | None) -> pa.Table | None:
-    try:
-        return report(job.model, tables, job.by, job.options, Clock(job.options.max_seconds, progress))
-    except Timeout:
-        return None
+# -- the report and the picture ----------------------------------------------------------------
 
 
-def _write_all(job: JobFile, ran: Ran) -> None:
-    if job.target is not None:
-        write(ran.table, job.target)
-    if job.plot is not None:
-        from duckemcc.serve.plot import bounds as plot_bounds
+def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table) -> str:
+    """The HTML text; what takes longer than max_seconds is left out of it."""
+    from duckemcc.serve.frequencies import tabulate
+    from duckemcc.serve.page import make_report
 
-        plot_bounds(ran.table, job.plot)
-    if job.report is not None:
-        from duckemcc.serve.page import write_report
+    found: dict[str, pa.Table | None] = {"compatibility": None, "frequencies": None}
+    for name, work in (("compatibility", report), ("frequencies", tabulate)):
+        with suppress(Timeout):
+            found[name] = work(job.model, tables, job.by, job.options, Clock(job.options.max_seconds))
+    return make_report(
+        title=job.title,
+        model=job.model,
+        studies=_describe(job, tables),
+        bounds=table,
+        options=job.options,
+        generated_at=datetime.now(UTC).replace(microsecond=0),
+        **found,
+    )
 
-        write_report(job.report, title=job.title, model=job.model, bounds=ran.table, compatibility=ran.checked)
+
+def _describe(job: JobFile, tables: Sequence[CountTable]) -> list[Study]:
+    """The studies as they were counted, without their sources."""
+    if len(job.entries) == len(tables) and not any(entry.relation for entry in job.entries):
+        pairs = zip(job.entries, tables, strict=True)
+        return [Study("study.parquet", **{**entry.options, "name": table.name}) for entry, table in pairs]
+    return [Study("study.parquet", name=t.name, do=t.do, local=tuple(t.local), shared=t.shared) for t in tables]
+
+
+def _draw(job: JobFile, table: pa.Table) -> bytes:
+    from duckemcc.serve.figure import read_format
+    from duckemcc.serve.plot import bounds
+
+    assert job.plot is not None
+    return bounds(table, title=job.title).render(read_format(job.plot)[1:])
 
 
 # -- sources -----------------------------------------------------------------------------------

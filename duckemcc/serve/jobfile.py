@@ -83,8 +83,13 @@ class JobFile:
     """The database and name of a stored model, whose registered studies are asked where the job lists none."""
 
 
-def read_job(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> JobFile:
-    """The job of a file. Raises `JobError`, which lists every mistake with its line."""
+def read_job(
+    path: str | os.PathLike[str], environ: Mapping[str, str] | None = None, *, located: bool = True
+) -> JobFile:
+    """The job of a file. located: tables need a database or a connection, as they will be read.
+
+    Raises `JobError`, which lists every mistake with its line.
+    """
     place = Path(path)
     try:
         text = place.read_text(encoding="utf-8")
@@ -95,6 +100,7 @@ def read_job(path: str | os.PathLike[str], environ: Mapping[str, str] | None = N
     except tomllib.TOMLDecodeError as wrong:
         raise JobError(f"{place.name} is no TOML: {wrong}") from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
+    reader.located = located
     job = reader.read(content)
     reader.refuse()
     assert job is not None
@@ -104,7 +110,7 @@ def read_job(path: str | os.PathLike[str], environ: Mapping[str, str] | None = N
 class _Reader(TomlReader):
     """One method per part of the file."""
 
-    what, top = "a job", TOP
+    what, top, located = "a job", TOP, True
 
     @property
     def folder(self) -> Path:
@@ -194,7 +200,7 @@ class _Reader(TomlReader):
         is_file = connection is None and source.lower().endswith(PARQUET + CSV)
         if is_file:
             source, database = self.file_of(source, (*at, "source")), None
-        elif connection is None and database is None:
+        elif connection is None and database is None and self.located:
             self.note(
                 (*at, "source"), f"{source!r} is no Parquet or CSV file; say in which database = … the table lies"
             )

@@ -236,6 +236,61 @@ def test_the_count_table_is_a_relation_that_gives_the_same_bounds(folder):
     assert len(printed) == 17
 
 
+def test_the_counting_query_of_a_warehouse_needs_no_connection(folder):
+    job = JOB.replace("trial.parquet", "clinic.trial").replace(
+        "registry.csv", "SELECT * FROM registry WHERE year > 2020"
+    )
+    (folder / "job.toml").write_text(job)
+    done = invoke("counts", folder / "job.toml", "--sql", "postgres")
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("-- trial\nSELECT")
+    assert "FROM clinic.trial" in done.output
+    assert "year > 2020" in done.output
+    assert "say in which database" in str(invoke("run", folder / "job.toml").exception)
+
+
+def test_a_relation_is_not_written_as_sql(folder):
+    (folder / "job.toml").write_text(JOB.replace('do = "Treatment"', "relation = true"))
+    assert "give each study an entry of its own" in str(
+        invoke("counts", folder / "job.toml", "--sql", "trino").exception
+    )
+
+
+def test_a_report_and_a_picture_are_written_beside_the_table(folder):
+    pytest.importorskip("matplotlib")
+    done = invoke("run", folder / "job.toml", "--report", folder / "r.html", "--plot", folder / "p.png")
+    assert done.exit_code == 0, done.output
+    page = (folder / "r.html").read_text(encoding="utf-8")
+    assert "Table 1" in page
+    assert "PNS(Treatment=drug, Survival=survived)" in page
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert invoke("plot", folder / "bounds.parquet", folder / "q.svg").exit_code == 0
+    two = invoke("plot", f"O={folder / 'bounds.parquet'}", f"I={folder / 'bounds.parquet'}", folder / "two.svg")
+    assert two.exit_code == 0, two.output
+    assert invoke("explain", folder / "job.toml", "--plot", folder / "graph.svg").exit_code == 0
+    for name in ("q.svg", "two.svg", "graph.svg"):
+        assert "<svg" in (folder / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plot", "no.parquet", "x.svg"), "cannot be read as Parquet"),
+        (("plot", "trial.parquet", "x.svg"), "is no table of bounds"),
+        (("plot", "a=trial.parquet", "a=trial.parquet", "x.svg"), "no table of bounds|bear the same name"),
+        (("run", "job.toml", "--out", "x.xls"), "is written as its name ends"),
+        (("run", "job.toml", "--report", "x.pdf"), "is written as its name ends, in .html"),
+        (("run", "job.toml", "--plot", "x.gif"), "is written as its name ends, in .png"),
+        (("check", "job.toml", "--out", "x.xls"), "is written as its name ends"),
+    ],
+)
+def test_what_cannot_be_written_or_drawn_is_told_before_the_work(folder, monkeypatch, words, message):
+    monkeypatch.chdir(folder)
+    with pytest.raises(emcc.DuckEmccError, match=message):
+        raise invoke(*words).exception
+    assert not (folder / "bounds.parquet").exists()
+
+
 def test_a_database_that_cannot_be_opened_is_told(folder):
     (folder / "no.duckdb").write_text("no database")
     job = changed(folder, 'source = "trial.parquet"', 'source = "trial"\ndatabase = "no.duckdb"')
