@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "duckemcc"
 ORDER = ("errors", "model", "query", "learn", "bound", "study", "serve")
 ENGINES = ("duckdb", "polars", "pyarrow", "sqlglot", "pyspark")
 HEAVY = ("duckdb", "polars", "pyarrow", "sqlglot", "scipy", "pandas")
-PUBLIC = ("__init__", "spark")  # names for users, and nothing else
+PUBLIC = ("__init__", "dbt", "spark")  # names for users, and nothing else
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

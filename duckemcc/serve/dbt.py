@@ -1,7 +1,7 @@
 """dbt-duckdb: a plugin that lets models say ``FROM emcc_bounds_by(…)``. In the profile::
 
     plugins:
-      - module: duckemcc.serve.dbt
+      - module: duckemcc.dbt
         alias: emcc
 
 A model over these functions is materialised as a table: a view would call them in processes that do not know them.

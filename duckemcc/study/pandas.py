@@ -57,5 +57,7 @@ def _as_array(series: Any, name: str, study: str) -> Any:
 
 def _held(series: Any) -> str:
     """What is wrong with a column, in the user's words."""
+    if str(series.dtype) not in ("object", "category"):
+        return "has values without exact states"
     kinds = sorted({type(v).__name__ for v in series.dropna().head(100_000)})
     return f"mixes values of the types {', '.join(kinds)}" if len(kinds) > 1 else "has values without exact states"
