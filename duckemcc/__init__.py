@@ -9,6 +9,7 @@ from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.serve.ask import bounds, compatibility, fit, witness
 from duckemcc.serve.benchmark import benchmark
+from duckemcc.serve.catalog import drop_model, drop_study, load_model, load_studies, save_model, save_study
 from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
 from duckemcc.serve.frames import attach_accessors as _attach_accessors
@@ -24,11 +25,17 @@ __all__ = [
     "benchmark",
     "bounds",
     "compatibility",
+    "drop_model",
+    "drop_study",
     "errors",
     "fit",
+    "load_model",
+    "load_studies",
     "query",
     "read_sql",
     "register",
+    "save_model",
+    "save_study",
     "witness",
 ]
 __version__ = _version("duckemcc")

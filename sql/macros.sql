@@ -1,56 +1,77 @@
--- The SQL face of duckemcc. `register` creates these; the functions with a leading underscore are its Python UDFs.
--- `query(…)` runs the counting query that Python writes at bind time, so rows are counted by DuckDB and never leave it.
--- It gives one row; first() says so to DuckDB, which would otherwise pack it once per row of a lateral join.
+-- The SQL face of duckemcc. `register` creates these; the functions with a leading underscore are its Python UDFs, but
+-- for _emcc_catalog(), a macro whose constant is what the catalog's tables hold. `query(…)` runs the counting query that Python
+-- writes at bind time, so rows are counted by DuckDB and never leave it. It gives one row; first() says so to DuckDB, which would
+-- otherwise pack it once per row of a lateral join. studies is a relation's name or a file's path; NULL or a list of names means
+-- those that are registered for a model of the catalog.
 
 CREATE OR REPLACE MACRO emcc_bounds(
-    model, query, studies, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
+    model, query, studies := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', population := NULL,
+    confidence := NULL, max_seconds := NULL
 ) AS TABLE
 SELECT answer.* EXCLUDE (segment)
 FROM (
-    SELECT unnest(_emcc_bounds(model, query, counted.counts, struct_pack(
+    SELECT unnest(_emcc_bounds(query, counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
-        max_seconds := max_seconds))) AS answer
+        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
+        population := population, confidence := confidence, max_seconds := max_seconds))) AS answer
     FROM (
-        SELECT first(_emcc_pack(columns, weight, segments)) AS counts
-        FROM query(_emcc_counts_sql(model, studies, weight))
+        SELECT first(_emcc_pack(counts)) AS counts
+        FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog()))
     ) AS counted
 );
 
 CREATE OR REPLACE MACRO emcc_bounds_by(
-    model, query, studies, "by", weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
+    model, query, studies := NULL, "by" := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', population := NULL,
+    confidence := NULL, max_seconds := NULL
 ) AS TABLE
 SELECT unnest(segment), answer.* EXCLUDE (segment)
 FROM (
     SELECT unnest(list_select(keys, list_transform(answers, lambda a: a.segment))) AS segment, unnest(answers) AS answer
     FROM (
-        SELECT counted.keys, _emcc_bounds(model, query, counted.counts, struct_pack(
+        SELECT counted.keys, _emcc_bounds(query, counted.counts, struct_pack(
             method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
-            max_seconds := max_seconds)) AS answers
+            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
+            population := population, confidence := confidence, max_seconds := max_seconds)) AS answers
         FROM (
-            SELECT first(_emcc_pack(columns, weight, segments)) AS counts,
-                first(list_transform(segments, lambda s: s.segment)) AS keys
-            FROM query(_emcc_counts_sql(model, studies, weight, "by"))
+            SELECT first(_emcc_pack(counts)) AS counts, first(keys) AS keys
+            FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog(), "by"))
         ) AS counted
     )
 );
 
 CREATE OR REPLACE MACRO emcc_compatibility(
-    model, studies, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    model, studies := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, max_seconds := NULL
 ) AS TABLE
 SELECT answer.* EXCLUDE (segment)
 FROM (
-    SELECT unnest(_emcc_compatibility(model, counted.counts, struct_pack(
+    SELECT unnest(_emcc_compatibility(counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
         max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds))) AS answer
     FROM (
-        SELECT first(_emcc_pack(columns, weight, segments)) AS counts
-        FROM query(_emcc_counts_sql(model, studies, weight))
+        SELECT first(_emcc_pack(counts)) AS counts
+        FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog()))
     ) AS counted
+);
+
+CREATE OR REPLACE MACRO emcc_compatibility_by(
+    model, studies := NULL, "by" := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, max_seconds := NULL
+) AS TABLE
+SELECT unnest(segment), answer.* EXCLUDE (segment)
+FROM (
+    SELECT unnest(list_select(keys, list_transform(answers, lambda a: a.segment))) AS segment, unnest(answers) AS answer
+    FROM (
+        SELECT counted.keys, _emcc_compatibility(counted.counts, struct_pack(
+            method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
+            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds)) AS answers
+        FROM (
+            SELECT first(_emcc_pack(counts)) AS counts, first(keys) AS keys
+            FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog(), "by"))
+        ) AS counted
+    )
 );
 
 -- Aggregate style: `record` is a STRUCT of the variables and, if there are several, of study and intervened; weight is a value.
@@ -58,7 +79,12 @@ CREATE OR REPLACE MACRO emcc(
     model, query, record, weight := 1, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
 ) AS
-_emcc_groups(model, query, map_entries(histogram(struct_pack(record := record, weight := weight))), struct_pack(
+_emcc_groups(_emcc_model(model, _emcc_catalog()), query, map_entries(histogram(struct_pack(record := record, weight := weight))), struct_pack(
     method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
     max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
     max_seconds := max_seconds));
+
+-- The models of the catalog; no row where there is none.
+CREATE OR REPLACE MACRO emcc_models() AS TABLE
+SELECT stored.*
+FROM (SELECT unnest(_emcc_models(_emcc_catalog(), current)) AS stored FROM query(_emcc_stamp_sql(_emcc_catalog())));

@@ -30,8 +30,6 @@ from duckemcc.study.study import Study, name_studies, names_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SINGLE_NAME = re.compile(r"\s*\w+\s*")  # no graph text is a single word, so one is the name of a stored model
-
 
 # -- the public functions ----------------------------------------------------------------------
 
@@ -197,15 +195,21 @@ def read_model(model: Model | str) -> Model:
     if isinstance(model, Model):
         return model
     if isinstance(model, str):
-        if _SINGLE_NAME.fullmatch(model):
+        if is_name(model):
+            name = model.strip()
             raise UnknownModel(
-                f"there is no model named {model.strip()!r}, and a catalog of models is not yet supported; "
-                "give graph text such as 'X -> Y; X <-> Y'"
+                f"{name!r} is the name of a stored model, and Python has no database to look it up in; give "
+                f"emcc.load_model(con, {name!r}), or graph text such as 'X -> Y; X <-> Y'"
             )
         return Model.parse(model)
     raise GraphError(
         f"a model is a Model or graph text; found {type(model).__name__}. Model.from_dict reads its storage form"
     )
+
+
+def is_name(model: str) -> bool:
+    """Whether a text names a stored model: no graph text is a single word."""
+    return re.fullmatch(r"\s*\w+\s*", model) is not None
 
 
 def read_queries(queries: Any) -> list[tuple[str, Query]]:

@@ -6,7 +6,8 @@ Only a table's name or a file's path is let through as the relation, and only qu
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from duckemcc.errors import OptionError, SourceError
@@ -19,6 +20,8 @@ from duckemcc.study.study import CSV, PARQUET, names_of
 _NAME = r'(?:[^\W\d]\w*|"(?:[^"\0]|"")+")'
 _TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
 _PART = re.compile(_NAME)
+_ROW = "emcc: a row"
+SOURCE = "the studies relation"
 _PATH = re.compile(r"[^'\"\0;]+")
 
 
@@ -32,27 +35,27 @@ def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequenc
     Raises `SourceError` where `studies` is neither a name nor a path, `OptionError` for a weight that is no name.
     """
     source, weight = source_sql(studies), _check_weight(model, weight)
-    measured = [v for v in model.variables if v not in model.unmeasured]
-    names = {n for v in measured for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
-    wanted = ", ".join(map(_text, sorted(names | {"study", "intervened", "emcc_row"})))
+    names = [v for v in model.variables if v not in model.unmeasured]
     keys = [f"emcc_b{i}" for i in range(len(by))]
-    chosen = "".join(f"{_quote(name)} AS {key}, " for name, key in zip(by, keys, strict=True))
-    chosen += f"COLUMNS(lambda c: lower(c) IN ({wanted}))"
-    patterns = _patterns_sql(f"SELECT *, true AS emcc_row FROM {source}", chosen, weight)
-    segment = ", ".join(f"{_quote(name)} := {key}" for name, key in zip(by, keys, strict=True))
+    patterns = patterns_sql(source, [*names, "study", "intervened"], dict(zip(keys, by, strict=True)), weight)
+    segment = ", ".join(f"{quote(name)} := {key}" for name, key in zip(by, keys, strict=True))
     segments = (
         f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS segment, "
         "list(emcc_pattern ORDER BY emcc_pattern) AS patterns "  # in order, so that equal counts are equal bytes
         f"FROM ({patterns} LIMIT {MOST_PATTERNS + 1}) AS emcc_pattern{' GROUP BY segment' if by else ''}"
     )
-    order = ", ".join(f"segment.{_quote(name)} NULLS FIRST" for name in by)  # as in Python
+    order = ", ".join(f"segment.{quote(name)} NULLS FIRST" for name in by)  # as in Python
     order = f" ORDER BY {order}" if by else ""
     return (
-        "SELECT (SELECT list(struct_pack(name := column_name, type := column_type)) "
-        f"FROM (DESCRIBE FROM {source})) AS columns, "
+        f"SELECT {columns_sql(source)} AS columns, "
         f"list(struct_pack(segment := segment, patterns := patterns){order}) AS segments "
         f"FROM ({segments})"
     )
+
+
+def columns_sql(source: str) -> str:
+    """An expression for the columns of a relation: STRUCT(name, type)[]."""
+    return f"(SELECT list(struct_pack(name := column_name, type := column_type)) FROM (DESCRIBE FROM {source}))"
 
 
 def source_sql(studies: Any) -> str:
@@ -64,7 +67,7 @@ def source_sql(studies: Any) -> str:
     path = studies.strip()
     if path.lower().endswith(PARQUET + CSV) and _PATH.fullmatch(path):  # before: x.parquet is also schema.table
         is_csv = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
-        return f"read_csv({_text(path)}, header := true)" if is_csv else f"read_parquet({_text(path)})"
+        return f"read_csv({text_sql(path)}, header := true)" if is_csv else f"read_parquet({text_sql(path)})"
     if _TABLE.match(studies):
         return table_sql(studies)
     raise SourceError(
@@ -77,7 +80,7 @@ def table_sql(name: str) -> str:
     """A table's name, up to catalog.schema.table, each part quoted. Raises `SourceError` for what is no name."""
     if not _TABLE.match(name):
         raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
-    return ".".join(part if part[0] == '"' else _quote(part) for part in _PART.findall(name))
+    return ".".join(part if part[0] == '"' else quote(part) for part in _PART.findall(name))
 
 
 def check_by(model: Model, by: Any) -> tuple[str, ...]:
@@ -90,23 +93,47 @@ def check_by(model: Model, by: Any) -> tuple[str, ...]:
     return names
 
 
-def _patterns_sql(records: str, chosen: str, weight: str | None) -> str:
-    """One row per distinct pattern. emcc_row is one value and groups nothing; COLUMNS needs a column to find."""
+def patterns_sql(
+    source: str,
+    names: Sequence[str],
+    keys: Mapping[str, str] = MappingProxyType({}),
+    weight: str | None = None,
+    *,
+    where: str | None = None,
+    is_float: bool = True,
+    alias: str = SOURCE,
+) -> str:
+    """One row per distinct pattern: the columns that bear one of these names, in any case; `keys`, our name -> column;
+    emcc_count, emcc_bad, and with a weight the rest of `dialect.weight_totals`.
+
+    Columns are said to be of `alias`, which messages show: a bare name that the relation lacks would mean a column of
+    the query around the macro. where: a condition on these, written by `dialect`. is_float: whether the weight, whose
+    type is not known, is to be summed as a double; that is exact, whatever the order of records.
+    """
+    found = {n for v in names for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
+    wanted = ", ".join(map(text_sql, [*sorted(found), _ROW]))
+    chosen = [f"COLUMNS(lambda c: lower(c) IN ({wanted}))"]
+    chosen += [f"{quote(alias)}.{quote(column)} AS {key}" for key, column in keys.items()]
+    chosen += [f"{quote(alias)}.{quote(weight)} AS emcc_weight"] if weight is not None else []
+    filtered = f" WHERE {where}" if where is not None else ""
+    records = (  # one value of its own, which groups nothing: COLUMNS needs a column to find
+        f"SELECT {', '.join(chosen)} FROM (SELECT *, true AS {quote(_ROW)} FROM {source}) AS {quote(alias)}{filtered}"
+    )
     if weight is None:
-        return f"SELECT {chosen}, count(*)::DOUBLE AS emcc_count, 0 AS emcc_bad FROM ({records}) GROUP BY ALL"
+        return f"SELECT *, count(*)::DOUBLE AS emcc_count, 0 AS emcc_bad FROM ({records}) GROUP BY ALL"
     from duckemcc.study.dialect import PIECES, piece_items, weight_items, weight_sums, weight_totals
 
     def items(listed: list[str]) -> str:
         return ", ".join(listed)
 
-    # the weight's type is not known here, so it is summed as a double: exactly, whatever the order of records
-    records = f"SELECT *, {_quote(weight)} AS emcc_weight FROM ({records})"
-    records = f"SELECT *, {items(weight_items(True))} FROM ({records})"
-    for i in range(PIECES):
+    records = f"SELECT *, {items(weight_items(is_float))} FROM ({records})"
+    for i in range(PIECES if is_float else 0):
         records = f"SELECT *{' EXCLUDE (emcc_rest)' if i else ''}, {items(piece_items(i))} FROM ({records})"
-    sums = [f"emcc_s{i}" for i in range(PIECES)] + ["emcc_records", "emcc_bad", "emcc_example"]
-    grouped = f"SELECT {chosen}, {items(weight_sums(True))} FROM ({records}) GROUP BY ALL"
-    return f"SELECT * EXCLUDE ({items(sums)}), {items(weight_totals(True))} FROM ({grouped})"
+    own = ["emcc_weight", "emcc_good", "emcc_is_bad", "emcc_bad_weight"]
+    own += [*(f"emcc_p{i}" for i in range(PIECES)), "emcc_rest"] if is_float else []
+    sums = [f"emcc_s{i}" for i in range(PIECES if is_float else 1)] + ["emcc_records", "emcc_bad", "emcc_example"]
+    grouped = f"SELECT * EXCLUDE ({items(own)}), {items(weight_sums(is_float))} FROM ({records}) GROUP BY ALL"
+    return f"SELECT * EXCLUDE ({items(sums)}), {items(weight_totals(is_float))} FROM ({grouped})"
 
 
 def _check_weight(model: Model, weight: Any) -> str | None:
@@ -119,9 +146,11 @@ def _check_weight(model: Model, weight: Any) -> str | None:
     return weight
 
 
-def _quote(name: str) -> str:
+def quote(name: str) -> str:
+    """A name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text(text: str) -> str:
+def text_sql(text: str) -> str:
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -15,13 +15,15 @@ How it is arranged, as measured on duckdb 1.4 and 2.0:
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import DuckEmccError
+from duckemcc.serve.catalog import WRITING, Place, find_place, in_transaction, publish
+from duckemcc.serve.counting import quote
 from duckemcc.serve.files import read_sql
 from duckemcc.serve.functions import bounds, compatibility, counts_sql, pack
 from duckemcc.serve.groups import groups
+from duckemcc.serve.models import MODELS, list_models, model_text, stamp_query
 from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, struct_type
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _FUNCTIONS: dict[str, tuple[Any, str, str]] = {
     "_emcc_bounds": (bounds, struct_type(_SEGMENT | COLUMNS) + "[]", "arrow"),
     "_emcc_compatibility": (compatibility, struct_type(_SEGMENT | STUDY_COLUMNS) + "[]", "arrow"),
     "_emcc_groups": (groups, struct_type(COLUMNS), "arrow"),
+    "_emcc_model": (model_text, "VARCHAR", "native"),
+    "_emcc_models": (list_models, MODELS + "[]", "arrow"),
+    "_emcc_stamp_sql": (stamp_query, "VARCHAR", "native"),
 }
 
 
@@ -47,8 +52,6 @@ def _take_any(function: Any) -> Any:
 
 # DuckDB borrows these for as long as a database lives, so importlib.reload must not free them either
 _callables = globals().get("_callables") or {name: _take_any(function) for name, (function, *_) in _FUNCTIONS.items()}
-_registering = threading.Lock()
-_HOME = "duckemcc"
 
 
 def register(con: duckdb.DuckDBPyConnection) -> None:
@@ -58,17 +61,35 @@ def register(con: duckdb.DuckDBPyConnection) -> None:
     ``duckemcc.emcc_bounds``, or after `register` of their own. Registering again is harmless.
     Raises `DuckEmccError` inside a transaction that began before another connection registered.
     """
-    with _registering:
-        if _in_transaction(con):
-            _register_inside(con)
+    with WRITING:
+        place = find_place(con)
+        if in_transaction(con):
+            _register_inside(con, place)
         else:
-            other = con.cursor()  # a connection of its own, so that nothing of the user's is disturbed
-            try:
-                _create_functions(other)
-                _create_macros(other, f"MACRO {_home(other)}.main.")
-            finally:
-                other.close()
-        _create_macros(con, "TEMP MACRO ")
+            _register_for_all(con, place)
+        _create_macros(con, "TEMP MACRO ", place)
+
+
+def _register_for_all(con: duckdb.DuckDBPyConnection, place: Place) -> None:
+    other = con.cursor()  # a connection of its own, so that nothing of the user's is disturbed
+    try:
+        _create_functions(other)
+        _publish(other, place)
+        _create_macros(other, f"MACRO {quote(place.macros)}.main.", place)
+    finally:
+        other.close()
+
+
+def _publish(con: duckdb.DuckDBPyConnection, place: Place) -> None:
+    try:
+        publish(con, place)
+    except Exception as wrong:
+        if type(wrong).__name__ != "TransactionException":
+            raise
+        raise DuckEmccError(
+            "there is an open transaction that changes the catalog, or has registered the functions or changed another "
+            "database; COMMIT or ROLLBACK it, then register(con)"
+        ) from wrong
 
 
 def _create_functions(con: duckdb.DuckDBPyConnection) -> None:
@@ -83,41 +104,27 @@ def _missing(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for name in _FUNCTIONS if (name,) not in rows]
 
 
-def _create_macros(con: duckdb.DuckDBPyConnection, how: str) -> None:
+def _create_macros(con: duckdb.DuckDBPyConnection, how: str, place: Place) -> None:
     for part in read_sql("macros").split("CREATE OR REPLACE MACRO ")[1:]:
-        con.execute(f"CREATE OR REPLACE {how}{part}").fetchall()
+        con.execute(f"CREATE OR REPLACE {how}{part.replace('_emcc_catalog()', place.call)}").fetchall()
 
 
-def _home(con: duckdb.DuckDBPyConnection) -> str:
-    """The database that holds the macros for other connections: the instance's own, or else one in memory."""
-    name, readonly = con.execute(
-        "SELECT database_name, readonly FROM duckdb_databases() WHERE database_name = current_database()"
-    ).fetchall()[0]
-    if not readonly:
-        return '"' + str(name).replace('"', '""') + '"'
-    con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_HOME} (READ_WRITE)").fetchall()
-    return _HOME
-
-
-def _in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
-    """In autocommit, every statement has a transaction of its own."""
-    first, second = (con.execute("SELECT txid_current()").fetchall() for _ in range(2))
-    return bool(first == second)
-
-
-def _register_inside(con: duckdb.DuckDBPyConnection) -> None:
+def _register_inside(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     """For `con` alone, and gone after a ROLLBACK: its snapshot is older than what another connection commits now."""
     other = con.cursor()
     try:
         hidden = bool(_missing(con)) and not _missing(other)
     finally:
         other.close()
-    if not hidden:
-        try:
-            return _create_functions(con)
-        except Exception as wrong:  # rolled back once before: DuckDB's Python client still believes them created
-            if "already created" not in str(wrong):
-                raise
-    raise DuckEmccError(
-        "con has an open transaction that cannot see the functions; COMMIT or ROLLBACK it, then register(con)"
-    )
+    try:
+        if not hidden:
+            _create_functions(con)
+    except Exception as wrong:  # rolled back once before: DuckDB's Python client still believes them created
+        if "already created" not in str(wrong):
+            raise
+        hidden = True
+    if hidden:
+        raise DuckEmccError(
+            "con has an open transaction that cannot see the functions; COMMIT or ROLLBACK it, then register(con)"
+        )
+    _publish(con, place)

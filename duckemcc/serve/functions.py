@@ -6,22 +6,37 @@ structs. Answers are remembered by content, as DuckDB may call a function more t
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, OptionError, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, OptionError, SourceError, UnsupportedColumn
 from duckemcc.model.scm import Model
 from duckemcc.serve.answer import answer
-from duckemcc.serve.ask import read_model, read_queries
-from duckemcc.serve.counting import check_by, write_counts_sql
+from duckemcc.serve.ask import is_name, read_queries
+from duckemcc.serve.counting import check_by, text_sql, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.registered import read_counted, write_registered_sql
 from duckemcc.serve.report import report
+from duckemcc.serve.stored import (
+    Catalog,
+    Registered,
+    check_stamp,
+    find_entry,
+    find_studies,
+    read_catalog,
+    read_registered,
+    read_resolved,
+    resolve_model,
+    stamp_sql,
+)
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.relation import check_height
 
@@ -40,20 +55,50 @@ KEPT, KEPT_ROWS = 64, 10_000
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
-def counts_sql(model: Any, studies: Any, weight: Any = None, *by: Any) -> str:
-    """The counting query; `by` is given by emcc_bounds_by only. DuckDB calls this when it binds the macro."""
-    pscm = read_sql_model(model)
-    return write_counts_sql(pscm, studies, weight, check_by(pscm, by[0]) if by else ())
+def counts_sql(model: Any, studies: Any, weight: Any, catalog: str, *by: Any) -> str:
+    """The counting query, of one row: counts, a STRUCT for `pack`, and keys, the segments; `by` is given where there
+    are some. DuckDB calls this when it binds the macro."""
+    known = read_catalog(catalog)
+    resolved = resolve_model(model, known)
+    pscm = read_resolved(resolved)
+    names = check_by(pscm, by[0]) if by else ()
+    stored = isinstance(model, str) and is_name(model)
+    header: dict[str, Any] = {"model": resolved, "by": names} | ({"stamp": known.stamp} if stored else {})
+    if studies is None or isinstance(studies, list):
+        chosen = _choose_studies(model, studies, weight, known)
+        header["studies"] = [asdict(study) for study in chosen]
+        parts, keys, sql = "studies := studies", "keys", write_registered_sql(pscm, chosen, names)
+    else:
+        header["weight"] = weight
+        parts, keys = "columns := columns, segments := segments", "list_transform(segments, lambda s: s.segment)"
+        sql = write_counts_sql(pscm, studies, weight, names)
+    current = stamp_sql(known.database if stored else None)
+    text = text_sql(json.dumps(header, ensure_ascii=False))
+    return f"SELECT struct_pack(header := {text}, current := {current}, {parts}) AS counts, {keys} AS keys FROM ({sql})"
 
 
-def pack(columns: Any, weight: Any, segments: Any) -> Any:
-    """The result of the counting query as a BLOB per row."""
+def _choose_studies(model: Any, studies: Any, weight: Any, catalog: Catalog) -> tuple[Registered, ...]:
+    if not is_name(model):
+        given = "no studies are given" if studies is None else f"studies is the list {studies!r}"
+        raise SourceError(
+            f"{given}, which means registered ones, and only a stored model has these; give the name of a table or "
+            "view, or the path of a Parquet or CSV file, as text"
+        )
+    if weight is not None:
+        raise OptionError(
+            f"weight is {weight!r}, and registered studies have weights of their own; leave it out, or name a relation "
+            "as studies"
+        )
+    return find_studies(find_entry(catalog, model.strip()), studies)
+
+
+def pack(counts: Any) -> Any:
+    """The counts of the counting query as a BLOB per row."""
     import pyarrow as pa
 
     packed = []
-    for row in range(len(columns)):
-        parts = {"columns": columns, "weight": weight, "segments": segments}
-        table = pa.table({name: part.slice(row, 1) for name, part in parts.items()})
+    for row in range(len(counts)):
+        table = pa.table({"counts": counts.slice(row, 1)})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
@@ -61,46 +106,37 @@ def pack(columns: Any, weight: Any, segments: Any) -> Any:
     return pa.array(packed, pa.binary())
 
 
-def bounds(model: Any, query: Any, counts: Any, options: Any) -> Any:
+def bounds(query: Any, counts: Any, options: Any) -> Any:
     """The rows of emcc_bounds, each with the number of its segment: a list of them per row."""
 
-    def answer_row(text: Any, asked: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
-        settings, pscm, queries = read_sql_options(given), read_sql_model(text), read_queries(asked)
+    def answer_row(asked: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
+        settings, queries = read_sql_options(given), read_queries(asked)
 
-        def work() -> Any:
-            frame, weight = unpack(packed, pscm)
-            tables = split(frame, pscm, settings, weight)
-            return answer(pscm, tables, queries, (PLACE,), settings, Clock(settings.max_seconds))
+        def work(clock: Clock) -> Any:
+            model, tables = read_counts(packed, settings)
+            return answer(model, tables, queries, (PLACE,), settings, clock)
 
-        return _remember(("bounds", text, tuple(t for t, _ in queries), settings, blake2b(packed).digest()), work)
+        return _remember(("bounds", tuple(t for t, _ in queries), settings, blake2b(packed).digest()), settings, work)
 
-    return _lists([answer_row(*row) for row in _rows(model, query, counts, options)])
+    return _lists([answer_row(*row) for row in _rows(query, counts, options)])
 
 
-def compatibility(model: Any, counts: Any, options: Any) -> Any:
+def compatibility(counts: Any, options: Any) -> Any:
     """The rows of emcc_compatibility, a list of them per row."""
 
-    def report_row(text: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
-        settings, pscm = read_sql_options(given), read_sql_model(text)
+    def report_row(packed: bytes, given: Mapping[str, Any]) -> Any:
+        settings = read_sql_options(given)
 
-        def work() -> Any:
-            frame, weight = unpack(packed, pscm)
-            tables = split(frame, pscm, settings, weight)
-            return report(pscm, tables, (PLACE,), settings, Clock(settings.max_seconds))
+        def work(clock: Clock) -> Any:
+            model, tables = read_counts(packed, settings)
+            return report(model, tables, (PLACE,), settings, clock)
 
-        return _remember(("compatibility", text, settings, blake2b(packed).digest()), work)
+        return _remember(("compatibility", settings, blake2b(packed).digest()), settings, work)
 
-    return _lists([report_row(*row) for row in _rows(model, counts, options)])
+    return _lists([report_row(*row) for row in _rows(counts, options)])
 
 
 # -- what SQL gives ----------------------------------------------------------------------------
-
-
-def read_sql_model(model: Any) -> Model:
-    """The model of an SQL argument."""
-    if model is None:
-        raise OptionError("model is NULL; give graph text such as 'X -> Y; X <-> Y'")
-    return read_model(model)
 
 
 def read_sql_options(given: Mapping[str, Any]) -> Options:
@@ -113,25 +149,42 @@ def read_sql_options(given: Mapping[str, Any]) -> Options:
     return read_options(plain)
 
 
-def unpack(counts: bytes, model: Model) -> tuple[pl.DataFrame, str]:
+def read_counts(packed: bytes, settings: Options) -> tuple[Model, list[CountTable]]:
+    """What `counts_sql` counted: the model, and the studies with numbered segments.
+
+    Raises what `count_study` raises, and `SourceError` where the catalog is no longer what the query was written from.
+    """
+    import pyarrow as pa
+
+    counted = pa.ipc.open_stream(packed).read_all()["counts"].combine_chunks()
+    header = json.loads(counted.field("header")[0].as_py())
+    if "stamp" in header:
+        check_stamp(header["stamp"], counted.field("current")[0].as_py())
+    model = read_resolved(header["model"])
+    if "studies" in header:
+        studies = [read_registered(form) for form in header["studies"]]
+        found = counted.field("studies")
+        return model, read_counted(found, studies, model, header["by"], settings.nulls, PLACE)
+    frame, weight = unpack(counted.field("columns"), counted.field("segments"), header["weight"], model)
+    return model, split(frame, model, settings, weight)
+
+
+def unpack(columns: Any, segments: Any, weight: str | None, model: Model) -> tuple[pl.DataFrame, str]:
     """The counted relation, one row per segment and pattern, and what its weight is called.
 
     Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
     `EmptyStudy`, `TooLarge`.
     """
     import polars as pl
-    import pyarrow as pa
 
-    table = pa.ipc.open_stream(counts).read_all()
-    types = {column["name"]: column["type"] for column in table["columns"][0].as_py()}
+    types = {column["name"]: column["type"] for column in columns[0].as_py()}
     check_variables(list(types), model)
-    weight = table["weight"][0].as_py()
     _check_weight(weight, types)
-    segments = pl.DataFrame({"part": pl.from_arrow(table["segments"])}).explode("part")  # of no records, a list is NULL
-    segments = segments.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
-    if segments.is_empty():
+    parts = pl.DataFrame({"part": pl.from_arrow(segments)}).explode("part")  # of no records, a list is NULL
+    parts = parts.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
+    if parts.is_empty():
         raise EmptyStudy("the studies relation has no records; check its name and filters")
-    frame = segments.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
+    frame = parts.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
     check_height(frame, MOST_PATTERNS)
     return frame, weight or ""
 
@@ -189,12 +242,12 @@ def _lists(found: Sequence[pa.StructArray]) -> pa.ListArray:
     return pa.ListArray.from_arrays([0, *accumulate(map(len, found))], pa.concat_arrays(found))
 
 
-def _remember(key: tuple[Any, ...], work: Callable[[], pa.Table]) -> pa.StructArray:
+def _remember(key: tuple[Any, ...], settings: Options, work: Callable[[Clock], pa.Table]) -> pa.StructArray:
     with _answers_lock:
         if key in _answers:
             _answers.move_to_end(key)
             return _answers[key]
-    table = work()
+    table = work(Clock(settings.max_seconds))
     found = as_structs(table)
     late = "status" in table.column_names and "timeout" in table["status"].to_pylist()
     if table.num_rows <= KEPT_ROWS and not late:

@@ -24,9 +24,10 @@ from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
-from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_model, read_sql_options, split
+from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import COLUMNS, make_table
+from duckemcc.serve.stored import read_resolved
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,7 +70,7 @@ def _read_task(model: Any, query: Any, options: Mapping[str, Any]) -> Task:
     if not isinstance(query, str):
         raise QueryError(f"emcc() takes one query as text; found {query!r}. emcc_bounds and emcc_bounds_by take a list")
     settings = read_sql_options(options)
-    return Task(read_sql_model(model), query, parse_query(query), settings, Clock(settings.max_seconds))
+    return Task(read_resolved(model), query, parse_query(query), settings, Clock(settings.max_seconds))
 
 
 def _read_entries(entries: Any) -> pl.DataFrame:

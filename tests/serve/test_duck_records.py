@@ -182,7 +182,7 @@ def test_an_impossible_weight_is_an_error_with_the_number_of_records(ask, bad):
     [
         ("'text'", "has weights text of type VARCHAR; a weight is a number"),
         ("'flag'", "has weights flag of type BOOLEAN; a weight is a number"),
-        ("'nope'", 'column "nope" not found'),
+        ("'nope'", '"the studies relation" does not have a column named "nope"'),
         ("'X'", "weight is 'X', which is also the column of a variable"),
         ("''", "weight is ''; it takes the name of a column"),
         ("1", "weight is 1; it takes the name of a column"),

@@ -1,0 +1,219 @@
+"""Registered studies: the SQL by which they are counted, and their counts as Python would have counted them.
+
+Each study is counted by itself, as its columns have types of their own; values meet as labels only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.errors import OptionError, SourceError, StudyError
+from duckemcc.model.scm import Model
+from duckemcc.serve.counting import columns_sql, patterns_sql, quote, source_sql
+from duckemcc.serve.stored import Registered
+from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
+from duckemcc.study.labels import MOST_PATTERNS, Nulls
+from duckemcc.study.read import FLOATS, INTEGERS, CountTable, check_some, check_types, tabulate
+from duckemcc.study.selection import Rule, read_rule
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def check_registered(
+    study: Registered,
+    model: Model,
+    columns: Sequence[str] | None = None,
+    types: Mapping[str, str] | None = None,
+) -> Registered:
+    """The study, with the types that its condition and weight depend on; of its source, if columns are given.
+
+    Raises what `count_study` raises of a study that does not fit the model, before anything is counted.
+    """
+    source_sql(study.source)
+    _own_parts(study, model)
+    for column in (*study.columns.values(), *([study.weight] if study.weight else [])):
+        if column.casefold().startswith("emcc_"):
+            raise OptionError(f"study {study.name!r} has the column {column}; in SQL, names in emcc_ are taken")
+    if columns is None or types is None:
+        _check_names(study, model)
+        return study
+    from duckemcc.study.dialect import check_filter, filter_columns
+
+    matched = match_columns(study, study.name, model.variables, (), columns, model.unmeasured)
+    check_types(study.name, matched, types)
+    named = filter_columns(check_filter(study.where, columns, f"study {study.name!r}")) if study.where else set()
+    named |= {matched.weight} if matched.weight is not None else set()
+    return replace(study, types={column: types[column] for column in sorted(named)})
+
+
+def _check_names(study: Registered, model: Model) -> None:
+    """The names of variables in it, when its columns are not at hand."""
+    columns = [study.columns.get(v, v) for v in model.variables if v not in model.unmeasured]
+    mapped = {c.casefold(): c for c in (*columns, *study.columns.values(), *([study.weight] if study.weight else []))}
+    match_columns(study, study.name, model.variables, (), list(mapped.values()), model.unmeasured)
+
+
+def _own_parts(study: Registered, model: Model) -> tuple[tuple[str, ...], Rule | None]:
+    causes = [u.name for u in model.exogenous]
+    local = tuple(cause_name(u, causes, f"study {study.name!r} has local= for") for u in study.local)
+    return local, None if study.selected is None else read_rule(study.selected, model.variables, study.name)
+
+
+# -- the SQL -----------------------------------------------------------------------------------
+
+
+def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequence[str] = ()) -> str:
+    """A query of one row: studies STRUCT(s0 STRUCT(columns, patterns), …), in this order; keys STRUCT[], the segments
+    in theirs, NULL without `by`.
+
+    columns and patterns are as in `write_counts_sql`; a pattern has the number of its segment besides, from 1, unless
+    it is of a shared study. Raises what reading a source or a condition raises.
+    """
+    keys = {f"emcc_b{i}": name for i, name in enumerate(by)}
+    tables = [_study_sql(study, model, {} if study.shared else keys) for study in studies]
+    apart = [i for i, study in enumerate(studies) if by and not study.shared]
+    common = [f"emcc_counted_{i} AS MATERIALIZED ({sql})" for i, sql in enumerate(tables)]
+    if apart:
+        union = " UNION ALL ".join(f"SELECT {', '.join(keys)} FROM emcc_counted_{i}" for i in apart)
+        order = ", ".join(f"{key} NULLS FIRST" for key in keys)
+        common.append(
+            f"emcc_keys AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY {order}) AS emcc_segment FROM (SELECT DISTINCT * FROM ({union})))"
+        )
+    cells = ", ".join(
+        f"s{i} := struct_pack(columns := {columns_sql(source_sql(study.source))}, "
+        f"patterns := {_list_sql(i, keys if i in apart else {})})"
+        for i, study in enumerate(studies)
+    )
+    segment = ", ".join(f"{quote(name)} := {key}" for key, name in keys.items())
+    listed = f"(SELECT list(struct_pack({segment}) ORDER BY emcc_segment) FROM emcc_keys)" if apart else "NULL"
+    return f"WITH {', '.join(common)} SELECT struct_pack({cells}) AS studies, {listed} AS keys"
+
+
+def _study_sql(study: Registered, model: Model, keys: Mapping[str, str]) -> str:
+    absent = {v.casefold() for v in (*model.unmeasured, *study.unmeasured)}
+    mapped = {v.casefold(): column for v, column in study.columns.items()}
+    names = [mapped.get(v.casefold(), v) for v in model.variables if v.casefold() not in absent]
+    alias = f"study {study.name}"
+    where = None if study.where is None else _where_sql(study.where, study.types, alias)
+    kind = next((t for c, t in study.types.items() if study.weight and c.casefold() == study.weight.casefold()), None)
+    is_float = kind is None or kind in FLOATS
+    sql = patterns_sql(source_sql(study.source), names, keys, study.weight, where=where, is_float=is_float, alias=alias)
+    return f"{sql} LIMIT {MOST_PATTERNS + 1}"
+
+
+def _where_sql(text: str, types: Mapping[str, str], alias: str) -> str:
+    """The condition, on columns of `alias`."""
+    from sqlglot import exp
+
+    from duckemcc.study.dialect import check_condition, filter_text
+
+    tree = check_condition(text, list(types))
+    for column in list(tree.find_all(exp.Column)):
+        column.set("table", exp.to_identifier(alias, quoted=True))
+    return f"({filter_text(tree, {c for c, kind in types.items() if kind in INTEGERS})})"
+
+
+def _list_sql(i: int, keys: Mapping[str, str]) -> str:
+    table = f"emcc_counted_{i}"
+    if keys:
+        same = " AND ".join(f"{table}.{key} IS NOT DISTINCT FROM emcc_keys.{key}" for key in keys)
+        table = f"(SELECT {table}.* EXCLUDE ({', '.join(keys)}), emcc_segment FROM {table} JOIN emcc_keys ON {same})"
+    return f"(SELECT list(emcc_pattern ORDER BY emcc_pattern) FROM {table} AS emcc_pattern)"
+
+
+# -- the counts --------------------------------------------------------------------------------
+
+
+def read_counted(
+    counted: Any, studies: Sequence[Registered], model: Model, by: Sequence[str], nulls: Nulls, place: str
+) -> list[CountTable]:
+    """The count tables of `write_registered_sql`'s studies, an Arrow STRUCT of one row; segments by their number.
+
+    place: what the column of that number is called. Raises what `count_study` raises, `SourceError` for a source that
+    has changed since the study was registered.
+    """
+    tables, kinds = [], {}
+    for i, study in enumerate(studies):
+        cell = counted.field(f"s{i}")
+        types = {row["name"]: column_type(row["type"]) for row in cell.field("columns")[0].as_py()}
+        segments = () if study.shared else tuple(by)
+        columns = match_columns(study, study.name, model.variables, segments, list(types), model.unmeasured)
+        check_types(study.name, columns, types)
+        _check_unchanged(study, types)
+        kinds[study.name] = {b: types[column] for b, column in columns.by.items()}
+        tables.append(_tabulate(study, model, columns, _patterns(cell.field("patterns")), by, nulls, place))
+    _check_kinds(kinds, by)
+    return tables
+
+
+def _tabulate(
+    study: Registered,
+    model: Model,
+    columns: Columns,
+    patterns: pl.DataFrame,
+    by: Sequence[str],
+    nulls: Nulls,
+    place: str,
+) -> CountTable:
+    import polars as pl
+
+    check_some(patterns, study.where, f"study {study.name!r}")
+    local, rule = _own_parts(study, model)
+    shared = study.shared and bool(by)
+    if not by:
+        patterns = patterns.with_columns(emcc_segment=pl.lit(1))
+    named = [pl.col(column).alias(f"emcc_v{i}") for i, column in enumerate(columns.variables.values())]
+    counts = ["emcc_count", "emcc_records", "emcc_bad", "emcc_example"] if study.weight else ["emcc_count"]
+    frame = patterns.select(
+        *named, *([] if shared else [pl.col("emcc_segment").cast(pl.Int64).alias("emcc_b0")]), *counts
+    )
+    if not study.weight:
+        frame = frame.with_columns(emcc_records=pl.col("emcc_count"))
+    counted = CountTable(study.name, columns.do, frame, local, rule, shared)
+    return tabulate(counted, columns, model.variables, () if shared else (place,), nulls)
+
+
+def _patterns(found: Any) -> pl.DataFrame:
+    import polars as pl
+
+    values = pl.from_arrow(found)
+    assert isinstance(values, pl.Series)
+    return values.rename("pattern").explode().drop_nulls().struct.unnest()
+
+
+def column_type(text: str) -> str:
+    """DuckDB's type as `read.type_name` tells it: DECIMAL(4,1) is decimal, and a list of it is not."""
+    text = text.strip('"').lower()
+    return text if text.endswith("]") else re.sub(r"\(.*", "", text, flags=re.DOTALL).strip()
+
+
+def _check_unchanged(study: Registered, types: Mapping[str, str]) -> None:
+    """Whether what was written for the types at registration means the same for those of now."""
+    for column, known in study.types.items():
+        now = types[find_column(f"study {study.name!r}", column, f"name {column}", list(types))]
+        if any((known in kinds) != (now in kinds) for kinds in (INTEGERS, FLOATS)):
+            raise SourceError(
+                f"study {study.name!r}: the column {column} was {known.upper()} when the study was registered, and is "
+                f"{now.upper()} now; register it again with save_study(…, replace=True)"
+            )
+
+
+def _check_kinds(kinds: Mapping[str, Mapping[str, str]], by: Sequence[str]) -> None:
+    """As for studies in Python: segments of different types are not the same."""
+    for b in by:
+        found = {name: own[b] for name, own in kinds.items() if b in own}
+        if len({_kind(kind) for kind in found.values()} - {None}) > 1:
+            said = "; ".join(f"{name} has {kind.upper()}" for name, kind in found.items())
+            raise StudyError(f"the studies' segments by {b} are of different types: {said}. Cast them alike.")
+
+
+def _kind(kind: str) -> str | None:
+    if kind in ("sqlnull", "null"):
+        return None
+    if kind in INTEGERS | FLOATS | {"decimal"}:
+        return "number"
+    return "text" if kind in ("varchar", "enum") else kind
