@@ -23,7 +23,7 @@ def draw_bar(drawing: Drawing, scale: Scale, row: Row, y: float, thickness: floa
     assert row.upper is not None
     left, right = scale.at(row.lower), scale.at(row.upper)
     half = thickness / 2
-    if row.outer is not None and _is_wider(row.outer, row):
+    if row.outer is not None and row.has_outer:
         used.add("outer")
         ends = scale.at(min(row.outer[0], row.lower)), scale.at(max(row.outer[1], row.upper))
         drawing.box(ends[0], y - half, ends[1] - ends[0], thickness, colour, TINT)
@@ -52,10 +52,6 @@ def _solid(
         if exact:
             used.add("exact")
             drawing.line((x, y - half - 2), (x, y + half + 2), stroke="ink", width=1.4)
-
-
-def _is_wider(outer: tuple[float, float], row: Row) -> bool:
-    return outer[0] < (row.lower or 0.0) - 1e-9 or outer[1] > (row.upper or 0.0) + 1e-9
 
 
 def _whisker(drawing: Drawing, left: float, right: float, y: float, half: float) -> None:

@@ -73,11 +73,10 @@ def _draw_thin(
     if row is None or row.lower is None or row.upper is None:
         return
     height = pitch * 0.8 if pitch > 1.5 else pitch
-    if row.outer is not None:
+    if row.outer is not None and row.has_outer:
+        used.add("outer")
         low, high = scale.at(min(row.outer[0], row.lower)), scale.at(max(row.outer[1], row.upper))
-        if high - low > scale.at(row.upper) - scale.at(row.lower) + 0.05:
-            used.add("outer")
-            drawing.box(low, top, high - low, height, colour, TINT)
+        drawing.box(low, top, high - low, height, colour, TINT)
     if row.limits is not None:
         used.add("limits")
         middle = top + height / 2

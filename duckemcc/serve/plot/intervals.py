@@ -59,7 +59,7 @@ def bounds(table: Any, *, title: str | None = None, sort: str | None = None) -> 
     Raises `OptionError` for another table, none or too many rows, or another order; `NotSupported`, once it is looked
     at, without matplotlib.
     """
-    return _picture({"": table}, title, sort)
+    return Picture(draw_intervals({"": table}, title, sort))
 
 
 def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | None = None) -> Picture:
@@ -73,10 +73,11 @@ def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | 
             f"compare takes 1 to {len(SERIES)} results by name, as in {{'O': registry, 'I': trial}}; "
             f"found {len(tables) if isinstance(tables, Mapping) else type(tables).__name__}"
         )
-    return _picture(tables, title, sort)
+    return Picture(draw_intervals(tables, title, sort))
 
 
-def _picture(tables: Mapping[str, Any], title: str | None, sort: str | None) -> Picture:
+def draw_intervals(tables: Mapping[str, Any], title: str | None = None, sort: str | None = None) -> Drawing:
+    """The drawing of `bounds` and `compare`."""
     if sort is not None and sort not in _ORDERS:
         raise OptionError(f"sort is {sort!r}; it may be {', '.join(map(repr, _ORDERS))}, or None for the table's order")
     results = {clean(str(name)): read_result(table) for name, table in tables.items()}
@@ -97,7 +98,7 @@ def _picture(tables: Mapping[str, Any], title: str | None, sort: str | None) -> 
         else:
             y = _draw_panel(drawing, panel, series, frame, y + 4, used) + 10
     drawing.height = draw_legend(drawing, MARGIN, y, used) + MARGIN / 2
-    return Picture(drawing)
+    return drawing
 
 
 # -- what stands where -----------------------------------------------------------------------------

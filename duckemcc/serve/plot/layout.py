@@ -71,7 +71,7 @@ def lay_out(model: Model, do: Iterable[str] = ()) -> Layout:
     graph = _read(model, set(do))
     layer = _find_layers(graph)
     rows, chains = _add_waypoints(graph, layer)
-    _order(rows, graph, chains)
+    _order(rows, chains)
     return _place(graph, rows, chains)
 
 
@@ -132,9 +132,9 @@ def _add_waypoints(graph: _Graph, layer: Mapping[str, int]) -> tuple[list[list[K
     return rows, chains
 
 
-def _order(rows: list[list[Key]], graph: _Graph, chains: Mapping[tuple[str, str], Sequence[Key]]) -> None:
+def _order(rows: list[list[Key]], chains: Mapping[tuple[str, str], Sequence[Key]]) -> None:
     """Sweeps down and up the layers; of all orders met, the one with the fewest crossings."""
-    before, after = _neighbours(rows, graph, chains)
+    before, after = _neighbours(rows, chains)
     best, fewest = [list(row) for row in rows], _count_crossings(rows, after)
     for sweep in range(_ROUNDS):
         sides = (range(1, len(rows)), before) if sweep % 2 == 0 else (range(len(rows) - 2, -1, -1), after)
@@ -148,7 +148,7 @@ def _order(rows: list[list[Key]], graph: _Graph, chains: Mapping[tuple[str, str]
 
 
 def _neighbours(
-    rows: Sequence[Sequence[Key]], graph: _Graph, chains: Mapping[tuple[str, str], Sequence[Key]]
+    rows: Sequence[Sequence[Key]], chains: Mapping[tuple[str, str], Sequence[Key]]
 ) -> tuple[dict[Key, list[Key]], dict[Key, list[Key]]]:
     """What each is tied to in the layer before it, and in the one after it."""
     before: dict[Key, list[Key]] = {key: [] for row in rows for key in row}
@@ -195,7 +195,7 @@ def _place(graph: _Graph, rows: Sequence[Sequence[Key]], chains: Mapping[tuple[s
         widest = max((width[key] for key in row if isinstance(key, str)), default=0.0)
         x |= dict.fromkeys(row, left + widest / 2)
         left += widest + _GAP_X
-    y = _settle(rows, height, _tie_all(rows, graph, chains))
+    y = _settle(rows, height, *_neighbours(rows, chains))
     top = min(y[key] - height[key] / 2 for key in y)
     nodes = {
         name: Node(name, lines[name], x[name], y[name] - top, width[name], height[name], name in graph.causes)
@@ -206,17 +206,13 @@ def _place(graph: _Graph, rows: Sequence[Sequence[Key]], chains: Mapping[tuple[s
     return Layout(nodes, arcs, graph.shared, left - _GAP_X, bottom)
 
 
-def _tie_all(
-    rows: Sequence[Sequence[Key]], graph: _Graph, chains: Mapping[tuple[str, str], Sequence[Key]]
-) -> dict[Key, list[Key]]:
-    before, after = _neighbours(rows, graph, chains)
-    return {key: [*before[key], *after[key]] for key in before}
-
-
 def _settle(
-    rows: Sequence[Sequence[Key]], height: Mapping[Key, float], ties: Mapping[Key, Sequence[Key]]
+    rows: Sequence[Sequence[Key]],
+    height: Mapping[Key, float],
+    before: Mapping[Key, Sequence[Key]],
+    after: Mapping[Key, Sequence[Key]],
 ) -> dict[Key, float]:
-    """Each layer is moved to the mean of its ties, without changing its order or coming too close."""
+    """Each layer is moved to the mean of its ties, down and up, without changing its order or coming too close."""
     y: dict[Key, float] = {}
     for row in rows:
         total = sum(height[key] + _GAP_Y for key in row) - _GAP_Y
@@ -224,8 +220,9 @@ def _settle(
         for key in row:
             y[key] = at + height[key] / 2
             at += height[key] + _GAP_Y
-    for sweep in range(2 * _ROUNDS):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
+    for sweep in range(2 * _ROUNDS + 1):
+        ties, order = (before, rows) if sweep % 2 == 0 else (after, rows[::-1])
+        for row in order:
             wanted = [sum(y[t] for t in ties[key]) / len(ties[key]) if ties[key] else y[key] for key in row]
             y |= zip(row, _spread(row, wanted, height), strict=True)
     return y

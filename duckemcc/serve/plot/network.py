@@ -157,7 +157,7 @@ def _cost(
     samples, coarse = _sample(curve), _sample(curve, 12)
     crossings = sum(_crosses(coarse, other) for other in curves)
     hidden = _length(_clip(samples, tail, head)) < _SHORTEST
-    return _length(samples) + 150 * _count_hits(samples, others) + 60 * crossings + 400 * hidden
+    return _length(samples) + 250 * _count_hits(samples, others) + 60 * crossings + 400 * hidden
 
 
 def _length(points: Sequence[Point]) -> float:

@@ -58,6 +58,13 @@ class Row(NamedTuple):
         return self.status == "incompatible" and self.lower is not None
 
     @property
+    def has_outer(self) -> bool:
+        """Whether the outer bounds are wider than the bounds."""
+        if self.outer is None or self.lower is None or self.upper is None:
+            return False
+        return self.outer[0] < self.lower - 1e-9 or self.outer[1] > self.upper + 1e-9
+
+    @property
     def words(self) -> str:
         return WORDS.get(self.status, self.status)
 
@@ -97,16 +104,23 @@ def require(table: pa.Table, columns: Iterable[str], source: str) -> None:
 
 
 def read_result(table: Any) -> Result:
-    """The rows of a result. Raises `OptionError` for another table, and for one without rows or with too many."""
+    """The rows of a result for a picture. Raises `OptionError` as `read_rows` does, and for too many rows."""
     found = read_table(table)
-    require(found, _NEEDED, "emcc.bounds")
-    if not 0 < found.num_rows <= MOST_ROWS:
+    if found.num_rows > MOST_ROWS:
         raise OptionError(
-            f"the table has {found.num_rows:,} rows; a picture shows 1 to {MOST_ROWS:,}. Take some of them, as in "
+            f"the table has {found.num_rows:,} rows; a picture shows {MOST_ROWS:,} at most. Take some of them, as in "
             "table.slice(0, 500)"
         )
-    by = tuple(name for name in found.column_names if name not in COLUMNS)
-    return Result(by, [_read_row(row, by) for row in found.to_pylist()])
+    return read_rows(found)
+
+
+def read_rows(table: pa.Table) -> Result:
+    """The rows of a result. Raises `OptionError` for another table, and for one without rows."""
+    require(table, _NEEDED, "emcc.bounds")
+    if not table.num_rows:
+        raise OptionError("the table has no rows; ask at least one query of a segment that has records")
+    by = tuple(name for name in table.column_names if name not in COLUMNS)
+    return Result(by, [_read_row(row, by) for row in table.to_pylist()])
 
 
 def _read_row(row: Mapping[str, Any], by: tuple[str, ...]) -> Row:

@@ -1,0 +1,146 @@
+"""What was asked: the model with its graph, and the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.errors import GraphError, TooLarge
+from duckemcc.model.scm import Model
+from duckemcc.model.states import show_names
+from duckemcc.query.syntax import print_name
+from duckemcc.serve.page.tags import Html, draw_inline, join, tag
+from duckemcc.serve.plot.network import draw_graph
+from duckemcc.serve.plot.rows import name_value
+from duckemcc.study.study import Study, name_studies
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LARGEST_GRAPH = 150
+"""Variables of a graph that is drawn; a larger one is text alone."""
+
+
+def show_model(model: Model) -> Html:
+    """The graph as a picture and as text."""
+    arcs = list_arcs(model)
+    said = f"The causal graph: {show_names(arcs or list(model.variables), 40)}"
+    picture = None
+    if len(model.variables) <= LARGEST_GRAPH:
+        caption = "Arrows are direct causes, a dashed arc an unmeasured cause in common."
+        picture = tag("figure", draw_inline(draw_graph(model), said), tag("figcaption", caption))
+    lines = [*arcs, *_list_states(model), *(f"assume P({event}) = 0" for event in model.assumptions)]
+    text = tag("pre", join(*_lines(lines)), tabindex=0)
+    return tag(
+        "section",
+        tag("h3", "The model"),
+        picture,
+        tag("details", tag("summary", "The model as text"), text),
+        tag("p", _list_assumptions(model), class_="quiet"),
+    )
+
+
+def list_arcs(model: Model) -> list[str]:
+    """The graph text of the arcs, and of the causes of several variables."""
+    arcs = [f"{print_name(p)} -> {print_name(v)}" for v, parents in model.parents.items() for p in parents]
+    for u in model.exogenous:
+        children = list(map(print_name, u.children))
+        if len(children) == 2:
+            arcs.append(" <-> ".join(children))
+        elif len(children) > 2:
+            arcs.append(f"{print_name(u.name)}: {', '.join(children)}")
+    return arcs
+
+
+def _list_states(model: Model) -> list[str]:
+    return [f"{print_name(v)} {{{show_names(states)}}}" for v, states in model.states.items() if states is not None]
+
+
+def _list_assumptions(model: Model) -> str:
+    """What is taken for granted beyond the graph, in words."""
+    told = [f"{len(model.variables):,} variables"]
+    if model.unmeasured:
+        told.append(f"unmeasured: {show_names(model.unmeasured)}")
+    if model.equations:
+        told.append(f"with an equation of its own: {show_names(list(model.equations))}")
+    if sizes := _list_sizes(model):
+        told.append(f"states of the unmeasured causes: {sizes}")
+    told.append("each variable has an unmeasured cause of its own, unless it shares one")
+    return "; ".join(told) + "."
+
+
+def _list_sizes(model: Model) -> str:
+    try:
+        return show_names([f"{u.name} {model.card(u.name):,}" for u in model.exogenous])
+    except (GraphError, TooLarge):  # states that only the data tell, or too many to write down
+        return ""
+
+
+def _lines(lines: Iterable[str]) -> Iterable[Html]:
+    return (join(line, Html("\n")) for line in lines)
+
+
+# -- studies ---------------------------------------------------------------------------------------
+
+
+def show_studies(studies: Sequence[Study], compatibility: pa.Table | None) -> Html:
+    """A row for each study: what was set in it, its records, and how it differs from a plain one."""
+    names = name_studies(studies)
+    sizes = _count_records(names, studies, compatibility)
+    head = tag("tr", (tag("th", name, scope="col") for name in ("study", "set by design", "records", "notes")))
+    rows = [
+        tag(
+            "tr",
+            tag("th", name, scope="row"),
+            tag("td", show_names(study.do) if study.do else "nothing: observational", data_label="set by design"),
+            tag("td", sizes.get(name, "not counted"), class_="number", data_label="records"),
+            tag("td", "; ".join(_describe(study)) or "–", data_label="notes"),
+        )
+        for name, study in zip(names, studies, strict=True)
+    ]
+    return tag(
+        "section", tag("h3", "The studies"), tag("table", tag("thead", head), tag("tbody", rows), class_="stack")
+    )
+
+
+def _describe(study: Study) -> list[str]:
+    """The options of a study; not its source, which may hold a password."""
+    notes = [
+        ("records weighted by", study.weight),
+        ("only where", study.where),
+        ("kept if", study.selected),
+        ("unmeasured:", show_names(study.unmeasured)),
+        ("causes of its own:", show_names(study.local)),
+        ("columns:", show_names([f"{v} is {c}" for v, c in study.columns.items()])),
+    ]
+    told = [f"{words} {value}" for words, value in notes if value]
+    return [*told, "counts in every segment"] if study.shared else told
+
+
+def _count_records(names: Sequence[str], studies: Sequence[Study], compatibility: pa.Table | None) -> dict[str, str]:
+    """Records and distinct patterns of each study, from those of its arms."""
+    if compatibility is None:
+        return {}
+    by_segment: dict[str, dict[Any, list[tuple[float, int]]]] = {}
+    for row in compatibility.to_pylist():
+        for name in names:
+            if _is_arm(row["study"], name):
+                by_segment.setdefault(name, {}).setdefault(_segment(row), []).append((row["n"], row["patterns"]))
+    found = {}
+    for name, study in zip(names, studies, strict=True):
+        sums = [(sum(n for n, _ in arms), sum(k for _, k in arms)) for arms in by_segment.get(name, {}).values()]
+        if sums:
+            records = max(n for n, _ in sums) if study.shared else sum(n for n, _ in sums)
+            found[name] = f"{records:,.10g}, {max(k for _, k in sums):,} patterns"
+            found[name] += " at most in a segment" if len(sums) > 1 else ""
+    return found
+
+
+def _is_arm(arm: str | None, study: str) -> bool:
+    return arm is not None and (arm == study or arm.startswith(f"{study}["))
+
+
+def _segment(row: Mapping[str, Any]) -> tuple[str, ...]:
+    from duckemcc.serve.result import STUDY_COLUMNS
+
+    return tuple(name_value(value) for name, value in row.items() if name not in STUDY_COLUMNS)

@@ -1,0 +1,98 @@
+"""HTML as values: what is no `Html` is escaped, wherever it came from; and a drawing as inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TypeAlias
+
+from duckemcc.serve.plot.drawing import Drawing, Shape, Text, clean
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Child: TypeAlias = "Html | str | int | Iterable[Child] | None"
+
+_EMPTY = frozenset({"meta", "br", "rect", "line", "circle", "path", "col"})
+
+
+def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
+    """An element. Attributes that are None are left out; ``class_`` is ``class``, and ``data_label`` ``data-label``."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_escape(show(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if name in _EMPTY:
+        return Html(f"<{name}{written}/>" if name not in ("meta", "br", "col") else f"<{name}{written}>")
+    return Html(f"<{name}{written}>{join(*children)}</{name}>")
+
+
+def join(*children: Child) -> Html:
+    """Children one after the other."""
+    return Html("".join(map(_render, children)))
+
+
+def _render(child: Child) -> str:
+    if child is None:
+        return ""
+    if isinstance(child, Html):
+        return child
+    if isinstance(child, (str, int)):
+        return _escape(str(child))
+    return "".join(map(_render, child))
+
+
+def _escape(text: str) -> str:
+    return escape(clean(text), quote=True)
+
+
+def show(value: str | float) -> str:
+    """An attribute's value; numbers to a hundredth."""
+    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+# -- drawings --------------------------------------------------------------------------------------
+
+_SCALE = 1.3  # pixels of a point
+_SMALLEST = 1.0  # what they may shrink to; below, the drawing is scrolled instead
+
+
+def draw_inline(drawing: Drawing, label: str) -> Html:
+    """The drawing as SVG that takes the page's colours; wide ones scroll in a frame of their own. label: for those who
+    do not see it."""
+    width = drawing.width * _SCALE
+    items = [_draw_text(item) if isinstance(item, Text) else _draw_shape(item) for item in drawing.items]
+    svg = tag(
+        "svg",
+        items,
+        viewBox=f"0 0 {show(drawing.width)} {show(drawing.height)}",
+        role="img",
+        aria_label=label,
+        style=f"width:{show(width)}px;min-width:{show(drawing.width * _SMALLEST)}px",
+    )
+    return tag("div", svg, class_="picture", tabindex=0)
+
+
+def _draw_text(text: Text) -> Html:
+    look = f"f-{text.colour}{' bold' if text.bold else ''}{' italic' if text.italic else ''}"
+    anchor = None if text.anchor == "start" else text.anchor
+    return tag("text", text.text, x=text.x, y=text.y, font_size=text.size, text_anchor=anchor, class_=look)
+
+
+def _draw_shape(shape: Shape) -> Html:
+    first, *rest = (f"{show(x)} {show(y)}" for x, y in shape.points)
+    path = f"M{first}{'C' if shape.curved else 'L'}{' '.join(rest)}{'Z' if shape.closed else ''}"
+    look = f"f-{shape.fill or 'none'} s-{shape.stroke or 'none'}"
+    return tag(
+        "path",
+        d=path,
+        class_=look,
+        stroke_width=shape.width if shape.stroke else None,
+        stroke_dasharray="4 3" if shape.dashed else None,
+        opacity=shape.alpha if shape.alpha < 1 else None,
+    )
