@@ -36,7 +36,7 @@ _ADVANCES = (
 _WIDTHS = tuple(int(_ADVANCES[i : i + 2]) / 100 for i in range(0, len(_ADVANCES), 2))
 _WIDE = 1.0  # Chinese, Japanese, Korean
 _OTHER = 0.68
-_BOLD = 1.13
+_BOLD = 1.2
 
 Anchor: TypeAlias = Literal["start", "middle", "end"]
 Point: TypeAlias = tuple[float, float]
@@ -122,9 +122,10 @@ def _advance(character: str) -> float:
 
 
 def clean(text: str) -> str:
-    """The text with control characters as their pictures, and what no font or file can hold replaced."""
-    shown = (chr(0x2400 + ord(c)) if ord(c) < 32 else c for c in text)
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in shown)
+    """The text on one line; what no font or file can hold is replaced by the sign for that."""
+    return "".join(
+        " " if c in "\t\n\r" else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
+    )
 
 
 def shorten(text: str, size: float, width: float, bold: bool = False) -> str:
