@@ -13,8 +13,10 @@ settings.load_profile("duckemcc")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-for folder in ("learn", "query", "bound"):  # tests of other folders use their problems
+for folder in ("", "learn", "query", "bound"):  # tests of other folders use their problems
     sys.path.insert(0, str(Path(__file__).parent / folder))
+
+from postgres import postgres, postgres_server  # noqa: E402, F401
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,13 +25,7 @@ def connected(place: Any, what: str) -> Iterator[Any]:
     Raises NotSupported without the driver or for another database, SourceError where there is no connection.
     """
     if not isinstance(place, str):
-        with driver_errors(what):
-            vendor = place.adbc_get_info().get("vendor_name")
-        if vendor != "PostgreSQL":
-            raise NotSupported(
-                f"{what}: records are counted in PostgreSQL by ADBC, not in {vendor}; counts_sql writes the query for "
-                "other warehouses."
-            )
+        _check_vendor(place, what)
         yield place
         return
     own = _connect(place, what)
@@ -39,6 +33,19 @@ def connected(place: Any, what: str) -> Iterator[Any]:
         yield own
     finally:
         own.close()
+
+
+def _check_vendor(con: Any, what: str) -> None:
+    """Whether it tells a state that only PostgreSQL's driver knows; to ask for its name would begin a transaction."""
+    try:
+        _status(con)
+    except Exception:  # the driver's, which may be any
+        with driver_errors(what):
+            vendor = con.adbc_get_info().get("vendor_name")
+        raise NotSupported(
+            f"{what}: by ADBC records are counted in PostgreSQL, not in {vendor}; counts_sql writes the query for "
+            "other warehouses."
+        ) from None
 
 
 def _connect(address: str, what: str) -> Any:
@@ -136,7 +143,8 @@ def reading(con: Any, what: str) -> Iterator[None]:
 
 @contextmanager
 def writing(con: Any, what: str) -> Iterator[None]:
-    """A transaction that is committed, but within one of the user's, who then commits. Raises SourceError."""
+    """A transaction that is committed; on a connection without autocommit, or within a transaction of the user's, it is
+    theirs to commit. Raises SourceError."""
     with driver_errors(what), _transaction(con, what, "READ WRITE", keep=True):
         yield
 
@@ -146,7 +154,8 @@ def _transaction(con: Any, what: str, mode: str, *, keep: bool) -> Iterator[None
     """A transaction of our own, or a savepoint in the user's: all or nothing of it is done."""
     if (status := _status(con)) == "active":  # to go on would end it, and lose the user's rows
         raise SourceError(f"{what}: its connection has an unfinished result; fetch that to its end first.")
-    inside, commits = status != "idle", con.adbc_connection.get_option("adbc.connection.autocommit") == "true"
+    commits = con.adbc_connection.get_option("adbc.connection.autocommit") == "true"
+    inside = status != "idle" or (keep and not commits)
     if inside:
         run(con, f"SAVEPOINT {_SAVEPOINT}")
         if not keep:
@@ -163,7 +172,7 @@ def _transaction(con: Any, what: str, mode: str, *, keep: bool) -> Iterator[None
         elif commits:
             run(con, "COMMIT" if done else "ROLLBACK")
         else:
-            (con.commit if done else con.rollback)()
+            con.rollback()
 
 
 def _leave(con: Any, done: bool) -> None:

@@ -106,11 +106,13 @@ def _subquery(query: exp.Select) -> exp.Subquery:
 
 
 def _named(item: exp.Expression, name: str) -> exp.Expression:
-    """Names of ours are bare, so that no dialect tells them from a bare use; all others are quoted."""
+    if isinstance(item, exp.Column) and item.name == name:
+        return item
     return exp.alias_(item, exp.to_identifier(name, quoted=not name.startswith(OWN)))
 
 
 def column(name: str) -> exp.Column:
+    """A column in quotes, so that no dialect folds it; names of ours are bare everywhere."""
     return exp.column(exp.to_identifier(name, quoted=not name.startswith(OWN)))
 
 

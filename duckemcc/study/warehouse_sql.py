@@ -189,7 +189,5 @@ def _pattern(pattern: exp.Expression, dialect: str) -> exp.Expression:
     if not special:
         return pattern
     if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-        raise OptionError(
-            f"where= has a LIKE whose pattern is no text; {dialect} reads {special} in it in its own way."
-        )
+        raise OptionError(f"where= has LIKE with a pattern that is no text; {dialect} reads a {special} in it as more.")
     return exp.Literal.string(pattern.name.replace(special, "\\\\" if special == "\\" else "[[]"))

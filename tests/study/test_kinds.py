@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.study.kinds import sort_segments
+from duckemcc.model.scm import Model
+from duckemcc.study.kinds import sort_segments, split_by_support
 
 CODES = [[-1, 0], [0, -1], [0, 0], [1, 1]]
 
@@ -56,3 +57,36 @@ def test_each_arm_counts():
 def test_names_and_local_distributions_are_kept():
     first, _ = sort_segments([arm([[1, 0, 5, 5], [0, 0, 5, 0]], local={"U_X": "U_X@obs"})])
     assert (first.arms[0].name, first.arms[0].local) == ("obs", {"U_X": "U_X@obs"})
+
+
+CHAIN = Model.parse("X -> Y -> Z; X {0, 1}; Y {0, 1}; Z {0, 1}")
+
+
+def chain(count, codes):
+    return StudyCounts("obs", CHAIN.variables, (), np.array(codes, np.int32), np.array(count, float))
+
+
+def supports(*arms):
+    return [kind.segments for whole in sort_segments(arms) for kind in split_by_support(CHAIN, whole)]
+
+
+def test_segments_that_show_the_same_patterns_of_each_part_are_learned_together():
+    codes = [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, 1]]
+    halves = [[5, 5, 5, 5, 0, 0, 0, 0], [0, 0, 0, 0, 5, 5, 5, 5], [5, 5, 0, 0, 0, 0, 0, 0]]
+    assert supports(chain(halves, codes)) == [[0], [1], [2]]  # Z by Y differs
+    more = [[5, 5, 5, 5, 5, 5, 0, 0], [0, 0, 5, 5, 5, 5, 5, 5], [5, 5, 0, 0, 0, 0, 0, 0]]
+    assert supports(chain(more, codes)) == [[0, 1], [2]]  # (X, Y) and (Y, Z) are the same four pairs in both
+
+
+def test_a_support_has_no_patterns_but_its_own():
+    (kind,) = sort_segments([chain([[1, 0, 2], [0, 3, 0]], [[0, 0, 0], [0, 1, 1], [1, 1, 0]])])
+    first, second = split_by_support(CHAIN, kind)
+    assert (first.arms[0].codes.tolist(), first.arms[0].count.tolist()) == ([[0, 0, 0], [1, 1, 0]], [[1, 2]])
+    assert (second.arms[0].codes.tolist(), second.arms[0].count.tolist()) == ([[0, 1, 1]], [[3]])
+
+
+def test_fractional_weights_are_summed_with_their_own_patterns_alone():
+    codes = [[0, 0, 0], [0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 1], [0, 1, 0]]
+    count = np.array([[5, 5, 5, 5, 5, 5], [5, 5, 0, 0, 5, 5], [0, 5, 5, 5, 5, 5]])
+    assert supports(chain(count, codes)) == [[0, 2], [1]]
+    assert supports(chain(count / 10, codes)) == [[0], [1], [2]]

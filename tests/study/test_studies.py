@@ -34,10 +34,18 @@ FRAME = pl.DataFrame(
 )
 COLUMNS = {"Gender": "sex"}
 
+KEPT = []  # on duckdb 1.4 a relation does not keep its connection open
+
+
+def as_relation(frame):
+    KEPT.append(duckdb.connect())
+    return KEPT[-1].from_arrow(frame.to_arrow())
+
+
 ENGINES = {
     "polars": lambda frame: frame,
     "lazy": lambda frame: frame.lazy(),
-    "duckdb": lambda frame: duckdb.connect().from_arrow(frame.to_arrow()),
+    "duckdb": lambda frame: as_relation(frame),
     "arrow": lambda frame: frame.to_arrow(),
 }
 
