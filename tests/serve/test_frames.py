@@ -60,6 +60,14 @@ def as_parquet(frame, folder):
     return folder / "studies.parquet"
 
 
+KEPT = []  # on duckdb 1.4 a relation does not keep its connection open
+
+
+def as_relation(frame):
+    KEPT.append(duckdb.connect())
+    return KEPT[-1].from_arrow(frame.to_arrow())
+
+
 SOURCES = {
     "polars": lambda frame, folder: frame,
     "polars lazy": lambda frame, folder: frame.lazy(),
@@ -72,7 +80,7 @@ SOURCES = {
     "pyarrow table": lambda frame, folder: frame.to_arrow(),
     "pyarrow batches": lambda frame, folder: pa.Table.from_batches(frame.to_arrow().to_batches(max_chunksize=7)),
     "reader": lambda frame, folder: frame.to_arrow().to_reader(max_chunksize=100),
-    "DuckDB": lambda frame, folder: duckdb.connect().from_arrow(frame.to_arrow()),
+    "DuckDB": lambda frame, folder: as_relation(frame),
     "Parquet": as_parquet,
 }
 
