@@ -63,10 +63,11 @@ font-size:.88rem}
 .legend .strip{width:44px;height:18px}
 details{margin:.6rem 0}
 summary{cursor:pointer;color:var(--muted);font-size:.92rem}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.25rem;margin:.5rem 0;font-size:.94rem}
+dl{display:grid;grid-template-columns:fit-content(45%) minmax(0,1fr);gap:.25rem 1.25rem;margin:.5rem 0;font-size:.94rem}
 dt{color:var(--muted)}
 dd{margin:0}
 .columns{display:flex;flex-wrap:wrap;gap:0 3rem}
+.columns>*{min-width:0;max-width:100%}
 .bold{font-weight:bold}
 .italic{font-style:italic}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
@@ -93,7 +94,7 @@ h1{font-size:1.4rem}
 .strip{height:40px}
 .strip .tick{display:block}
 .legend .strip{height:18px}
-dl:not(.short){grid-template-columns:1fr}
+dl:not(.short){grid-template-columns:minmax(0,1fr)}
 dl:not(.short) dd{margin-bottom:.4rem}
 }
 @media print{html{font-size:11pt}h2{break-after:avoid}tr,figure{break-inside:avoid}details>*{display:block}}
