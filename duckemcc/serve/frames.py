@@ -47,15 +47,17 @@ class Accessor(Generic[Frame]):
         `duckemcc.Study`. studies: further ones, frames or `Study` objects. options: of the study, and of `bounds`.
         Raises as `bounds` does.
         """
+        names = names_of("by", by)
         joined, asked = self._read(studies, options)
-        return self._finish(bounds(model, joined, queries, by=by, **asked), by)
+        return self._finish(bounds(model, joined, queries, by=names, **asked), names)
 
     def compatibility(
         self, model: Model | str, *, by: str | Sequence[str] = (), studies: Any = (), **options: Any
     ) -> Frame:
         """Whether the studies contradict the graph, or each other, as by `duckemcc.compatibility`; else as `bounds`."""
+        names = names_of("by", by)
         joined, asked = self._read(studies, options)
-        return self._finish(compatibility(model, joined, by=by, **asked), by)
+        return self._finish(compatibility(model, joined, by=names, **asked), names)
 
     def _read(self, studies: Any, options: Mapping[str, Any]) -> tuple[list[Study | Studies], dict[str, Any]]:
         """The frame with the further studies, and the options that are not the frame's."""
@@ -70,7 +72,7 @@ class Accessor(Generic[Frame]):
         others = list(studies) if isinstance(studies, (list, tuple)) else [studies]
         return [_read_frame(self._frame, own), *(_read_other(s) for s in others)], asked
 
-    def _finish(self, table: pa.Table, by: str | Sequence[str]) -> Frame:
+    def _finish(self, table: pa.Table, by: Sequence[str]) -> Frame:
         """The answer as a frame of the kind that was asked, segments with the types that they have there."""
         raise NotImplementedError
 
@@ -78,14 +80,14 @@ class Accessor(Generic[Frame]):
 class PolarsAccessor(Accessor["pl.DataFrame"]):
     """`frame.emcc` of a polars DataFrame or LazyFrame; the streaming engine counts, and a DataFrame comes out."""
 
-    def _finish(self, table: pa.Table, by: str | Sequence[str]) -> pl.DataFrame:
+    def _finish(self, table: pa.Table, by: Sequence[str]) -> pl.DataFrame:
         import polars as pl
 
         found = pl.from_arrow(table)
         assert isinstance(found, pl.DataFrame)
         types = {c.casefold(): t for c, t in self._frame.lazy().collect_schema().items()}
         restored = []
-        for name in names_of("by", by):
+        for name in by:
             kind = types.get(name.casefold())
             if isinstance(kind, (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)):  # these are counted as text
                 typed = found[name].cast(kind, strict=False)
@@ -96,14 +98,14 @@ class PolarsAccessor(Accessor["pl.DataFrame"]):
 class PandasAccessor(Accessor[Any]):
     """`frame.emcc` of a pandas DataFrame; a DataFrame comes out, whole numbers and truth values in nullable types."""
 
-    def _finish(self, table: pa.Table, by: str | Sequence[str]) -> Any:
+    def _finish(self, table: pa.Table, by: Sequence[str]) -> Any:
         import pyarrow as pa
 
         pandas: Any = import_module("pandas")
         nullable = {pa.bool_(): pandas.BooleanDtype(), pa.int64(): pandas.Int64Dtype()}
         found = table.to_pandas(types_mapper=nullable.get)
         types = {str(c).casefold(): t for c, t in self._frame.dtypes.items()}
-        for name in names_of("by", by):
+        for name in by:
             if (kind := types.get(name.casefold())) is not None:
                 found[name] = _retyped(found[name], kind)
         return found
