@@ -144,7 +144,7 @@ def _partitions(rows: Any, keys: Sequence[str]) -> int:
         cores = int(rows.sparkSession.sparkContext.defaultParallelism)
     except Exception:  # Spark Connect does not say
         cores = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions"))
-    return 4 * segments if segments <= 4 * cores else cores * ceil(segments / (2 * BATCH * cores))
+    return 4 * segments if segments <= cores else cores * ceil(segments / (2 * BATCH * cores))
 
 
 # -- what is given -----------------------------------------------------------------------------

@@ -66,8 +66,7 @@ def count_segments(sources: Sequence[Source], model: Model, settings: Options, b
             positions = _positions(grouped, model, number)
             keys |= {key: len(tables) + position for key, position in positions.items()}
             parts.append(_rows(grouped, model, number))
-            head = collect(grouped.frame.select(*_segment_keys(by)).limit(0))
-            segments += [head.rename(dict(zip(head.columns, by, strict=True)))] * len(found)
+            segments += [_head(grouped, by)] * len(found)
         tables += found
     check_names(tables)
     rows = reduce(lambda one, other: one.unionByName(other), parts) if parts else None
@@ -76,6 +75,12 @@ def count_segments(sources: Sequence[Source], model: Model, settings: Options, b
 
 def _segment_keys(by: Sequence[str]) -> list[str]:
     return [f"emcc_b{i}" for i in range(len(by))]
+
+
+def _head(grouped: Grouped, by: Sequence[str]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(schema={b: grouped.dtypes[key] for b, key in zip(by, _segment_keys(by), strict=True)})
 
 
 def _group(source: Source, model: Model, by: tuple[str, ...]) -> Grouped:
@@ -104,6 +109,8 @@ def _from(source: Source, grouped: Grouped) -> Source:
 def _positions(grouped: Grouped, model: Model, number: int) -> dict[str, int]:
     """The values of emcc_key, and the positions of their tables among the source's, in `split_relation`'s order."""
     own = [f"emcc_{name}" for name in grouped.columns.own]
+    if not own:
+        return {f"{number} ": 0}
     found = collect(grouped.frame.select(*own, _key(grouped, number).alias("emcc_key")).distinct())
     arms = {}
     for row in found.iter_rows(named=True):

@@ -28,12 +28,13 @@ FLOATS = ("float", "double")
 class Grouped:
     """Records that Spark has counted (or will), a source of records in its turn.
 
-    columns: of the source. types: of emcc_v0.. and emcc_b0.., as Spark calls them
+    columns: of the source. types: of emcc_v0.. and emcc_b0.., as Spark calls them. dtypes: as polars calls them
     frame: a Spark DataFrame with the columns of `Tally`, and emcc_<name> for those of `columns.own`
     """
 
     columns: Columns
     types: dict[str, str]
+    dtypes: dict[str, pl.DataType]
     frame: Any
 
     def kept(self) -> Grouped:
@@ -102,8 +103,9 @@ def group_records(
         source = source.filter(filter_column(tree, {c: functions.col(p) for c, p in place.items()}, types))
     _refuse_doubles(name, used, found)
     counted = {c for c in {*columns.keys.values(), columns.weight} if c}
-    dtypes = collect(source.select(*(place[c] for c in counted)).limit(0)).schema
-    check_dtypes(name, columns, {c: dtypes[place[c]] for c in counted})
+    schema = collect(source.select(*(place[c] for c in counted)).limit(0)).schema
+    dtypes = {c: schema[place[c]] for c in counted}
+    check_dtypes(name, columns, dtypes)
     keys = {k: _plain(functions.col(place[c]), types[c]).alias(k) for k, c in columns.keys.items()}
     if columns.weight is None:
         grouped = source.select(*keys.values()).groupBy(*keys).agg(functions.count("*").alias("emcc_records"))
@@ -111,7 +113,8 @@ def group_records(
     else:
         weight = functions.col(place[columns.weight]).alias("emcc_weight")
         grouped = _sum_weights(source.select(*keys.values(), weight), list(keys), types[columns.weight])
-    return Grouped(columns, {k: types[c] for k, c in columns.keys.items()}, grouped)
+    kinds = {k: (types[c], dtypes[c]) for k, c in columns.keys.items()}
+    return Grouped(columns, {k: t for k, (t, _) in kinds.items()}, {k: t for k, (_, t) in kinds.items()}, grouped)
 
 
 def label_column(column: Any, kind: str) -> Any:

@@ -1,7 +1,7 @@
 """A user's condition (`where`, checked by `dialect`) as a Spark column.
 
 What Spark does by the session (ANSI or not) is written so that it does not depend on it, and means what DuckDB means by
-it: a cast that cannot be done is an error, x / 0 is infinite, LIKE has no escapes.
+it: text is no number, a cast that cannot be done is an error, x / 0 is infinite, LIKE has no escapes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from duckemcc.errors import OptionError
 from duckemcc.study.dialect import widen
 from duckemcc.study.spark import INTEGERS
 
@@ -34,7 +35,15 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     exp.Neg: operator.neg,
     exp.Paren: lambda a: a,
 }
-_CAST_TO = {"TEXT": "string", "VARCHAR": "string", "DOUBLE": "double", "DATE": "date", "TIMESTAMP": "timestamp_ntz"}
+_CAST_TO = {
+    "TEXT": "string",
+    "VARCHAR": "string",
+    "DOUBLE": "double",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp_ntz",
+    "TIMESTAMPNTZ": "timestamp_ntz",
+}
+_PARTS = {"this", "expression", "expressions", "low", "high", "to", "is_string", "negate", "typed", "safe"}
 _NO_ESCAPE = "\x01"  # no pattern holds it
 _TEXT = ("string", "char", "varchar")
 
@@ -53,6 +62,8 @@ class _Writer:
     types: Mapping[str, str]
 
     def write(self, node: exp.Expression) -> Any:
+        if unknown := {key for key, value in node.args.items() if value} - _PARTS:
+            raise OptionError(f"where= holds {node.sql()}, which cannot be said in Spark ({', '.join(unknown)}).")
         special: dict[type, Callable[[Any], Any]] = {
             exp.Column: self._column,
             exp.In: self._one_of,
@@ -68,7 +79,8 @@ class _Writer:
             exp.Cast: lambda n: self._cast(self.write(n.this), _CAST_TO[n.to.this.value]),
         }
         if type(node) in special:
-            return special[type(node)](node)
+            found = special[type(node)](node)
+            return ~found if node.args.get("negate") else found
         if type(node) not in _OPERATORS:
             return self.functions.lit(_value(node))
         if node.expression is None or isinstance(node, (exp.Not, exp.Neg, exp.Paren)):
@@ -79,10 +91,8 @@ class _Writer:
         return self.columns[node.name]
 
     def _one_of(self, node: exp.Expression) -> Any:
-        numbers = [v for v in node.expressions if self._is_text(node.this) and _is_number(v)]
-        groups = [group for group in (numbers, [v for v in node.expressions if v not in numbers]) if group]
-        pairs = [[self._alike(node.this, value) for value in group] for group in groups]
-        return reduce(operator.or_, (group[0][0].isin(*(value for _, value in group)) for group in pairs))
+        pairs = [self._alike(node.this, value) for value in node.expressions]
+        return pairs[0][0].isin(*(value for _, value in pairs))
 
     def _between(self, node: exp.Expression) -> Any:
         low, least = self._alike(node.this, node.args["low"])
@@ -102,16 +112,18 @@ class _Writer:
         return when(other == 0, limits).otherwise(divide(one, when(other != 0, other)))
 
     def _alike(self, one: exp.Expression, other: exp.Expression) -> tuple[Any, Any]:
-        """Both sides of a comparison; text beside numbers or dates is cast to them, as in DuckDB."""
+        """Both sides of an operator; a literal text beside a number or date is cast to it, as in DuckDB."""
         left, right = self.write(one), self.write(other)
+        for text, number in ((one, other), (other, one)):
+            if self._is_text(text) and _is_number(number):
+                raise OptionError(
+                    f"where= has the text {text.name} beside the number {number.name}; say CAST({text.name} AS DOUBLE), "
+                    f"or '{number.name}'."
+                )
         if (kind := self._kind_beside(one, other)) is not None:
             return left, self._cast(right, kind)
         if (kind := self._kind_beside(other, one)) is not None:
             return self._cast(left, kind), right
-        if self._is_text(one) and _is_number(other):
-            return self._cast(left, "double"), right
-        if self._is_text(other) and _is_number(one):
-            return left, self._cast(right, "double")
         return left, right
 
     def _kind_beside(self, column: exp.Expression, literal: exp.Expression) -> str | None:
