@@ -11,6 +11,9 @@ from duckemcc.errors import OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
 from duckemcc.study.labels import Nulls
 
+TELL_EVERY = 0.5
+"""Seconds between two reports of steps."""
+
 DEFAULT_START = "dirichlet(0.03)"
 
 
@@ -84,11 +87,15 @@ def read_options(given: Mapping[str, Any]) -> Options:
 
 
 class Progress(NamedTuple):
-    """So many studies are counted ("count"), or segments answered ("answer"), of so many in all."""
+    """So many studies are counted ("count"), or segments answered ("answer"), of so many in all.
+
+    In between, where that takes long: so many steps are done ("step") of all restarts together, or of linear programs,
+    of nobody knows how many.
+    """
 
     stage: str
     done: int
-    total: int
+    total: int | None
 
 
 Report: TypeAlias = Callable[[Progress], None]
@@ -102,6 +109,7 @@ class Clock:
             raise OptionError(f"progress is {progress!r}; it takes a function of one Progress(stage, done, total)")
         self.begun = self.last = time.perf_counter()
         self.limit, self.progress = max_seconds, progress
+        self.steps, self.told = 0, self.begun
         self.laps: dict[str, float] = {}
 
     def advance(self, stage: str, done: int, total: int) -> None:
@@ -116,8 +124,15 @@ class Clock:
         self.last = now
 
     def tick(self) -> None:
-        """Raises `Timeout` once the time is over."""
-        if self.limit is not None and time.perf_counter() - self.begun > self.limit:
+        """Raises `Timeout` once the time is over; now and then says that work goes on."""
+        if self.limit is None and self.progress is None:
+            return
+        now = time.perf_counter()
+        self.steps += 1
+        if self.progress is not None and now - self.told >= TELL_EVERY:
+            self.told = now
+            self.progress(Progress("step", self.steps, None))
+        if self.limit is not None and now - self.begun > self.limit:
             raise Timeout(
                 f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments"
             )

@@ -11,7 +11,7 @@ from duckemcc.serve.options import Progress
 if TYPE_CHECKING:
     from rich import progress as rich_progress
 
-TITLES = {"count": "studies counted", "answer": "segments answered"}
+TITLES = {"count": "studies counted", "answer": "segments answered", "step": "steps"}
 
 
 @contextmanager
