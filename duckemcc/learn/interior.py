@@ -1,9 +1,9 @@
 """max_θ Σ_p s_p log(Yθ)_p on the simplex for many segments at a time: an interior-point method on the dual.
 
 With w_p = s_p / (Yθ)_p the conditions of the maximum are z = 1 − Yᵀw ≥ 0, θ ≥ 0 and θ_u z_u = 0 (Koenker & Mizera
-2014). Mehrotra's predictor and corrector bring θ_u z_u to about zero in ten steps, each of which solves (Y D Yᵀ + E) dw
-= …, D = θ/z, E = s/w². Patterns are redundant (those of a context sum to one), and along what Yᵀ does not see only E
-acts, so the system is written in the eigenvectors of Y Yᵀ, in which it is well scaled.
+2014). Mehrotra's predictor and corrector bring θ_u z_u to about zero in six or seven steps, each of which solves
+(Y D Yᵀ + E) dw = …, D = θ/z, E = (Yθ)/w. Patterns are redundant (those of a context sum to one), and along what Yᵀ does
+not see only E acts, so the system is written in the eigenvectors of Y Yᵀ, in which it is well scaled.
 
 The states that stay positive are then known, and the maximum is *finished* on them: Yᵀw = 1 is linear there, w is found
 by Newton's method within it, which leaves an error of 1e-15, and θ is moved to Yθ = s/w. θ is positive on all states
@@ -131,27 +131,27 @@ def _step(problem: _Problem, own: _State, axes: Floats, rows: Floats) -> _State:
     theta, weight, slack = own
     ratio = theta / slack
     off = 1 - problem.pull(weight) - slack
-    fitted = problem.over(weight)
-    curve = np.where(problem.seen, fitted / np.where(problem.seen, weight, 1.0), 1.0)
+    safe = np.where(problem.seen, weight, 1.0)
+    curve = np.where(problem.seen, problem.fit(theta) / safe, 1.0)
     matrix = np.matmul(rows * ratio[:, None, :], np.swapaxes(rows, 1, 2))
     matrix += np.matmul(axes * curve[:, None, :], np.swapaxes(axes, 1, 2))
     matrix, scale = _scaled(matrix)
-    along = np.matmul(axes, fitted[..., None])[..., 0]
 
-    def aim(target: Floats) -> _State:
-        """The change that brings θ z to the target, to first order."""
+    def aim(target: Floats, share: Floats) -> _State:
+        """The change that brings θ z to the target and w Yθ to the share, to first order."""
         wanted = target / slack - ratio * off
-        right = along - np.matmul(rows, wanted[..., None])[..., 0]
+        right = np.matmul(axes, (share / safe)[..., None])[..., 0] - np.matmul(rows, wanted[..., None])[..., 0]
         solved = solve_each(matrix, right * scale) * scale
         gain = off - np.matmul(solved[:, None, :], rows)[:, 0]
         moved = np.where(problem.seen, np.matmul(solved[:, None, :], axes)[:, 0], 0.0)
         return _State(target / slack - theta - ratio * gain, moved, gain)
 
     product = (theta * slack).sum(axis=1)
-    ahead = aim(np.zeros_like(theta))
+    ahead = aim(np.zeros_like(theta), problem.share)
     here = _go(problem, own, ahead, 1.0)
     centre = ((here.theta * here.slack).sum(axis=1) / product) ** 3 * product / theta.shape[1]
-    return _go(problem, own, aim(centre[:, None] - ahead.theta * ahead.slack), _BACK)
+    share = problem.share - ahead.weight * problem.fit(ahead.theta)
+    return _go(problem, own, aim(centre[:, None] - ahead.theta * ahead.slack, share), _BACK)
 
 
 def _go(problem: _Problem, own: _State, change: _State, back: float) -> _State:

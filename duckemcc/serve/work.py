@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import OptionError, TooLarge, hint
-from duckemcc.learn.compatibility import Compatibility, check
+from duckemcc.learn.compatibility import Compatibility, StudyTest, check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
 from duckemcc.learn.restarts import Effort, Learned, learn
@@ -130,9 +130,11 @@ class Job:
     def _judge(
         self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool
     ) -> Compatibility:
-        return check(
+        """Arms without records in the batch are not there, for how many are tested is part of the verdict."""
+        there = [k for k, arm in enumerate(arms) if arm.count.any()]
+        verdict = check(
             likelihood,
-            arms,
+            [arms[k] for k in there] or arms,
             learned.loglik,
             learned.best,
             level=self.options.level,
@@ -140,6 +142,17 @@ class Job:
             nulls="mcar" if self.options.nulls == "mcar" else "mar",
             every_study=every_study,
         )
+        if len(there) in (0, len(arms)):
+            return verdict
+        tested = dict(zip(there, verdict.studies, strict=True))
+        return verdict._replace(studies=tuple(tested.get(k) or _untested(arm) for k, arm in enumerate(arms)))
+
+
+def _untested(arm: StudyCounts) -> StudyTest:
+    """Of an arm without records."""
+    zero = np.zeros(len(arm.count))
+    df, agreed = np.zeros(len(zero), dtype=np.intp), np.ones(len(zero), dtype=bool)
+    return StudyTest(arm.name, agreed, zero, zero + 1, zero, df, [None] * len(zero))
 
 
 def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
