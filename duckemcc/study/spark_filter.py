@@ -10,7 +10,6 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from typing import Any
 
 from sqlglot import exp
@@ -117,8 +116,8 @@ class _Writer:
         for text, number in ((one, other), (other, one)):
             if self._is_text(text) and _is_number(number):
                 raise OptionError(
-                    f"where= has the text {text.name} beside the number {number.name}; say CAST({text.name} AS DOUBLE), "
-                    f"or '{number.name}'."
+                    f"where= has the text {text.name} beside the number {number.name}; say "
+                    f"CAST({text.name} AS DOUBLE), or '{number.name}'."
                 )
         if (kind := self._kind_beside(one, other)) is not None:
             return left, self._cast(right, kind)
@@ -152,13 +151,15 @@ def _is_number(node: exp.Expression) -> bool:
 
 
 def _value(node: exp.Expression) -> Any:
-    """The value of a literal; whole numbers and decimals are exact."""
+    """The value of a literal; whole numbers and decimals are exact, up to where Spark takes NULL < 1e19 as true."""
     if isinstance(node, exp.Null):
         return None
     if isinstance(node, exp.Boolean) or node.is_string:
         return node.this
     text = node.this
-    if text.isdecimal() and int(text) < 2**63:
+    if float(text) >= 2**63:
+        return float(text)
+    if text.isdecimal():
         return int(text)
     is_exact = len(text) <= 38 and set(text) <= set("0123456789.")
     return Decimal(text) if is_exact else float(text)
