@@ -10,6 +10,7 @@ import numpy as np
 from duckemcc.errors import AmbiguousEquation, GraphError, InvalidEquation, RepeatedName, TooLarge, UnknownName, hint
 from duckemcc.model.canonical import LARGEST_TABLE, Table, check_table_size
 from duckemcc.model.states import show_names, show_value
+from duckemcc.model.tokens import cut
 
 if TYPE_CHECKING:
     from duckemcc.model.scm import Exogenous, Model
@@ -42,7 +43,8 @@ def check_known(said: str, names: Iterable[str], known: Collection[str]) -> None
     for name in names:
         if name not in known:
             raise UnknownName(
-                f"{said} {name}, which is no endogenous variable of the model; declare it, or correct the name."
+                f"{said} {cut(name, 200)}, which is no endogenous variable of the model; "
+                "declare it, or correct the name."
                 + (hint(name[:LONGEST_NAME], known) if len(known) <= MOST_HINTED else "")
             )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from duckemcc.errors import GraphError, hint
 from duckemcc.model.states import show_value
+from duckemcc.model.tokens import cut
 
 
 def read_mapping(spec: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -40,11 +41,13 @@ def read_flag(spec: Mapping[str, Any], key: str) -> bool:
 
 def read_fields(name: str, body: Any, allowed: tuple[str, ...]) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
-        raise GraphError(f"{name} is defined by a dictionary with {', '.join(allowed)}; found {type(body).__name__}")
+        raise GraphError(
+            f"{cut(name, 200)} is defined by a dictionary with {', '.join(allowed)}; found {type(body).__name__}"
+        )
     for key in body:
         if key not in allowed:
             near = hint_key(key, allowed)
-            raise GraphError(f"{name} has the key {show_value(key)}; it may have {', '.join(allowed)}.{near}")
+            raise GraphError(f"{cut(name, 200)} has the key {show_value(key)}; it may have {', '.join(allowed)}.{near}")
     return body
 
 

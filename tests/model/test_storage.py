@@ -536,3 +536,16 @@ def test_any_damaged_spec_is_a_model_or_an_error_of_ours(endogenous, exogenous, 
     test_any_json_is_a_model_or_an_error_of_ours.hypothesis.inner_test(
         {"endogenous": endogenous, "exogenous": exogenous, "equations": equations}
     )
+
+
+@pytest.mark.parametrize("where", [("endogenous", "Y", "parents"), ("exogenous", "U", "children")])
+def test_a_name_that_is_far_too_long_is_refused_in_few_words(where):
+    spec = {
+        "endogenous": {"X": {"states": [0, 1]}, "Y": {"states": [0, 1], "parents": ["X"]}},
+        "exogenous": {"U": {"children": ["X", "Y"]}},
+    }
+    section, name, key = where
+    spec[section][name][key] = ["a" * 50_000]
+    with pytest.raises(UnknownName, match="a…, which is no endogenous variable") as caught:
+        Model.from_dict(spec)
+    assert len(str(caught.value)) < 500
