@@ -208,7 +208,7 @@ def draw(table: pa.Table, path: str | os.PathLike[str]) -> None:
     from matplotlib import rc_context
 
     with rc_context({"svg.hashsalt": "duckemcc"}):
-        figure.savefig(path, format=suffix[1:], dpi=160, metadata={"Date": None} if suffix == ".svg" else None)
+        figure.savefig(path, format=suffix[1:], dpi=300, metadata={"Date": None} if suffix == ".svg" else None)
 
 
 def _draw_widths(axes: Any, used: Sequence[Trio], summary: Summary) -> None:
@@ -231,7 +231,7 @@ def _draw_widths(axes: Any, used: Sequence[Trio], summary: Summary) -> None:
     axes.set_ylim(bottom=0)
     axes.set_ylabel("width L of the PNS bounds (probability)")
     change_i, change_o = _change(summary.width_ratio_to_i), _change(summary.width_ratio_to_o)
-    axes.set_title(f"Mean width of O+I: {change_i} against I, {change_o} against O", fontsize=11)
+    axes.set_title(f"(a) Mean width of O+I: {change_i} against I, {change_o} against O", fontsize=11)
     _tidy(axes)
 
 
@@ -248,7 +248,7 @@ def _draw_credibility(axes: Any, summary: Summary) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("restarts r")
     axes.set_ylabel("mean credibility (probability)")
-    axes.set_title("Credibility: true ends within L/10 of these", fontsize=11)
+    axes.set_title("(b) Credibility: true ends within L/10 of these", fontsize=11)
     axes.legend(loc="lower right", frameon=False)
     _tidy(axes)
 
