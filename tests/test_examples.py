@@ -69,6 +69,44 @@ def test_credibility_is_over_confident_where_the_runs_do_not_spread_evenly():
     assert all(int(held) / 50 < float(claimed) - 0.3 for claimed, held in claims)
 
 
-def test_every_example_is_run_here():
-    names = {"drug_trial.py", "vitamin_a.py", "credibility.py", "drug_trial.sql"}
-    assert {p.name for p in EXAMPLES.iterdir() if p.is_file()} == names
+def test_cholestyramine_comes_out_as_balke_and_pearl_published_it():
+    lines = run("cholestyramine.py").splitlines()
+    assert interval(lines[0]) == pytest.approx((0.392, 0.780), abs=1e-3)
+    assert interval(lines[1]) == pytest.approx((0.760, 0.760), abs=1e-3)  # one-sided: identified (Bloom 1984)
+    assert lines[1].endswith("identified")
+    assert "evaluates to 0.3920" in lines[3]
+
+
+def test_logs_narrow_what_the_ab_test_leaves_open_and_keep_the_truth():
+    lines = run("ab_test.py").splitlines()
+    split = lines.index("test and logs")
+    alone, joined = (
+        {line.split()[0]: (interval(line), float(re.search(r"truth ([\d.]+)", line)[1])) for line in part}
+        for part in (lines[1:split], lines[split + 1 :])
+    )
+    assert set(alone) == {"free", "team", "enterprise"}
+    for plan, ((low, high), truth) in joined.items():
+        assert alone[plan][0][0] + 0.01 < low <= truth <= high
+
+
+def test_a_contradiction_is_found_where_it_is():
+    out = run("contradiction.py")
+    assert "bounds [None, None]: incompatible" in out
+    assert re.search(r"registry .*compatible: True", out)
+    assert re.search(r"all together .*compatible: False", out)
+    assert re.search(r"trial\[Drug=yes\] .*observed 0\.300", out)
+    assert "still incompatible" in out
+
+
+def test_the_picture_of_the_readme_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "table_1.svg"
+    done = subprocess.run([sys.executable, EXAMPLES / "table_1_picture.py", path], timeout=120, check=False)
+    assert done.returncode == 0
+    assert "<svg" in path.read_text()
+
+
+def test_every_example_is_run_by_a_test():
+    here = {p.name for p in EXAMPLES.iterdir() if p.is_file()}
+    tests = "".join(p.read_text() for p in Path(__file__).parent.rglob("test_*.py"))
+    assert {name for name in here if name not in tests} == set()

@@ -23,7 +23,7 @@ from duckemcc.serve.options import Clock, Options, Report, read_options
 from duckemcc.serve.report import report
 from duckemcc.serve.result import STUDY_COLUMNS, check_segment_names
 from duckemcc.serve.work import prepare
-from duckemcc.study.read import CountTable, count_study
+from duckemcc.study.read import CountTable, count_study, known_columns
 from duckemcc.study.relation import Studies, check_names, count_relation
 from duckemcc.study.study import Study, name_studies, names_of
 
@@ -223,11 +223,16 @@ def read_queries(queries: Any) -> list[tuple[str, Query]]:
 
 
 def read_studies(studies: Any) -> list[Study | Studies]:
-    """The studies, sources without options made into studies."""
+    """The studies, sources without options made into studies: several where a column `intervened` tells them apart."""
     listed = list(studies) if isinstance(studies, (list, tuple)) else [studies]
     if not listed:
         raise OptionError("studies is an empty list; give at least one Study")
-    return [s if isinstance(s, (Study, Studies)) else Study(s) for s in listed]
+    return [s if isinstance(s, (Study, Studies)) else _read_source(s) for s in listed]
+
+
+def _read_source(source: Any) -> Study | Studies:
+    study = Study(source)
+    return Studies(source) if any(c.casefold() == "intervened" for c in known_columns(study)) else study
 
 
 def count_studies(

@@ -237,6 +237,29 @@ def _count_duckdb(
     return columns, frame
 
 
+def known_columns(study: Study) -> list[str]:
+    """The columns of a source that tells them before it is read; of another, or a file that cannot be read, none."""
+    source = study.source
+    if study.kind == "polars":
+        return list(source.lazy().collect_schema().names())
+    if study.kind == "pandas":
+        from duckemcc.study.pandas import column_names
+
+        return column_names(source)
+    if study.kind in ("relation", "arrow"):
+        return list(getattr(source, "columns", ()) if study.kind == "relation" else _schema_names(source))
+    if study.kind != "file":
+        return []
+    try:
+        return list(_open(study)[0].columns)
+    except Exception:  # told with the study's name when it is counted
+        return []
+
+
+def _schema_names(source: Any) -> Sequence[str]:
+    return getattr(getattr(source, "schema", None), "names", ())
+
+
 def _open(study: Study) -> tuple[Any, Any]:
     """The source as a relation, and its connection."""
     if study.kind == "relation":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -426,3 +427,23 @@ def test_a_callback_hears_of_steps_where_one_segment_takes_long(monkeypatch):
 def test_a_callback_that_is_no_function_is_refused():
     with pytest.raises(emcc.errors.OptionError, match=r"progress is 3; it takes a function of one Progress"):
         emcc.bounds(GRAPH, [obs()], PNS, progress=3)
+
+
+@pytest.mark.parametrize("kind", ["polars", "relation", "arrow", "pandas", "parquet"])
+def test_a_bare_source_with_a_column_intervened_is_several_studies(kind, tmp_path):
+    con = duckdb.connect()
+    con.execute(emcc.read_sql("drug_trial"))
+    con.execute("CREATE TABLE records AS SELECT * EXCLUDE (n) FROM studies, range(n)")
+    records = con.table("records")
+    records.write_parquet(str(tmp_path / "records.parquet"))
+    source = {
+        "polars": lambda: records.pl(),
+        "relation": lambda: records,
+        "arrow": lambda: records.to_arrow_table(),
+        "pandas": lambda: records.df(),
+        "parquet": lambda: tmp_path / "records.parquet",
+    }[kind]()
+    graph, query = "Treatment -> Survival; Treatment <-> Survival", "PNS(Treatment=drug, Survival=survived)"
+    row = emcc.bounds(graph, source, query).to_pylist()[0]
+    assert (row["lower"], row["upper"]) == pytest.approx((0.3395, 0.4295))
+    assert row["studies"] == ["registry", "trial"]
