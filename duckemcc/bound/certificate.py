@@ -59,6 +59,24 @@ def bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
     return np.full(len(count), np.inf)
 
 
+def bound_error_of_product(yields: Floats, count: Floats, peak: Floats, chances: Floats) -> Floats:
+    """|m̂ − m| at most [p], m̂ that of `chances` [u], which nearly attain the maximum at `peak`, and m that of any that
+    are at least as likely: with t of both to the maximum, Σ share t² ≤ 2 (f(max) − f(m)) ≤ 2 (f(max) − f(m̂)), up to
+    terms in t³."""
+    if not len(count):
+        return np.zeros(0)
+    share, fitted, reached = count / count.sum(), yields @ peak, yields @ chances
+    error = bound_error(yields, count, peak)
+    if not np.isfinite(error).all():
+        return error
+    apart = reached / fitted - 1
+    slack = 1 - (share / fitted) @ yields
+    lost = 2 * float(chances @ np.where(slack > min(_TIGHT), slack, 0.0)) + float(share @ apart**2)
+    if lost > (_SMALL**2) * share.min():
+        return np.full(len(count), np.inf)
+    return error + np.abs(reached - fitted) + (1 + 4 * _SMALL) * np.sqrt(lost / share) * fitted
+
+
 def _try(yields: Floats, share: Floats, chances: Floats, fitted: Floats, tight: Bools, slack: float) -> Floats | None:
     """The bound with these states taken as tight; None where that gives no weights."""
     inside = np.where(tight, chances, 0.0)

@@ -56,10 +56,10 @@ class LevelSet(Polytope):
         return functions - functions.mean(axis=1, keepdims=True)
 
     def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
-        """All columns at once, or few, and then those that could raise the maximum of these. The set holds what attains
-        the maximum, but is larger: no end of it is that of the maximum."""
+        """All columns at once, or few, and then those that could raise the maximum of these; errors of the
+        peak do not matter, as the level is its own."""
         if len(costs) <= PRICED:
-            return *self._follow(self.yields, self.inside, costs, self.yields, costs)[:2], np.inf
+            return *self._follow(self.yields, self.inside, costs, self.yields, costs)[:2], 0.0
         size = 4 * len(self.fitted)
         chosen = np.union1d(self._chosen, find_largest(costs, size))
         upper = float(costs.max())
@@ -75,7 +75,7 @@ class LevelSet(Polytope):
         best = np.zeros(len(costs))
         best[chosen] = masses
         self._chosen = np.union1d(np.flatnonzero(self.inside), chosen[masses > _USED])
-        return best, upper, np.inf
+        return best, upper, 0.0
 
     def _follow(
         self, yields: Floats, inside: Floats, costs: Floats, all_yields: Floats, all_costs: Floats

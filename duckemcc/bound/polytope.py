@@ -163,8 +163,9 @@ class Polytope:
             masses /= masses.sum()
             reduced = costs - solution.duals[:-1] @ self.yields
             bound = float(self.fitted @ solution.duals[:-1] + reduced.max())
-            if bound < upper:
-                upper, blur = bound, self._weigh(solution.duals[:-1], masses, costs)
+            own = self._weigh(solution.duals[:-1], masses, costs)
+            if (bound + own, bound) < (upper + blur, upper):
+                upper, blur = bound, own
             if upper - costs @ masses <= TOLERANCE or not self._add(program, reduced):
                 break
         return masses, upper, blur

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.branch import LARGEST, Merged, Pick
-from duckemcc.bound.certificate import bound_error
+from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region
 from duckemcc.learn.likelihood import Group
@@ -32,8 +32,9 @@ Ints = NDArray[np.intp]
 LARGEST_MERGED = 2_000_000
 """Joint states of a group up to which its variables are merged."""
 
-ATTAINED = 1e-10
-"""Log-likelihood per record by which independent chances may fall short of the relaxed maximum and attain it."""
+ATTAINED = 1e-4
+"""Error of the probabilities that independent chances fit, to those of the relaxed maximum, up to which the set is a
+polytope; its ends then tell what the error does to them."""
 
 
 class Marginal:
@@ -80,11 +81,6 @@ def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
     return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 
 
-def is_attained(fit: Fitted, s: int) -> bool:
-    """Whether the merged variables' maximum is that of independent ones."""
-    return bool(fit.upper[s] - fit.loglik[s] <= ATTAINED * max(float(fit.group.total[s]), 1e-300))
-
-
 def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], slack: float = 0.0) -> Marginal | None:
     """The merged variables of a group, as a set of PMFs over the joint states of `factor`'s; None where they are too
     many.
@@ -99,9 +95,9 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
     classes = _ravel(group.classes, group.cards)
     seen = _seen(fit, s, yields)
     whole: Polytope
-    if slack == 0.0 and is_attained(fit, s):
-        product = _product(fit, s)
-        error = bound_error(seen.yields, seen.records, relaxed[s]) + np.abs(seen.yields @ (product - relaxed[s]))
+    product = _product(fit, s)
+    error = bound_error_of_product(seen.yields, seen.records, relaxed[s], product) if slack == 0.0 else None
+    if error is not None and error.max(initial=0.0) <= ATTAINED:
         whole = Polytope(classes, seen.yields, product, seen.key, error)
     else:
         slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))

@@ -47,8 +47,9 @@ _GAIN = 1e-10
 
 
 class SharpEnd(NamedTuple):
-    """value; outer: a proven bound on it. chances: the PMF [u] of each exogenous variable, by its distribution's name,
-    that matters: the query has this value there; evidence: and its condition this probability."""
+    """value; outer: a proven bound on it; exact: both are within 1e-6 of the end, whatever the error of the fit.
+    chances: the PMF [u] of each exogenous variable, by its distribution's name, that matters: the query has this value
+    there; evidence: and its condition this probability."""
 
     value: float
     outer: float
@@ -110,7 +111,7 @@ class Sharp:
                 return None
             curved = [f for f in outer.active if f in self._tied]
             if not curved:
-                return self._tell(outer.lower), self._tell(outer.upper)
+                return self._tell(outer.lower, -1.0), self._tell(outer.upper, 1.0)
         return self._climb(learned, s, curved, regions, outer)
 
     def _open(self, fits: Sequence[Fitted], s: int) -> dict[Factor, Region]:
@@ -128,11 +129,17 @@ class Sharp:
                 regions[factor] = region
         return regions
 
-    def _tell(self, end: End) -> SharpEnd:
+    def _tell(self, end: End, sign: float) -> SharpEnd:
         """An end over polytopes; variables that are merged but settled are left to the learned model."""
         single = {self.chosen[f[0]]: c for f, c in end.chances.items() if f not in self._tied}
         evidence = self.relaxed.query.evidence({f: c[None] for f, c in end.chances.items()})[0]
-        return SharpEnd(end.value, end.outer, end.exact, float(evidence), single)
+        return SharpEnd(end.value, self._outside(end, sign), end.exact, float(evidence), single)
+
+    def _outside(self, end: End, sign: float) -> float:
+        """The end's outer bound, for any error of the fit; one that is proven has no need of more digits."""
+        if end.exact:
+            return end.outer
+        return sign * min(sign * end.outer + end.blur, max(sign * end.outer, sign * self.compiled.span[int(sign > 0)]))
 
     # -- variables that share patterns -------------------------------------------------------------
 
@@ -167,7 +174,9 @@ class Sharp:
                 blur = (outer.upper if sign > 0 else outer.lower).blur
             end = End(best[0], bound, {f: best[1][self.chosen[f[0]]] for f in self.compiled.factors}, blur)
             evidence = self.compiled.evidence({f: c[None] for f, c in end.chances.items()})[0]
-            ends.append(SharpEnd(end.value, end.outer, end.exact, float(evidence), best[1]))
+            # a set that is larger than the maximum's holds its ends, but they need not be where this one ends
+            exact = end.exact and outer is not None and not any(is_level(regions[f]) for f in outer.active)
+            ends.append(SharpEnd(end.value, self._outside(end, sign), exact, float(evidence), best[1]))
         return ends[0], ends[1]
 
     def _bound(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duckemcc.bound import certificate as module
-from duckemcc.bound.certificate import bound_error
+from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.learn.likelihood import Block, Group
 from duckemcc.learn.maximum import maximise
 
@@ -95,3 +95,20 @@ def test_columns_are_taken_in_pieces_of_any_size(size, monkeypatch):
     monkeypatch.setattr(module, "_AT_ONCE", size)
     assert np.isfinite(whole).all()
     assert np.abs(bound_error(yields, count, chances) - whole).max() <= 1e-12
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.floats(1e-12, 1e-6))
+def test_a_product_beside_the_maximum_is_told_with_all_that_are_as_likely(seed, share):
+    yields, count = draw_counts(seed)
+    rng = np.random.default_rng(seed)
+    peak = fit(yields, count)
+
+    def likelihood(chances):
+        return count @ np.log(yields @ chances)
+
+    one, other = ((1 - share) * peak + share * rng.dirichlet(np.ones(len(peak)), 2)[i] for i in (0, 1))
+    worse, better = sorted((one, other), key=likelihood)
+    error = bound_error_of_product(yields, count, peak, worse)
+    assert np.all(np.abs(yields @ (worse - better)) <= error + 1e-14)
+    assert np.all(bound_error_of_product(yields, count, peak, peak) <= 3e-5)

@@ -287,3 +287,35 @@ def test_what_is_proven_does_not_depend_on_the_last_digits_of_the_fit(seed):
     assert all(end.exact for end in rounded)
     stopped = open_sharp(text, model, learned).find(_moved(learned, 1e-4, seed), 0)
     assert not any(end.exact for end in stopped)
+
+
+def _ladder_with_a_huge_arm(weight):
+    """Two causes that a NULL ties, few records, and one cell of a trial that outweighs them."""
+    model = Model.parse("X -> M -> Y; X -> Y; U: X, Y; V: M; X {0, 1}; M {0, 1}; Y {0, 1}")
+    arms = arms_of(study(model, (), {(0, 0, 0): 1.0, (1, 0, 0): 1.0, (1, 1, 1): 3.0}, "obs"), model)
+    trial = {(0, 0, 0): weight, (1, -1, 0): 1.0, (1, 0, 0): 1.0, (1, 1, 0): 1.0}
+    return model, arms + arms_of(study(model, ("X",), trial, "trial"), model)
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e4, 1e10])
+def test_outer_bounds_hold_every_model_that_is_at_least_as_likely(weight):
+    model, arms = _ladder_with_a_huge_arm(weight)
+    likelihood, learned = learn_arms(model, arms, restarts=20)
+    for seed in (1, 2, 3):
+        other = learn(likelihood, draw_chances(likelihood, seed, 15, "dirichlet(0.1)"), Effort())
+        chances = {u.name: other.chances[u.name][0] for u in model.exogenous}
+        for text in ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)"):
+            ends = open_sharp(text, model, learned).find(learned, 0)
+            for r in range(15):
+                one = {u: c[r][None] for u, c in chances.items()}
+                found = Compiled(query(text), model)(one)
+                if found.evidence[0] > 1e-6 and loglik_at(likelihood, one) >= learned.loglik[0]:
+                    assert ends[0].outer - 1e-6 <= found.value[0] <= ends[1].outer + 1e-6
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e10])
+def test_what_is_the_same_in_every_model_is_proven_whatever_the_fit(weight):
+    model, arms = _ladder_with_a_huge_arm(weight)
+    lower, upper = find("P(Y[M=1] IN (0, 1))", model, arms)
+    assert (lower.value, upper.value) == pytest.approx((1.0, 1.0), abs=1e-12)
+    assert (lower.outer, upper.outer) == pytest.approx((1.0, 1.0), abs=1e-9)
