@@ -7,12 +7,15 @@ from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
+from duckemcc.serve import plot
 from duckemcc.serve.ask import bounds, compatibility, fit, witness
 from duckemcc.serve.benchmark import benchmark
 from duckemcc.serve.catalog import drop_model, drop_study, load_model, load_studies, save_model, save_study
 from duckemcc.serve.duck import register
 from duckemcc.serve.files import read_sql
 from duckemcc.serve.frames import attach_accessors as _attach_accessors
+from duckemcc.serve.frequencies import frequencies
+from duckemcc.serve.warehouse import counts_sql
 from duckemcc.study.relation import Studies
 from duckemcc.study.study import Study
 
@@ -25,12 +28,15 @@ __all__ = [
     "benchmark",
     "bounds",
     "compatibility",
+    "counts_sql",
     "drop_model",
     "drop_study",
     "errors",
     "fit",
+    "frequencies",
     "load_model",
     "load_studies",
+    "plot",
     "query",
     "read_sql",
     "register",

@@ -365,7 +365,7 @@ def test_a_model_is_a_model_or_graph_text():
     assert one(emcc.Model.parse(GRAPH), obs(), PNS) == one(GRAPH, obs(), PNS)
     with pytest.raises(errors.GraphError, match="a model is a Model or graph text; found int"):
         emcc.bounds(3, obs(), PNS)
-    with pytest.raises(errors.UnknownModel, match="no model named 'drug'"):
+    with pytest.raises(errors.UnknownModel, match="'drug' is the name of a stored model"):
         emcc.bounds("drug", obs(), PNS)
 
 
