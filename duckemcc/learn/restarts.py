@@ -134,7 +134,8 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
             )
             best[name] = _split(fit.best[j][:, None], start, classes, np.zeros((segments, 1), np.intp))[:, 0]
     # upwards to 1e-13 of n, so that it stays proven; what is behind that is rounding
-    gap = np.ceil(gap / likelihood.n * 1e13) / 1e13 * likelihood.n
+    records = np.where(likelihood.n > 0, likelihood.n, 1.0)
+    gap = np.ceil(gap / records * 1e13) / 1e13 * records
     return Learned(chances, best, loglik, upper, gap, kept, converged, steps, tuple(groups))
 
 
