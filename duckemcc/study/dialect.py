@@ -38,7 +38,14 @@ _PARTS: dict[type, set[str]] = {
     exp.Cast: {"this", "to"},
     exp.DataType: {"this", "nested"},
 }
-_CAST_TO = {"TEXT": "VARCHAR", "VARCHAR": "VARCHAR", "DOUBLE": "DOUBLE", "DATE": "DATE", "TIMESTAMP": "TIMESTAMP"}
+_CAST_TO = {
+    "TEXT": "VARCHAR",
+    "VARCHAR": "VARCHAR",
+    "DOUBLE": "DOUBLE",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMP",
+    "TIMESTAMPNTZ": "TIMESTAMP",  # what newer versions of sqlglot call it
+}
 _REFUSED_TOKENS = {
     TokenType.SEMICOLON: "a semicolon",
     TokenType.SELECT: "SELECT",

@@ -159,3 +159,15 @@ def test_a_long_list_of_values_is_fine():
 
 def test_names_of_columns_are_quoted_in_the_projection():
     assert projection({"emcc_v0": 'a" FROM t --'}) == '"a"" FROM t --" AS emcc_v0'
+
+
+def test_a_time_can_be_compared_with_a_time_in_both_engines():
+    import datetime as dt
+
+    import duckdb
+    import polars as pl
+
+    frame = pl.DataFrame({"at": [dt.datetime(2023, 5, 5), dt.datetime(2025, 1, 1, 10)], "k": [0, 1]})
+    text = filter_text(check_filter("at >= TIMESTAMP '2024-01-01 00:00:00'", ["at", "k"]), {"k"})
+    assert duckdb.sql(f"SELECT k FROM frame WHERE {text}").fetchall() == [(1,)]
+    assert frame.filter(pl.sql_expr(text))["k"].to_list() == [1]
