@@ -29,6 +29,6 @@ CREATE TABLE IF NOT EXISTS emcc.studies (
     local VARCHAR[],                 -- causes with a distribution of their own in this study
     selected VARCHAR,                -- by which rule on variables records were kept
     shared BOOLEAN,                  -- its records count in every segment
-    types MAP(VARCHAR, VARCHAR),     -- of the columns in `weight` and "where", when it was saved
+    types MAP(VARCHAR, VARCHAR),     -- of the source's columns, when it was saved
     saved_at TIMESTAMP NOT NULL
 );

@@ -7,6 +7,7 @@ and is always called by its full name, so every connection has the same.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -132,7 +133,7 @@ def save_study(con: duckdb.DuckDBPyConnection, model: str, study: Study, *, repl
         old = next((s for s in entry.studies if s.name.casefold() == new.name.casefold()), None)
         if new == old:
             return
-        if old is not None and not replace:
+        if old is not None and not replace and dataclasses.replace(new, types=old.types) != old:
             raise RepeatedName(
                 f"the model {entry.name!r} has a study {old.name!r} already; give another name=…, or replace=True"
             )
@@ -216,13 +217,13 @@ def read_tables(con: duckdb.DuckDBPyConnection, database: str) -> Catalog:
             f"{VERSION}; use a later duckemcc"
         )
     try:
-        entries = _read_entries(con, database)
+        entries = tuple(_read_entries(con, database))
     except Exception as wrong:
         if "Interrupt" in type(wrong).__name__:
             raise
         return Catalog(problem=f"the catalog of {database} cannot be read: {str(wrong).splitlines()[0]}")
     stamp = con.execute(f"SELECT {stamp_sql(database)}").fetchall()[0][0]
-    return Catalog(tuple(entries), None, database, stamp)
+    return Catalog(entries, None, database, stamp)
 
 
 def _read_entries(con: duckdb.DuckDBPyConnection, database: str) -> Iterator[Entry]:

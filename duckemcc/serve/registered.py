@@ -29,7 +29,7 @@ def check_registered(
     columns: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
 ) -> Registered:
-    """The study, with the types that its condition and weight depend on; of its source, if columns are given.
+    """The study, with the types of its source's columns if these are given.
 
     Raises what `count_study` raises of a study that does not fit the model, before anything is counted.
     """
@@ -41,13 +41,13 @@ def check_registered(
     if columns is None or types is None:
         _check_names(study, model)
         return study
-    from duckemcc.study.dialect import check_filter, filter_columns
+    from duckemcc.study.dialect import check_filter
 
     matched = match_columns(study, study.name, model.variables, (), columns, model.unmeasured)
     check_types(study.name, matched, types)
-    named = filter_columns(check_filter(study.where, columns, f"study {study.name!r}")) if study.where else set()
-    named |= {matched.weight} if matched.weight is not None else set()
-    return replace(study, types={column: types[column] for column in sorted(named)})
+    if study.where is not None:
+        check_filter(study.where, columns, f"study {study.name!r}")
+    return replace(study, types=dict(types))
 
 
 def _check_names(study: Registered, model: Model) -> None:
@@ -73,6 +73,7 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
     columns and patterns are as in `write_counts_sql`; a pattern has the number of its segment besides, from 1, unless
     it is of a shared study. Raises what reading a source or a condition raises.
     """
+    _check_kinds(studies, by)
     keys = {f"emcc_b{i}": name for i, name in enumerate(by)}
     tables = [_study_sql(study, model, {} if study.shared else keys) for study in studies]
     apart = [i for i, study in enumerate(studies) if by and not study.shared]
@@ -80,9 +81,10 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
     if apart:
         union = " UNION ALL ".join(f"SELECT {', '.join(keys)} FROM emcc_counted_{i}" for i in apart)
         order = ", ".join(f"{key} NULLS FIRST" for key in keys)
-        common.append(
-            f"emcc_keys AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY {order}) AS emcc_segment FROM (SELECT DISTINCT * FROM ({union})))"
+        numbered = (
+            f"SELECT *, row_number() OVER (ORDER BY {order}) AS emcc_segment FROM (SELECT DISTINCT * FROM ({union}))"
         )
+        common.append(f"emcc_keys AS MATERIALIZED ({numbered})")
     cells = ", ".join(
         f"s{i} := struct_pack(columns := {columns_sql(source_sql(study.source))}, "
         f"patterns := {_list_sql(i, keys if i in apart else {})})"
@@ -99,7 +101,7 @@ def _study_sql(study: Registered, model: Model, keys: Mapping[str, str]) -> str:
     names = [mapped.get(v.casefold(), v) for v in model.variables if v.casefold() not in absent]
     alias = f"study {study.name}"
     where = None if study.where is None else _where_sql(study.where, study.types, alias)
-    kind = next((t for c, t in study.types.items() if study.weight and c.casefold() == study.weight.casefold()), None)
+    kind = None if study.weight is None else _known_type(study, study.weight)
     is_float = kind is None or kind in FLOATS
     sql = patterns_sql(source_sql(study.source), names, keys, study.weight, where=where, is_float=is_float, alias=alias)
     return f"{sql} LIMIT {MOST_PATTERNS + 1}"
@@ -136,7 +138,7 @@ def read_counted(
     place: what the column of that number is called. Raises what `count_study` raises, `SourceError` for a source that
     has changed since the study was registered.
     """
-    tables, kinds = [], {}
+    tables = []
     for i, study in enumerate(studies):
         cell = counted.field(f"s{i}")
         types = {row["name"]: column_type(row["type"]) for row in cell.field("columns")[0].as_py()}
@@ -144,9 +146,7 @@ def read_counted(
         columns = match_columns(study, study.name, model.variables, segments, list(types), model.unmeasured)
         check_types(study.name, columns, types)
         _check_unchanged(study, types)
-        kinds[study.name] = {b: types[column] for b, column in columns.by.items()}
         tables.append(_tabulate(study, model, columns, _patterns(cell.field("patterns")), by, nulls, place))
-    _check_kinds(kinds, by)
     return tables
 
 
@@ -191,21 +191,31 @@ def column_type(text: str) -> str:
     return text if text.endswith("]") else re.sub(r"\(.*", "", text, flags=re.DOTALL).strip()
 
 
+def _known_type(study: Registered, column: str) -> str | None:
+    """The type of a column when the study was registered; none is known of a study that was added by hand."""
+    return next((kind for name, kind in study.types.items() if name.casefold() == column.casefold()), None)
+
+
 def _check_unchanged(study: Registered, types: Mapping[str, str]) -> None:
     """Whether what was written for the types at registration means the same for those of now."""
-    for column, known in study.types.items():
+    from duckemcc.study.dialect import check_condition, filter_columns
+
+    used = filter_columns(check_condition(study.where)) if study.where is not None else set()
+    for column in sorted(used | ({study.weight} if study.weight is not None else set())):
+        known = _known_type(study, column)
         now = types[find_column(f"study {study.name!r}", column, f"name {column}", list(types))]
-        if any((known in kinds) != (now in kinds) for kinds in (INTEGERS, FLOATS)):
+        if known is not None and any((known in kinds) != (now in kinds) for kinds in (INTEGERS, FLOATS)):
             raise SourceError(
                 f"study {study.name!r}: the column {column} was {known.upper()} when the study was registered, and is "
                 f"{now.upper()} now; register it again with save_study(…, replace=True)"
             )
 
 
-def _check_kinds(kinds: Mapping[str, Mapping[str, str]], by: Sequence[str]) -> None:
-    """As for studies in Python: segments of different types are not the same."""
+def _check_kinds(studies: Sequence[Registered], by: Sequence[str]) -> None:
+    """As for studies in Python: segments of different types are not the same. Raises `StudyError`."""
     for b in by:
-        found = {name: own[b] for name, own in kinds.items() if b in own}
+        known = ((study.name, _known_type(study, b)) for study in studies if not study.shared)
+        found = {name: kind for name, kind in known if kind is not None}
         if len({_kind(kind) for kind in found.values()} - {None}) > 1:
             said = "; ".join(f"{name} has {kind.upper()}" for name, kind in found.items())
             raise StudyError(f"the studies' segments by {b} are of different types: {said}. Cast them alike.")

@@ -20,8 +20,8 @@ from duckemcc.serve.ask import is_name, read_model
 
 @dataclass(frozen=True)
 class Registered:
-    """A study of the catalog: what `Study` says, its source by name. types: of the columns in `weight` and `where`,
-    when it was saved."""
+    """A study of the catalog: what `Study` says, its source by name. types: of the source's columns, when it was
+    saved."""
 
     name: str
     source: str
