@@ -152,8 +152,14 @@ def writing(con: Any, what: str) -> Iterator[None]:
 @contextmanager
 def _transaction(con: Any, what: str, mode: str, *, keep: bool) -> Iterator[None]:
     """A transaction of our own, or a savepoint in the user's: all or nothing of it is done."""
-    if (status := _status(con)) == "active":  # to go on would end it, and lose the user's rows
-        raise SourceError(f"{what}: its connection has an unfinished result; fetch that to its end first.")
+    status = _status(con)
+    if status == "active":
+        if _is_fetching(con):  # to go on would end that, and lose the user's rows
+            raise SourceError(
+                f"{what}: its connection has an unfinished result; fetch that to its end and close its cursor first."
+            )
+        fetch(con, "SELECT 1 AS one")  # after an ingest the driver tells its state at the next statement
+        status = _status(con)
     commits = con.adbc_connection.get_option("adbc.connection.autocommit") == "true"
     inside = status != "idle" or (keep and not commits)
     if inside:
@@ -185,3 +191,10 @@ def _leave(con: Any, done: bool) -> None:
 
 def _status(con: Any) -> str:
     return str(con.adbc_connection.get_option("adbc.postgresql.transaction_status"))
+
+
+def _is_fetching(con: Any) -> bool:
+    """Whether a cursor has a result that is not at its end; the state of the connection is the same after an ingest."""
+    cursors = [c for c in getattr(con, "_cursors", ()) if not getattr(c, "_closed", True)]
+    results = [r for c in cursors if (r := getattr(c, "_results", None)) is not None]
+    return any(not getattr(r, "_finished", False) for r in results)

@@ -67,38 +67,32 @@ def total_or_null(weighted: bool) -> exp.Expression:
 
 
 def _with_good_weights(records: exp.Select, is_float: bool) -> exp.Select:
-    """emcc_good: the weight, or NULL where it cannot be one; emcc_rest1..: what its pieces leave."""
+    """emcc_good: the weight, or NULL where it cannot be one."""
     weight, low = exp.column("emcc_weight"), SMALLEST_WEIGHT if is_float else 0
     between = exp.Between(this=weight.copy(), low=_number(low), high=_number(LARGEST_WEIGHT))
     possible = exp.or_(exp.EQ(this=weight.copy(), expression=_number(0)), between)
-    records = _widened(records, exp.case().when(possible, weight), "emcc_good")
-    for i in range(1, PIECES if is_float else 1):
-        rest = _rest(i - 1)
-        fraction = exp.paren(exp.Sub(this=rest, expression=exp.Floor(this=rest.copy())))
-        records = _widened(records, exp.Mul(this=fraction, expression=_number(STEP)), f"emcc_rest{i}")
-    return records
+    good = _named(exp.case().when(possible, weight), "emcc_good")
+    return exp.select("*", good).from_(_subquery(records))
 
 
 def _total(is_float: bool) -> exp.Expression:
-    """As `dialect.weight_totals` says it for DuckDB, so that totals agree to the last digit."""
+    """The sum of emcc_good. Piece i of a weight w is floor(w S^i) - S floor(w S^(i-1)), the same number as in
+    `dialect.piece_items`: to multiply by a power of two, to round down and to subtract the leading bits is exact."""
     if not is_float:
         return exp.cast(exp.Sum(this=exp.column("emcc_good")), "double")
-    total: exp.Expression | None = None
-    for i in range(PIECES):  # Spark's FLOOR gives an integer, whose sum might overflow
-        part: exp.Expression = exp.Sum(this=exp.cast(exp.Floor(this=_rest(i)), "double"))
-        if i:
-            part = exp.Div(this=part, expression=_number(STEP**i), typed=True, safe=False)
-        total = part if total is None else exp.Add(this=total, expression=part)
-    assert total is not None
+    total: exp.Expression = exp.Sum(this=_floor(0))
+    for i in range(1, PIECES):
+        leading = exp.Mul(this=_number(STEP), expression=_floor(i - 1))
+        piece = exp.Sum(this=exp.Sub(this=_floor(i), expression=leading))
+        part = exp.Div(this=piece, expression=_number(STEP**i), typed=True, safe=False)
+        total = exp.Add(this=total, expression=part)
     return total
 
 
-def _rest(i: int) -> exp.Column:
-    return exp.column(f"emcc_rest{i}" if i else "emcc_good")
-
-
-def _widened(records: exp.Select, item: exp.Expression, name: str) -> exp.Select:
-    return exp.select("*", _named(item, name)).from_(_subquery(records))
+def _floor(i: int) -> exp.Floor:
+    """Of emcc_good S^i."""
+    good = exp.column("emcc_good")
+    return exp.Floor(this=good if i == 0 else exp.Mul(this=good, expression=_number(STEP**i)))
 
 
 def _subquery(query: exp.Select) -> exp.Subquery:

@@ -47,7 +47,20 @@ def counts_sql(
     condition = None if study.where is None else portable(check_condition(study.where, given), dialect)
     weight = None if columns.weight is None else exp.cast(column(columns.weight), "double")
     measures = {count: total_or_null(weight is not None)}
-    return write(count_query(_source_of(study, dialect), keys, measures, condition, weight), dialect, pretty=True)
+    tree = count_query(_source_of(study, dialect), keys, measures, condition, weight)
+    if dialect in ("spark", "databricks"):
+        measured = tree.selects[-1]
+        measured.replace(measured.transform(_in_doubles))
+    return write(tree, dialect, pretty=True)
+
+
+def _in_doubles(node: exp.Expression) -> exp.Expression:
+    """Spark's FLOOR gives an integer of 64 bits, which pieces of weights exceed; x - x % 1 is as exact."""
+    if not isinstance(node, exp.Floor):
+        return node
+    number = exp.paren(node.this) if isinstance(node.this, exp.Binary) else node.this
+    fraction = exp.Mod(this=number.copy(), expression=exp.Literal.number(1))
+    return exp.paren(exp.Sub(this=number.copy(), expression=fraction))
 
 
 def check_dialect(dialect: object) -> None:

@@ -383,10 +383,16 @@ def test_an_unfinished_result_is_left_alone(records, dbapi):
         cursor.execute("SELECT generate_series(1, 600000) AS i, repeat('x', 40) AS t")  # some 30 MB, in two parts
         reader = cursor.fetch_record_batch()
         first = reader.read_next_batch().num_rows
-        with pytest.raises(SourceError, match="its connection has an unfinished result; fetch that to its end first"):
+        with pytest.raises(SourceError, match="its connection has an unfinished result; fetch that to its end and"):
             count("records", con=con)
         assert first < 600000
         assert first + sum(batch.num_rows for batch in reader) == 600000
+
+
+def test_an_ingest_is_no_unfinished_result(records, dbapi):
+    with dbapi.connect(records) as con, con.cursor() as cursor:
+        cursor.adbc_ingest("mine", pa.table({"x": [1, 2]}), mode="create")
+        assert count("mine", ["x"], con=con)["count"].sum() == 2
 
 
 def test_connections_of_our_own_are_closed(records):

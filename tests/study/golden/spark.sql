@@ -24,50 +24,76 @@ SELECT
   `Survival`,
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS DOUBLE)) + SUM(CAST(FLOOR(emcc_rest1) AS DOUBLE)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS DOUBLE)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS DOUBLE)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS DOUBLE)) / 7.922816251426434e+28
+    THEN SUM((
+      emcc_good - emcc_good % 1
+    )) + SUM(
+      (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      ) - 16777216 * (
+        emcc_good - emcc_good % 1
+      )
+    ) / 16777216 + SUM(
+      (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      )
+    ) / 281474976710656 + SUM(
+      (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      )
+    ) / 4.722366482869645e+21 + SUM(
+      (
+        (
+          emcc_good * 7.922816251426434e+28
+        ) - (
+          emcc_good * 7.922816251426434e+28
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      )
+    ) / 7.922816251426434e+28
   END AS `n`
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
-    FROM (
-      SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              `Gender`,
-              `treatment`,
-              `Survival`,
-              CAST(`W` AS DOUBLE) AS emcc_weight
-            FROM clinic.trial
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+      `Gender`,
+      `treatment`,
+      `Survival`,
+      CAST(`W` AS DOUBLE) AS emcc_weight
+    FROM clinic.trial
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY
@@ -223,61 +249,87 @@ SELECT
   `k`,
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS DOUBLE)) + SUM(CAST(FLOOR(emcc_rest1) AS DOUBLE)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS DOUBLE)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS DOUBLE)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS DOUBLE)) / 7.922816251426434e+28
+    THEN SUM((
+      emcc_good - emcc_good % 1
+    )) + SUM(
+      (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      ) - 16777216 * (
+        emcc_good - emcc_good % 1
+      )
+    ) / 16777216 + SUM(
+      (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      )
+    ) / 281474976710656 + SUM(
+      (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      )
+    ) / 4.722366482869645e+21 + SUM(
+      (
+        (
+          emcc_good * 7.922816251426434e+28
+        ) - (
+          emcc_good * 7.922816251426434e+28
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      )
+    ) / 7.922816251426434e+28
   END AS `n`
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
+      `sex`,
+      `k`,
+      CAST(`w2` AS DOUBLE) AS emcc_weight
     FROM (
       SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              `sex`,
-              `k`,
-              CAST(`w2` AS DOUBLE) AS emcc_weight
-            FROM (
-              SELECT
-                sex,
-                k,
-                age * 2 AS w2
-              FROM adults
-              UNION ALL
-              SELECT
-                sex,
-                k,
-                1
-              FROM clinic.trial
-            ) AS emcc_source
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+        sex,
+        k,
+        age * 2 AS w2
+      FROM adults
+      UNION ALL
+      SELECT
+        sex,
+        k,
+        1
+      FROM clinic.trial
+    ) AS emcc_source
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY
@@ -293,53 +345,79 @@ SELECT
   `Region`,
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS DOUBLE)) + SUM(CAST(FLOOR(emcc_rest1) AS DOUBLE)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS DOUBLE)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS DOUBLE)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS DOUBLE)) / 7.922816251426434e+28
+    THEN SUM((
+      emcc_good - emcc_good % 1
+    )) + SUM(
+      (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      ) - 16777216 * (
+        emcc_good - emcc_good % 1
+      )
+    ) / 16777216 + SUM(
+      (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 16777216
+        ) - (
+          emcc_good * 16777216
+        ) % 1
+      )
+    ) / 281474976710656 + SUM(
+      (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 281474976710656
+        ) - (
+          emcc_good * 281474976710656
+        ) % 1
+      )
+    ) / 4.722366482869645e+21 + SUM(
+      (
+        (
+          emcc_good * 7.922816251426434e+28
+        ) - (
+          emcc_good * 7.922816251426434e+28
+        ) % 1
+      ) - 16777216 * (
+        (
+          emcc_good * 4.722366482869645e+21
+        ) - (
+          emcc_good * 4.722366482869645e+21
+        ) % 1
+      )
+    ) / 7.922816251426434e+28
   END AS `n`
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
-    FROM (
-      SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              `its "odd" ``c`` [d]` AS `Gender`,
-              `treatment`,
-              `Survival`,
-              `Region`,
-              CAST(`k` AS DOUBLE) AS emcc_weight
-            FROM clinic.trial
-            WHERE
-              `age` BETWEEN 10 AND 80 AND `Region` <> 'north'
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+      `its "odd" ``c`` [d]` AS `Gender`,
+      `treatment`,
+      `Survival`,
+      `Region`,
+      CAST(`k` AS DOUBLE) AS emcc_weight
+    FROM clinic.trial
+    WHERE
+      `age` BETWEEN 10 AND 80 AND `Region` <> 'north'
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY

@@ -24,50 +24,26 @@ SELECT
   [Survival],
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS FLOAT)) + SUM(CAST(FLOOR(emcc_rest1) AS FLOAT)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS FLOAT)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS FLOAT)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS FLOAT)) / 7.922816251426434e+28
+    THEN SUM(FLOOR(emcc_good)) + SUM(FLOOR(emcc_good * 16777216) - 16777216 * FLOOR(emcc_good)) / 16777216 + SUM(FLOOR(emcc_good * 281474976710656) - 16777216 * FLOOR(emcc_good * 16777216)) / 281474976710656 + SUM(
+      FLOOR(emcc_good * 4.722366482869645e+21) - 16777216 * FLOOR(emcc_good * 281474976710656)
+    ) / 4.722366482869645e+21 + SUM(
+      FLOOR(emcc_good * 7.922816251426434e+28) - 16777216 * FLOOR(emcc_good * 4.722366482869645e+21)
+    ) / 7.922816251426434e+28
   END AS [n]
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
-    FROM (
-      SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              [Gender] AS [Gender],
-              [treatment] AS [treatment],
-              [Survival] AS [Survival],
-              CAST([W] AS FLOAT) AS emcc_weight
-            FROM clinic.trial
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+      [Gender] AS [Gender],
+      [treatment] AS [treatment],
+      [Survival] AS [Survival],
+      CAST([W] AS FLOAT) AS emcc_weight
+    FROM clinic.trial
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY
@@ -223,61 +199,37 @@ SELECT
   [k],
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS FLOAT)) + SUM(CAST(FLOOR(emcc_rest1) AS FLOAT)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS FLOAT)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS FLOAT)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS FLOAT)) / 7.922816251426434e+28
+    THEN SUM(FLOOR(emcc_good)) + SUM(FLOOR(emcc_good * 16777216) - 16777216 * FLOOR(emcc_good)) / 16777216 + SUM(FLOOR(emcc_good * 281474976710656) - 16777216 * FLOOR(emcc_good * 16777216)) / 281474976710656 + SUM(
+      FLOOR(emcc_good * 4.722366482869645e+21) - 16777216 * FLOOR(emcc_good * 281474976710656)
+    ) / 4.722366482869645e+21 + SUM(
+      FLOOR(emcc_good * 7.922816251426434e+28) - 16777216 * FLOOR(emcc_good * 4.722366482869645e+21)
+    ) / 7.922816251426434e+28
   END AS [n]
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
+      [sex] AS [sex],
+      [k] AS [k],
+      CAST([w2] AS FLOAT) AS emcc_weight
     FROM (
       SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              [sex] AS [sex],
-              [k] AS [k],
-              CAST([w2] AS FLOAT) AS emcc_weight
-            FROM (
-              SELECT
-                sex,
-                k,
-                age * 2 AS w2
-              FROM adults
-              UNION ALL
-              SELECT
-                sex,
-                k,
-                1
-              FROM clinic.trial
-            ) AS emcc_source
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+        sex,
+        k,
+        age * 2 AS w2
+      FROM adults
+      UNION ALL
+      SELECT
+        sex,
+        k,
+        1
+      FROM clinic.trial
+    ) AS emcc_source
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY
@@ -293,53 +245,29 @@ SELECT
   [Region],
   CASE
     WHEN COUNT(*) = COUNT(emcc_good)
-    THEN SUM(CAST(FLOOR(emcc_good) AS FLOAT)) + SUM(CAST(FLOOR(emcc_rest1) AS FLOAT)) / 16777216 + SUM(CAST(FLOOR(emcc_rest2) AS FLOAT)) / 281474976710656 + SUM(CAST(FLOOR(emcc_rest3) AS FLOAT)) / 4.722366482869645e+21 + SUM(CAST(FLOOR(emcc_rest4) AS FLOAT)) / 7.922816251426434e+28
+    THEN SUM(FLOOR(emcc_good)) + SUM(FLOOR(emcc_good * 16777216) - 16777216 * FLOOR(emcc_good)) / 16777216 + SUM(FLOOR(emcc_good * 281474976710656) - 16777216 * FLOOR(emcc_good * 16777216)) / 281474976710656 + SUM(
+      FLOOR(emcc_good * 4.722366482869645e+21) - 16777216 * FLOOR(emcc_good * 281474976710656)
+    ) / 4.722366482869645e+21 + SUM(
+      FLOOR(emcc_good * 7.922816251426434e+28) - 16777216 * FLOOR(emcc_good * 4.722366482869645e+21)
+    ) / 7.922816251426434e+28
   END AS [n]
 FROM (
   SELECT
     *,
-    (
-      emcc_rest3 - FLOOR(emcc_rest3)
-    ) * 16777216 AS emcc_rest4
+    CASE
+      WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
+      THEN emcc_weight
+    END AS emcc_good
   FROM (
     SELECT
-      *,
-      (
-        emcc_rest2 - FLOOR(emcc_rest2)
-      ) * 16777216 AS emcc_rest3
-    FROM (
-      SELECT
-        *,
-        (
-          emcc_rest1 - FLOOR(emcc_rest1)
-        ) * 16777216 AS emcc_rest2
-      FROM (
-        SELECT
-          *,
-          (
-            emcc_good - FLOOR(emcc_good)
-          ) * 16777216 AS emcc_rest1
-        FROM (
-          SELECT
-            *,
-            CASE
-              WHEN emcc_weight = 0 OR emcc_weight BETWEEN 1e-15 AND 1000000000000000
-              THEN emcc_weight
-            END AS emcc_good
-          FROM (
-            SELECT
-              [its "odd" `c` [d]]] AS [Gender],
-              [treatment] AS [treatment],
-              [Survival] AS [Survival],
-              [Region] AS [Region],
-              CAST([k] AS FLOAT) AS emcc_weight
-            FROM clinic.trial
-            WHERE
-              [age] BETWEEN 10 AND 80 AND [Region] <> 'north'
-          ) AS emcc_records
-        ) AS emcc_records
-      ) AS emcc_records
-    ) AS emcc_records
+      [its "odd" `c` [d]]] AS [Gender],
+      [treatment] AS [treatment],
+      [Survival] AS [Survival],
+      [Region] AS [Region],
+      CAST([k] AS FLOAT) AS emcc_weight
+    FROM clinic.trial
+    WHERE
+      [age] BETWEEN 10 AND 80 AND [Region] <> 'north'
   ) AS emcc_records
 ) AS emcc_records
 GROUP BY
