@@ -47,6 +47,7 @@ class StudyCounts:
         for variable in self.do:
             _check_set(self.name, variable, self.variables, codes)
         codes, count = _canonical(codes.astype(np.int32), count)
+        count = np.ascontiguousarray(count)  # sums along a row are rounded by its layout
         codes.flags.writeable = count.flags.writeable = False
         object.__setattr__(self, "variables", tuple(self.variables))
         object.__setattr__(self, "do", tuple(v for v in self.variables if v in self.do))

@@ -206,7 +206,8 @@ def _make_group(
         cube = yields.reshape(len(yields), *(cards[j] for j in causes))
         for axis, j in enumerate(causes, start=1):
             cube = cube.take(first[j], axis=axis)
-        blocks.append(Block(causes, np.ascontiguousarray(cube.reshape(len(yields), -1), np.float64), count))
+        flat = np.ascontiguousarray(cube.reshape(len(yields), -1), np.float64)
+        blocks.append(Block(causes, flat, np.ascontiguousarray(count)))  # sums along a row are rounded by its layout
     return Group(names, tuple(t[classes[n]] for t, n in zip(told, names, strict=True)), tuple(blocks))
 
 

@@ -65,4 +65,4 @@ def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats]) -> Floa
 
 def xlogy(x: Floats, y: Floats) -> Floats:
     """x log y with 0 log 0 = 0."""
-    return np.where(x > 0, x * np.log(np.where(x > 0, y, 1.0)), 0.0)
+    return np.ascontiguousarray(np.where(x > 0, x * np.log(np.where(x > 0, y, 1.0)), 0.0))
