@@ -10,6 +10,7 @@ from duckemcc.model.scm import Model
 from duckemcc.serve.answer import in_order
 from duckemcc.serve.ask import count_studies, read_model, read_studies
 from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
 from duckemcc.study.read import CountTable
 from duckemcc.study.study import names_of
@@ -37,10 +38,11 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
 
     Arguments as for `bounds`. The patterns are those of the test of compatibility: each variable given what it depends
     on in the network of the measured variables. Returns the `by` columns and those of `FREQUENCY_COLUMNS`. Raises as
-    `bounds` does.
+    `bounds` does, `OptionError` also for a segment that is called as one of these.
     """
     settings = read_options(options)
     pscm, names = read_model(model), names_of("by", by)
+    check_segment_names(names, FREQUENCY_COLUMNS)
     clock = Clock(settings.max_seconds)
     tables = count_studies(pscm, read_studies(studies), settings, names)
     clock.lap("count")

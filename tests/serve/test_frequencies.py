@@ -64,6 +64,11 @@ def test_records_that_lack_a_value_say_what_they_lack():
     assert any(p.endswith("without X") for p in patterns)
 
 
+def test_a_segment_is_not_called_as_a_column_of_the_table():
+    with pytest.raises(emcc.errors.OptionError, match="by names the column 'pattern', which is a column of the result"):
+        frequencies("X -> Y", studies(), by="pattern")
+
+
 def test_frequencies_raise_as_bounds_does():
     with pytest.raises(emcc.DuckEmccError, match="there is no option 'restart'"):
         frequencies("X -> Y", studies(), restart=3)

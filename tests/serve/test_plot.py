@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import duckemcc as emcc
-from duckemcc.errors import NotSupported, OptionError, QueryError, UnknownName
+from duckemcc.errors import NotSupported, OptionError, QueryError, TooLarge, UnknownName
 from duckemcc.serve import plot
 from duckemcc.serve.frequencies import frequencies as count_frequencies
 from duckemcc.serve.plot.drawing import Shape, Text, clean, measure, shorten, wrap
@@ -541,6 +541,11 @@ def test_an_intervention_takes_the_arcs_into_its_variable_away_and_frames_it_twi
     assert "double frame: set by design" in words(plot.graph(graph, do="X"))
     with pytest.raises(UnknownName, match="the intervention sets"):
         plot.graph(graph, do="W")
+
+
+def test_a_graph_of_hundreds_of_variables_is_refused():
+    with pytest.raises(TooLarge, match=r"the graph has 201 variables; a picture shows 200 at most\. Model\.to_dot"):
+        plot.graph("; ".join(f"V{i} {{0, 1}}" for i in range(201)))
 
 
 def test_shared_causes_are_dashed_and_unmeasured_variables_too():

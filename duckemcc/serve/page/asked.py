@@ -17,7 +17,7 @@ from duckemcc.study.study import Study, name_studies
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LARGEST_GRAPH = 150
+LARGEST_GRAPH = 60
 """Variables of a graph that is drawn; a larger one is text alone."""
 
 

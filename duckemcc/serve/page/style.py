@@ -66,6 +66,7 @@ summary{cursor:pointer;color:var(--muted);font-size:.92rem}
 dl{display:grid;grid-template-columns:fit-content(45%) minmax(0,1fr);gap:.25rem 1.25rem;margin:.5rem 0;font-size:.94rem}
 dt{color:var(--muted)}
 dd{margin:0}
+dl.short{grid-template-columns:minmax(0,max-content) minmax(0,max-content)}
 .columns{display:flex;flex-wrap:wrap;gap:0 3rem}
 .columns>*{min-width:0;max-width:100%}
 .bold{font-weight:bold}
