@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DENSE = 60
 """Intervals of one panel that still have a name each."""
 
+MOST_DRAWN = 1500
+"""Segments of a strip at most; of more, every second or third of the sorted ones is drawn, and it says so."""
+
 _TALL = 600.0  # points that a strip should take
 _PITCH = 8.6  # points between two names
 _NAME = 7.0
@@ -33,10 +36,13 @@ def draw_dense(drawing: Drawing, panel: Panel, series: Sequence[Series], y: floa
     count = f"{len(panel.groups):,} segments{f' by {panel.by}' if panel.by else ''}, sorted"
     if len(told) < len(panel.groups):
         count += f"; {len(silent):,} of them without bounds are below"
+    every = -(-len(told) // MOST_DRAWN)
+    if every > 1:
+        count += f"; one in {every:,} is drawn"
     drawing.text(_MARGIN, y + 9, count, 8, "muted")
     y += 14
     if told:
-        y = _draw_strip(drawing, panel, told, series, y, used)
+        y = _draw_strip(drawing, panel, told[::every], series, y, used)
     return _list_silent(drawing, silent, y, inside)
 
 

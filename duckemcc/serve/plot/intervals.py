@@ -55,7 +55,7 @@ def bounds(table: Any, *, title: str | None = None, sort: str | None = None) -> 
 
     table: what `emcc.bounds` returns, or a frame of it. sort: of segments, by "lower", "upper" or "width"; those
     without numbers go last. As the table has them by default; more than 60 segments of a query are always sorted, and
-    become a strip without room for each name.
+    become a strip without room for each name; of more than 1,500, one in so many is drawn, and the picture says so.
     Raises `OptionError` for another table, none or too many rows, or another order; `NotSupported`, once it is looked
     at, without matplotlib.
     """

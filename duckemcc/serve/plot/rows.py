@@ -14,7 +14,7 @@ from duckemcc.serve.result import COLUMNS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_ROWS = 5000
+MOST_ROWS = 200_000
 """Rows of one picture at most."""
 
 SIGNED = ("ACE", "ETT", "CDE", "NDE", "NIE")
