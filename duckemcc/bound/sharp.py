@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.branch import tighten
+from duckemcc.bound.branch import Box, tighten
 from duckemcc.bound.ends import PROVEN, End, Ends, Range
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import (
@@ -195,7 +195,12 @@ class Sharp:
         constant = self.compiled.combination.constant
         start = sign * (attained - constant)
         pick = pick_states(region, sign * slopes.value[0], slopes.evidence[0])
-        tight = tighten(merged, start, lambda box: merged.maximise(box, pick, start))
+
+        def best(box: Box) -> tuple[float, Floats] | None:
+            self._range.tick()
+            return merged.maximise(box, pick, start)
+
+        tight = tighten(merged, start, best)
         return sign * min(sign * end.outer, sign * (constant + sign * tight))
 
     def _is_defined(self, point: Mapping[str, Floats]) -> bool:
@@ -234,6 +239,7 @@ class _Climb:
         for _ in range(_ROUNDS):
             before = value
             for one in self.sets:
+                self.range.tick()
                 own, _ = one.climb(
                     tuple(point[name] for name in one.names),
                     lambda moved, one=one, held=point: self._value(held | dict(zip(one.names, moved, strict=True))),  # type: ignore[misc]

@@ -24,6 +24,7 @@ from problems import (
 
 import duckemcc as emcc
 from duckemcc.bound.sharp import Sharp
+from duckemcc.errors import Timeout
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import Effort, learn
@@ -319,3 +320,20 @@ def test_what_is_the_same_in_every_model_is_proven_whatever_the_fit(weight):
     lower, upper = find("P(Y[M=1] IN (0, 1))", model, arms)
     assert (lower.value, upper.value) == pytest.approx((1.0, 1.0), abs=1e-12)
     assert (lower.outer, upper.outer) == pytest.approx((1.0, 1.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("after", [0, 3, 8])
+def test_a_time_limit_stops_the_search_among_causes_that_share_patterns(after):
+    model, arms = _ladder_with_a_huge_arm(1.0)
+    _, learned = learn_arms(model, arms)
+    calls = []
+
+    def tick():
+        calls.append(None)
+        if len(calls) > after:
+            raise Timeout("late")
+
+    names = {u.name: u.name for u in model.exogenous}
+    sharp = Sharp(query("PNS(M=1, Y=1)"), model, [f.group for f in learned.groups], names, tick)
+    with pytest.raises(Timeout):
+        sharp.find(learned, 0)
