@@ -108,7 +108,7 @@ def make_report(
 def _show_time(generated_at: datetime | str | None) -> Html | None:
     if generated_at is None:
         return None
-    text = generated_at if isinstance(generated_at, str) else generated_at.isoformat(" ", "seconds")
+    text = generated_at if isinstance(generated_at, str) else f"{generated_at:%Y-%m-%d %H:%M:%S %Z}".rstrip()
     return tag("p", f"Computed {text}.", class_="quiet")
 
 
