@@ -6,18 +6,18 @@ job file ─► studies ─► count tables ─► bounds ─► output · repor
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import SourceError, Timeout
+from duckemcc.errors import Timeout
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import count_studies, read_queries
 from duckemcc.serve.files import replace_file
 from duckemcc.serve.jobfile import JobFile
+from duckemcc.serve.jobstudy import open_database
 from duckemcc.serve.options import Clock, Report
 from duckemcc.serve.output import write
 from duckemcc.serve.report import report
@@ -134,7 +134,7 @@ def open_studies(job: JobFile) -> Iterator[Sequence[Study | Studies]]:
 
     def connect(path: Path) -> Any:
         if path not in opened:
-            opened[path] = _connect(path)
+            opened[path] = open_database(path)
         return opened[path]
 
     try:
@@ -148,12 +148,3 @@ def open_studies(job: JobFile) -> Iterator[Sequence[Study | Studies]]:
     finally:
         for con in opened.values():
             con.close()
-
-
-def _connect(path: Path) -> Any:
-    import duckdb
-
-    try:
-        return duckdb.connect(os.fspath(path), read_only=True)
-    except duckdb.Error as wrong:
-        raise SourceError(f"the database {str(path)!r} cannot be opened: {str(wrong).splitlines()[0]}") from wrong

@@ -314,3 +314,42 @@ def test_numbers_that_json_lacks_are_text():
     table = pa.table({"gap": [float("inf"), 0.5, None], "studies": [["a"], [], None]})
     assert json.loads(to_json(table))[0] == {"gap": "inf", "studies": ["a"]}
     assert to_csv(table).splitlines()[1] == 'inf,"[""a""]"'
+
+
+def test_a_stored_model_is_asked_of_its_registered_studies(folder):
+    with duckdb.connect(str(folder / "clinic.duckdb")) as con:
+        emcc.save_model(con, "drug", GRAPH)
+        emcc.save_study(con, "drug", emcc.Study("trial", con=con, do="Treatment", weight="n"))
+        emcc.save_study(con, "drug", emcc.Study("registry", con=con, weight="n"))
+    (folder / "job.toml").write_text(
+        f'database = "clinic.duckdb"\nqueries = "{PNS}"\nby = "Gender"\n[model]\nname = "drug"\n'
+    )
+    found = run_job(read_job(folder / "job.toml")).table
+    assert found["lower"].to_pylist() == direct(folder)["lower"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("durg", r"line 4: .*durg.*drug"), ("drug", None)],
+)
+def test_a_model_that_is_not_stored_is_told_by_its_line(folder, name, message):
+    with duckdb.connect(str(folder / "clinic.duckdb")) as con:
+        emcc.save_model(con, "drug", GRAPH)
+    text = JOB[JOB.index("[[studies]]") :]
+    head = f'database = "clinic.duckdb"\nqueries = ["{PNS}"]\n[model]\nname = "{name}"\n'
+    (folder / "job.toml").write_text(head + text)
+    if message is None:
+        assert read_job(folder / "job.toml").catalog == (folder / "clinic.duckdb", "drug")
+    else:
+        with pytest.raises(emcc.errors.JobError, match=message):
+            read_job(folder / "job.toml")
+
+
+@pytest.mark.parametrize(
+    ("database", "message"), [("none.duckdb", "there is no database file"), ("registry.csv", "cannot be opened")]
+)
+def test_a_catalog_that_is_not_there_is_told(folder, database, message):
+    head = f'database = "{database}"\nqueries = ["{PNS}"]\n[model]\nname = "drug"\n'
+    (folder / "job.toml").write_text(head + JOB[JOB.index("[[studies]]") :])
+    with pytest.raises(emcc.errors.JobError, match=message):
+        read_job(folder / "job.toml")
