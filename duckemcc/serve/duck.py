@@ -7,7 +7,7 @@ How it is arranged, as measured on duckdb 1.4 and 2.0:
 - No UDF is declared volatile: their arguments come from rows, so nothing but the SQL text is folded when a query is
   bound or explained, and equal calls (the .lower and .upper of one emcc(…)) are merged.
 - DuckDB puts UDFs into the instance's system catalog, where every connection sees them, and keeps a borrowed pointer to
-  the Python functions: they live at module level and are never freed.
+  the Python functions: they are never freed.
 - The macros go into the database that the instance was opened on, so that cursors and other connections see them, and
   as TEMP macros onto the connection itself. A read-only database takes only those; an attached in-memory database
   `duckemcc` then serves its other connections as `duckemcc.emcc_bounds(…)`.
@@ -15,6 +15,7 @@ How it is arranged, as measured on duckdb 1.4 and 2.0:
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import DuckEmccError
@@ -44,14 +45,19 @@ _FUNCTIONS: dict[str, tuple[Any, str, str]] = {
 
 
 def _take_any(function: Any) -> Any:
-    def call(*args: Any) -> Any:  # no parameters declared and *args: DuckDB passes any number of arguments of any type
+    """A function for DuckDB, which passes any number of arguments of any type where none are declared and *args are.
+
+    DuckDB borrows it for as long as a database lives, longer than this module may. So it is never freed.
+    """
+
+    def call(*args: Any) -> Any:
         return function(*args)
 
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(call))
     return call
 
 
-# DuckDB borrows these for as long as a database lives, so importlib.reload must not free them either
-_callables = globals().get("_callables") or {name: _take_any(function) for name, (function, *_) in _FUNCTIONS.items()}
+_callables = {name: _take_any(function) for name, (function, *_) in _FUNCTIONS.items()}
 
 
 def register(con: duckdb.DuckDBPyConnection) -> None:

@@ -91,7 +91,8 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
         for i, study in enumerate(studies)
     )
     segment = ", ".join(f"{quote(name)} := {key}" for key, name in keys.items())
-    listed = f"(SELECT list(struct_pack({segment}) ORDER BY emcc_segment) FROM emcc_keys)" if apart else "NULL"
+    none = "NULL::STRUCT(emcc_segment BIGINT)[]"  # typed, for what is made of it is bound before it is refused
+    listed = f"(SELECT list(struct_pack({segment}) ORDER BY emcc_segment) FROM emcc_keys)" if apart else none
     return f"WITH {', '.join(common)} SELECT struct_pack({cells}) AS studies, {listed} AS keys"
 
 

@@ -1,0 +1,258 @@
+"""Many at once give the answers of one; nothing outlives its memory; a long call ends when it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import duckemcc as emcc
+from duckemcc.serve import functions
+
+MODEL = "X -> Y; X <-> Y"
+EQUAL = [
+    "FROM emcc_bounds('{model}', ['PNS(X=true, Y=a)', 'P(Y[X=true]=a)'], 'studies', method := 'emcc', restarts := 3)",
+    "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region')",
+    "FROM emcc_compatibility('{model}', 'studies')",
+    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies) FROM studies GROUP BY region ORDER BY region",
+]
+
+
+def at_once(works):
+    """Runs each in a thread of its own, all at once; gives what they returned, or raises what one raised."""
+    found, wrong, gate = [None] * len(works), [], threading.Barrier(len(works))
+
+    def run(place, work):
+        try:
+            gate.wait(30)
+            found[place] = work()
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=item) for item in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise wrong[0]
+    return found
+
+
+def run_all(con, statements):
+    return [con.execute(sql).fetchall() for sql in statements]
+
+
+def forget():
+    functions._answers.clear()
+
+
+# -- many at once ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["cursors", "file", "memory"])
+def test_eight_threads_get_the_serial_answers(kind, tmp_path, make_studies):
+    path = str(tmp_path / "f.db") if kind == "file" else ":memory:"
+    cons = [duckdb.connect(path)]
+    cons += [cons[0].cursor() if kind == "cursors" else duckdb.connect(path) for _ in range(7)]
+    for con in cons if kind == "memory" else cons[:1]:
+        emcc.register(con)
+        make_studies(con)
+        emcc.save_model(con, "stored", MODEL)
+    same = [sql.format(model="stored") for sql in EQUAL]
+    own = [f"{EQUAL[0][:-1]}, seed := {{}})".format(i, model="stored") for i in range(8)]
+    serial = [run_all(cons[0], [*same, sql]) for sql in own]
+    forget()
+    works = [lambda con=con, sql=sql: run_all(con, [*same, sql]) for con, sql in zip(cons, own, strict=True)]
+    assert at_once(works) == serial
+
+
+def test_threads_of_python_get_the_serial_answers(con):
+    def ask(seed):
+        frame = con.cursor().sql("FROM studies").to_arrow_table()
+        return emcc.bounds(MODEL, frame, "PNS(X=true, Y=a)", method="emcc", restarts=3, seed=seed).to_pylist()
+
+    assert at_once([lambda s=s: ask(s % 3) for s in range(6)]) == [ask(s % 3) for s in range(6)]
+
+
+def test_models_may_be_saved_while_others_ask(con):
+    emcc.save_model(con, "stored", MODEL)
+    (expected,) = run_all(con, [EQUAL[1].format(model="stored")])
+
+    def save(number):
+        cursor = con.cursor()
+        for i in range(4):
+            emcc.save_model(cursor, f"m{number}_{i}", MODEL)
+
+    def ask():
+        cursor = con.cursor()
+        return [run_all(cursor, [EQUAL[1].format(model="stored")]) == [expected] for _ in range(6)]
+
+    found = at_once([lambda n=n: save(n) for n in range(3)] + [ask] * 3)
+    assert found[3:] == [[True] * 6] * 3
+    assert con.execute("SELECT count(*) FROM emcc_models()").fetchone() == (13,)
+
+
+def test_a_call_that_fails_leaves_the_others_alone(con):
+    good = EQUAL[1].format(model=MODEL)
+    (expected,) = run_all(con, [good])
+
+    def fail():
+        with pytest.raises(duckdb.Error, match="QueryError"):
+            con.cursor().execute(good.replace("ACE(X=true, Y=a)", "nonsense")).fetchall()
+
+    found = at_once([fail, lambda: run_all(con.cursor(), [good])] * 3)
+    assert found[1::2] == [[expected]] * 3
+
+
+# -- what crashes, in a process of its own -----------------------------------------------------
+
+BEGIN = f"""
+import gc, threading, duckdb, duckemcc
+SQL = "SELECT n FROM emcc_bounds('{MODEL}', 'P(X=1)', 't')"
+TABLE = "CREATE OR REPLACE TABLE t AS SELECT range % 2 AS X, range % 3 AS Y FROM range(60)"
+def churn():  # overwrite what was freed
+    gc.collect()
+    return [bytes(64) for _ in range(100_000)]
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        # the connection that registered is closed and collected, another goes on
+        """
+        a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
+        duckemcc.register(a); a.close(); del a; churn()
+        print(b.execute(SQL).fetchall())
+        """,
+        # the module that registered is gone as well
+        """
+        import sys
+        a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
+        duckemcc.register(a); a.close(); del a
+        del sys.modules["duckemcc.serve.duck"], duckemcc.serve.duck, duckemcc.register; churn()
+        print(b.execute(SQL).fetchall())
+        """,
+        # a rollback takes the registration back, and the connection goes
+        """
+        a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
+        a.begin(); duckemcc.register(a); a.rollback(); a.close(); del a; churn()
+        duckemcc.register(b); churn()
+        print(b.execute(SQL).fetchall())
+        """,
+        # databases come and go, each with its registration
+        """
+        for _ in range(20):
+            a = duckdb.connect(); a.execute(TABLE); duckemcc.register(a); found = a.execute(SQL).fetchall()
+            a.close(); del a
+        churn()
+        print(found)
+        """,
+        # a cursor outlives its connection, in another thread
+        """
+        a = duckdb.connect(PATH); a.execute(TABLE); duckemcc.register(a); b = a.cursor(); del a; churn()
+        found = []
+        thread = threading.Thread(target=lambda: found.extend(b.execute(SQL).fetchall())); thread.start(); thread.join()
+        print(found)
+        """,
+        # the process ends with connections open and a thread inside a call
+        """
+        a = duckdb.connect(PATH); a.execute(TABLE); duckemcc.register(a)
+        b = a.cursor()
+        threading.Thread(target=lambda: b.execute(SQL).fetchall(), daemon=True).start()
+        print(a.execute(SQL).fetchall())
+        """,
+    ],
+)
+def test_nothing_is_called_after_it_was_freed(script, tmp_path):
+    code = BEGIN + f"PATH = {str(tmp_path / 'f.db')!r}\n" + textwrap.dedent(script)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[(60.0,)]"), ran.stderr
+
+
+# -- a long call ends --------------------------------------------------------------------------
+
+LONG = """
+import numpy as np, polars as pl
+MODEL = "A {0,1,2}; B {0,1,2}; C {0,1,2}; A -> B -> C; A <-> B; B <-> C"
+def records(seed=0):
+    values = np.random.default_rng(seed).integers(0, 3, (4000, 3))
+    return pl.DataFrame(values, schema=["A", "B", "C"])
+QUERY = "PNS(A=1 vs 0, C=2)"
+"""
+
+
+@pytest.fixture
+def long():
+    scope = {}
+    exec(LONG, scope)
+    con = duckdb.connect()
+    emcc.register(con)
+    con.register("frame", scope["records"]())
+    con.execute("CREATE TABLE records AS SELECT *, 1 AS region FROM frame").fetchall()
+    return con, scope
+
+
+@pytest.mark.parametrize("method", ["sharp", "emcc"])
+def test_max_seconds_stops_one_slow_segment(long, method):
+    con, scope = long
+    more = f"method := '{method}', restarts := 2000, gap := 0, max_steps := 1000000, max_seconds := 0.5"
+    begun = time.perf_counter()
+    rows = con.execute(
+        f"SELECT status, message, lower FROM emcc_bounds('{scope['MODEL']}', '{scope['QUERY']}', 'records', {more})"
+    ).fetchall()
+    assert time.perf_counter() - begun < 15  # seconds on a busy machine; unhindered it takes minutes
+    assert [(status, lower) for status, _, lower in rows] == [("timeout", None)]
+    assert "stopped after max_seconds=0.5" in rows[0][1]
+
+
+def test_a_call_that_ran_out_of_time_is_not_remembered(long):
+    con, _ = long
+    sql = "SELECT status FROM emcc_bounds('A -> B', 'P(A=1)', 'records', seed := 77, max_seconds := {})"
+    assert con.execute(sql.format(0)).fetchall() == [("timeout",)]
+    assert con.execute(sql.format(60)).fetchall() == [("identified",)]
+    with pytest.raises(duckdb.Error, match="Timeout: stopped after max_seconds=0"):
+        con.execute("FROM emcc_compatibility('A -> B', 'records', max_seconds := 0)").fetchall()
+    assert con.execute("SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.parametrize("method", ["sharp", "emcc"])
+def test_ctrl_c_ends_a_python_call_and_leaves_the_connection_usable(method, tmp_path):
+    code = LONG + textwrap.dedent(f"""
+        import duckdb, time, duckemcc as emcc
+        con = duckdb.connect({str(tmp_path / "f.db")!r})
+        frame = records()
+        con.execute("CREATE TABLE records AS FROM frame").fetchall()
+        emcc.bounds("A -> B", con.table("records"), "P(A=1)")  # all is imported
+        print("begun", flush=True)
+        try:
+            hard = dict(method={method!r}, restarts=2000, gap=0.0, max_steps=1000000)
+            emcc.bounds(MODEL, con.table("records"), QUERY, **hard)
+            print("ended by itself")
+        except KeyboardInterrupt:
+            print(time.time(), con.execute("SELECT count(*) FROM records").fetchall(), flush=True)
+        """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    try:
+        assert process.stdout.readline() == "begun\n", process.stderr.read()
+        time.sleep(1)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    when, rows = said.split(" ", 1)
+    assert rows == "[(4000,)]\n"
+    assert float(when) - sent < 5  # a second, on an idle machine
