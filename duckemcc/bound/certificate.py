@@ -39,13 +39,22 @@ _AT_ONCE = 65_536  # columns
 
 
 def bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
-    """|m̂ − m| at most [p], m̂ that of `chances` [u], the counts [p] being positive; infinite where that is not shown."""
+    """|m̂ − m| at most [p], m̂ that of `chances` [u], the counts [p] being positive.
+
+    Where no weights are found it is the root that the gap allows, G = max_u g_u − 1: Σ share (m̂ − m)² / (m̂ m) ≤ G.
+    """
     if not len(count):
         return np.zeros(0)
-    share = count / count.sum()
-    fitted = yields @ chances
+    share, fitted = count / count.sum(), yields @ chances
     if fitted.min() <= 0:
         return np.full(len(count), np.inf)
+    gap = max(float(((share / fitted) @ yields).max()) - 1, 0.0) + 4 * len(count) * _ROUNDING
+    half = gap * fitted / share / 2
+    return np.minimum(_find_error(yields, share, chances, fitted), half + np.sqrt(half**2 + 2 * half * fitted))
+
+
+def _find_error(yields: Floats, share: Floats, chances: Floats, fitted: Floats) -> Floats:
+    """The error that is linear in δ [p]; infinite where no weights are found."""
     gradient = (share / fitted) @ yields
     tried = None
     for slack in _TIGHT if gradient.max() <= 1 + max(_TIGHT) else ():
@@ -56,7 +65,7 @@ def bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
         if found is not None:
             return found
         tried = tight
-    return np.full(len(count), np.inf)
+    return np.full(len(share), np.inf)
 
 
 def bound_error_of_product(yields: Floats, count: Floats, peak: Floats, chances: Floats) -> Floats:
@@ -66,7 +75,7 @@ def bound_error_of_product(yields: Floats, count: Floats, peak: Floats, chances:
     if not len(count):
         return np.zeros(0)
     share, fitted, reached = count / count.sum(), yields @ peak, yields @ chances
-    error = bound_error(yields, count, peak)
+    error = _find_error(yields, share, peak, fitted) if fitted.min() > 0 else np.full(len(count), np.inf)
     if not np.isfinite(error).all():
         return error
     apart = reached / fitted - 1
