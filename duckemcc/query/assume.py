@@ -30,7 +30,7 @@ from duckemcc.model.states import show_names
 from duckemcc.query.language import parse_event
 from duckemcc.query.named import expand
 from duckemcc.query.syntax import Event, Probability, Query, Term
-from duckemcc.query.worlds import Node, find_ancestors, resolve_event
+from duckemcc.query.worlds import Node, Worlds, find_ancestors
 
 Rows: TypeAlias = NDArray[np.int32]
 """States of one exogenous variable [u, c]: what its children's relations yield."""
@@ -90,7 +90,7 @@ def _resolve(model: Model, text: str) -> Excluded | None:
     states = {v: labels or () for v, labels in model.states.items()}
     try:
         (_, event), *_ = expand(asked, states, model.parents).terms
-        allowed = resolve_event(model, event)
+        allowed = Worlds(model).resolve_event(event)
     except (QueryError, UnknownName) as wrong:
         raise type(wrong)(f"the assumption {asked} = 0 does not fit the model. {wrong}") from None
     if allowed is None:

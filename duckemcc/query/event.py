@@ -19,7 +19,7 @@ from duckemcc.model.scm import Model
 from duckemcc.query.named import Combination, expand
 from duckemcc.query.network import Factor, Impossible, Network, Table
 from duckemcc.query.syntax import Event, Query
-from duckemcc.query.worlds import MOST_OUTCOMES, Node, find_ancestors, refuse_too_many, resolve_event
+from duckemcc.query.worlds import MOST_OUTCOMES, Node, Worlds, find_ancestors, refuse_too_many
 
 Floats = NDArray[np.float64]
 
@@ -59,10 +59,11 @@ class Compiled:
         self.combination: Combination = expand(query, states, model.parents)
         self.model = model
         factors = find_factors(model, merged)
-        events = _Events(model, factors)
         given = self.combination.given
-        self._given = events.compile(given) if given else None
-        self._terms = [(c, events.compile((*event, *given))) for c, event in self.combination.terms]
+        joint = [(*event, *given) for _, event in self.combination.terms]
+        first, *others = _compile_events(model, [given, *joint], factors)
+        self._given = first if given else None
+        self._terms = [(c, network) for (c, _), network in zip(self.combination.terms, others, strict=True)]
         networks = [*(n for _, n in self._terms), *([self._given] if self._given else [])]
         self.factors = tuple(f for f in factors if any(f in n.factors for n in networks))
         """Those that the query depends on, in model order."""
@@ -129,25 +130,24 @@ def find_factors(model: Model, merged: Sequence[Factor] = ()) -> tuple[Factor, .
     return tuple(dict.fromkeys(of.get(u.name, (u.name,)) for u in model.exogenous))
 
 
-class _Events:
-    """Compiles the events of a query, P(event) as a network over the chances of the factors, while there is room."""
-
-    def __init__(self, model: Model, factors: Sequence[Factor]) -> None:
-        self.model, self.factors = model, factors
-        self.cards = {u.name: model.card(u.name) for u in model.exogenous}
-        self.room = MOST_OUTCOMES
-
-    def compile(self, event: Event) -> Network:
-        allowed = resolve_event(self.model, event)
-        if allowed is None:
-            return Impossible()
-        nodes = find_ancestors(allowed)
-        self.room -= len(nodes)
-        if self.room < 0:
+def _compile_events(model: Model, events: Sequence[Event], factors: Sequence[Factor]) -> list[Network]:
+    """P(event) for each event, as a network over the chances of the factors."""
+    worlds, room = Worlds(model), MOST_OUTCOMES
+    resolved = []
+    for event in events:
+        allowed = worlds.resolve_event(event)
+        nodes = find_ancestors(allowed or {})
+        room -= len(nodes)
+        if room < 0:  # before the first network is made
             raise refuse_too_many()
+        resolved.append((allowed, nodes))
+    cards = {u.name: model.card(u.name) for u in model.exogenous}
+    networks: list[Network] = []
+    for allowed, nodes in resolved:
         axis = {node: f"node {i}" for i, node in enumerate(nodes)}
-        tables = [Table(*_factor(self.model, node, allowed, axis)) for node in nodes]
-        return Network(tables, self.factors, self.cards)
+        tables = [Table(*_factor(model, node, allowed or {}, axis)) for node in nodes]
+        networks.append(Impossible() if allowed is None else Network(tables, factors, cards))
+    return networks
 
 
 def _factor(

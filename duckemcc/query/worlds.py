@@ -32,28 +32,27 @@ MOST_OUTCOMES = 10_000
 """Potential outcomes in all terms of a query at most; the order of their contraction takes time with their square."""
 
 
-def resolve_event(model: Model, event: Event) -> dict[Node, set[int]] | None:
-    """The states that an event, as `expand` gives it, allows each potential outcome in it; None if it is impossible."""
-    worlds = _Worlds(model)
-    allowed: dict[Node, set[int]] = {}
-    for atom in event:
-        outcome, values = worlds.resolve_outcome(atom.outcome), _positions(model, atom)
-        if isinstance(outcome, int):  # a variable asked about where it is set
-            if outcome not in values:
-                return None
-        else:
-            allowed[outcome] = allowed.get(outcome, set(range(model.card(outcome.variable)))) & values
-    return allowed if all(allowed.values()) else None
-
-
-class _Worlds:
-    """Resolves potential outcomes to nodes, equal ones to the same node."""
+class Worlds:
+    """Resolves events and potential outcomes to nodes, equal ones to the same node."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.place = {v: i for i, v in enumerate(model.order)}
         self.nodes: dict[tuple[str, tuple[Resolved, ...]], Node] = {}
         self.known: dict[frozenset[tuple[str, Resolved]], dict[str, Resolved]] = {}  # of each world, by variable
+
+    def resolve_event(self, event: Event) -> dict[Node, set[int]] | None:
+        """The states that an event, as `expand` gives it, allows each outcome in it; None if it is impossible."""
+        allowed: dict[Node, set[int]] = {}
+        for atom in event:
+            outcome, values = self.resolve_outcome(atom.outcome), _positions(self.model, atom)
+            if isinstance(outcome, int):  # a variable asked about where it is set
+                if outcome not in values:
+                    return None
+            else:
+                card = self.model.card(outcome.variable)
+                allowed[outcome] = allowed.get(outcome, set(range(card))) & values
+        return allowed if all(allowed.values()) else None
 
     def resolve_outcome(self, outcome: PotentialOutcome) -> Resolved:
         set_to: dict[str, Resolved] = {}
