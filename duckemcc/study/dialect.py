@@ -200,9 +200,22 @@ def _resolved(node: exp.Expression, names: Sequence[str], find: Callable[[str], 
 
 
 def _widened(node: exp.Expression, integers: Collection[str]) -> exp.Expression:
-    if isinstance(node, exp.Column) and node.name in integers and isinstance(_above_parentheses(node), _ARITHMETIC):
+    if not isinstance(_above_parentheses(node), _ARITHMETIC):
+        return node
+    if isinstance(node, exp.Column) and node.name in integers:
+        return exp.cast(node.copy(), "DOUBLE")
+    if isinstance(node, exp.Literal) and node.is_int and _is_computed(node):
         return exp.cast(node.copy(), "DOUBLE")
     return node
+
+
+def _is_computed(literal: exp.Expression) -> bool:
+    """Whether it is part of arithmetic without a column: polars would give that the type of what it is compared with,
+    and ``u <> -abs(1)`` would never hold for an unsigned u. A literal with a sign is none."""
+    top = literal
+    while isinstance(above := _above_parentheses(top), _ARITHMETIC):
+        top = above
+    return top.find(exp.Column) is None and not (isinstance(top, exp.Neg) and top.this is literal)
 
 
 def _above_parentheses(node: exp.Expression) -> exp.Expression | None:
