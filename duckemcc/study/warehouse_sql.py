@@ -146,9 +146,9 @@ def _source_of(study: Study, dialect: str) -> exp.Expression:
         raise SourceError(f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}; {advice}")
     path = exp.Literal.string(str(study.source))
     if not path.name.lower().endswith(CSV):
-        return exp.Table(this=exp.ReadParquet(expressions=[path]))
+        return exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[path]))
     header = exp.EQ(this=exp.to_identifier("header"), expression=exp.true())
-    return exp.Table(this=exp.ReadCSV(this=path, expressions=[header]))
+    return exp.Table(this=exp.Anonymous(this="read_csv", expressions=[path, header]))
 
 
 def _given_columns(study: Study, variables: Sequence[str], by: Sequence[str], latent: Sequence[str]) -> list[str]:

@@ -52,7 +52,7 @@ GROUP BY
   `Survival`
 ;
 
--- {"case": "where", "model": "Gender -> treatment -> Survival; Gender -> Survival; treatment <-> Survival", "source": "clinic.trial", "where": "(age + 1) * 2 > 30 AND NOT note LIKE '%\\y' AND NOT note LIKE '[%' AND lower(Gender) IN ('female', 'it''s male') AND (treatment OR sex = 'm') AND age / 4 <> 2.5"}
+-- {"case": "where", "model": "Gender -> treatment -> Survival; Gender -> Survival; treatment <-> Survival", "source": "clinic.trial", "where": "(age + 1) * 2 > 30 AND NOT note LIKE '%\\y' AND NOT note LIKE '[%' AND lower(Gender) IN ('female', 'it''s male') AND (treatment OR sex = 'm') AND age % 4 <> 2"}
 SELECT
   `Gender`,
   `treatment`,
@@ -78,7 +78,7 @@ FROM (
     AND (
       `treatment` OR `sex` = 'm'
     )
-    AND `age` / 4 <> 2.5
+    AND MOD(`age`, 4) <> 2
 ) AS emcc_records
 GROUP BY
   `Gender`,
