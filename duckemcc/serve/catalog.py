@@ -300,14 +300,14 @@ def find_place(con: duckdb.DuckDBPyConnection) -> Place:
 
 def publish(con: duckdb.DuckDBPyConnection, place: Place, *, anew: bool = False) -> None:
     """Writes `_emcc_catalog()` as the tables are now; only with `anew` where it is so already."""
-    text = write_catalog(read_tables(con, place.tables))
-    known = con.execute(
-        "SELECT count(*) FROM duckdb_functions() WHERE database_name = $1 AND function_name = '_emcc_catalog'",
+    text = text_sql(write_catalog(read_tables(con, place.tables)))
+    known = con.execute(  # its text, and not its value: in a file of somebody else it may be anything
+        "SELECT macro_definition FROM duckdb_functions() WHERE database_name = $1 AND schema_name = 'main' AND "
+        "function_name = '_emcc_catalog'",
         [place.macros],
     ).fetchall()
-    if not anew and known[0][0] and con.execute(f"SELECT {place.call}").fetchall() == [(text,)]:
-        return
-    con.execute(f"CREATE OR REPLACE MACRO {place.call} AS {text_sql(text)}").fetchall()
+    if anew or known != [(text,)]:
+        con.execute(f"CREATE OR REPLACE MACRO {place.call} AS {text}").fetchall()
 
 
 def in_transaction(con: duckdb.DuckDBPyConnection) -> bool:

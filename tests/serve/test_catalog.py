@@ -549,6 +549,20 @@ def test_saving_disturbs_no_result_and_needs_no_register():
     assert con.execute(LOWER).fetchall() == [(0.2795,)]
 
 
+def test_register_writes_nothing_that_is_so_already(path):
+    con, other = duckdb.connect(path), duckdb.connect(path)
+    emcc.register(con)
+    con.begin()
+    emcc.save_model(con, "it_s", "X -> Y", comment="it's")
+    emcc.register(other)  # there is nothing to write, so nothing to conflict with
+    con.commit()
+    assert names(other) == ["drug", "it_s"]
+    other.begin()
+    emcc.register(con)
+    emcc.register(other)
+    other.commit()
+
+
 # -- transactions ------------------------------------------------------------------------------
 
 

@@ -164,11 +164,11 @@ def churn():  # overwrite what was freed
         thread = threading.Thread(target=lambda: found.extend(b.execute(SQL).fetchall())); thread.start(); thread.join()
         print(found)
         """,
-        # the process ends with connections open and a thread inside a call
+        # the main thread ends first, with connections open and another thread inside a call
         """
         a = duckdb.connect(PATH); a.execute(TABLE); duckemcc.register(a)
         b = a.cursor()
-        threading.Thread(target=lambda: b.execute(SQL).fetchall(), daemon=True).start()
+        threading.Thread(target=lambda: b.execute(SQL).fetchall()).start()
         print(a.execute(SQL).fetchall())
         """,
     ],
@@ -182,12 +182,21 @@ def test_nothing_is_called_after_it_was_freed(script, tmp_path):
 # -- a long call ends --------------------------------------------------------------------------
 
 LONG = """
-import numpy as np, polars as pl
-MODEL = "A {0,1,2}; B {0,1,2}; C {0,1,2}; A -> B -> C; A <-> B; B <-> C"
-def records(seed=0):
-    values = np.random.default_rng(seed).integers(0, 3, (4000, 3))
-    return pl.DataFrame(values, schema=["A", "B", "C"])
+import numpy as np, polars as pl, duckemcc
+rng = np.random.default_rng(0)
+def onto(*shape):
+    table = rng.integers(0, 3, shape)
+    table.reshape(-1)[:3] = range(3)
+    return {"table": table.tolist()}
+STATES = {"states": [0, 1, 2]}
+MODEL = duckemcc.Model.from_dict({  # two causes share a component, so every restart has a way to go
+    "endogenous": {"A": STATES, "B": STATES | {"parents": ["A"]}, "C": STATES | {"parents": ["B"]}},
+    "exogenous": {"U": {"children": ["A", "B"], "card": 60}, "V": {"children": ["B", "C"], "card": 60}},
+    "equations": {"A": onto(60), "B": onto(60, 60, 3), "C": onto(60, 3)},
+})
+records = pl.DataFrame(rng.integers(0, 3, (4000, 3)), schema=["A", "B", "C"])
 QUERY = "PNS(A=1 vs 0, C=2)"
+HARD = {"restarts": 1000, "gap": 0.0, "max_steps": 1_000_000, "accelerate": False, "incompatible": "report"}
 """
 
 
@@ -197,19 +206,19 @@ def long():
     exec(LONG, scope)
     con = duckdb.connect()
     emcc.register(con)
-    con.register("frame", scope["records"]())
-    con.execute("CREATE TABLE records AS SELECT *, 1 AS region FROM frame").fetchall()
+    con.register("frame", scope["records"])
+    con.execute("CREATE TABLE records AS FROM frame").fetchall()
+    emcc.save_model(con, "long", scope["MODEL"])
     return con, scope
 
 
 @pytest.mark.parametrize("method", ["sharp", "emcc"])
 def test_max_seconds_stops_one_slow_segment(long, method):
     con, scope = long
-    more = f"method := '{method}', restarts := 2000, gap := 0, max_steps := 1000000, max_seconds := 0.5"
+    more = "".join(f", {name} := {value!r}" for name, value in scope["HARD"].items())
+    sql = f"SELECT status, message, lower FROM emcc_bounds('long', '{scope['QUERY']}', 'records'{more}, method := $1"
     begun = time.perf_counter()
-    rows = con.execute(
-        f"SELECT status, message, lower FROM emcc_bounds('{scope['MODEL']}', '{scope['QUERY']}', 'records', {more})"
-    ).fetchall()
+    rows = con.execute(f"{sql}, max_seconds := 0.5)", [method]).fetchall()
     assert time.perf_counter() - begun < 15  # seconds on a busy machine; unhindered it takes minutes
     assert [(status, lower) for status, _, lower in rows] == [("timeout", None)]
     assert "stopped after max_seconds=0.5" in rows[0][1]
@@ -231,13 +240,11 @@ def test_ctrl_c_ends_a_python_call_and_leaves_the_connection_usable(method, tmp_
     code = LONG + textwrap.dedent(f"""
         import duckdb, time, duckemcc as emcc
         con = duckdb.connect({str(tmp_path / "f.db")!r})
-        frame = records()
-        con.execute("CREATE TABLE records AS FROM frame").fetchall()
+        con.execute("CREATE TABLE records AS FROM records").fetchall()
         emcc.bounds("A -> B", con.table("records"), "P(A=1)")  # all is imported
         print("begun", flush=True)
         try:
-            hard = dict(method={method!r}, restarts=2000, gap=0.0, max_steps=1000000)
-            emcc.bounds(MODEL, con.table("records"), QUERY, **hard)
+            emcc.bounds(MODEL, con.table("records"), QUERY, method={method!r}, **HARD)
             print("ended by itself")
         except KeyboardInterrupt:
             print(time.time(), con.execute("SELECT count(*) FROM records").fetchall(), flush=True)

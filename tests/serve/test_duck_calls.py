@@ -152,3 +152,19 @@ def test_an_answer_that_came_too_late_is_not_remembered(con, jobs):
     late = f"SELECT status FROM {BOUNDS[:-1]}, max_seconds := 0)"
     assert con.execute(late).fetchall() == con.execute(late).fetchall() == [("timeout",)]
     assert jobs.count("functions") == 2
+
+
+def test_population_names_a_study_of_the_relation(con):
+    sql = "SELECT n FROM emcc_bounds('X -> Y', 'P(X=true)', 'studies', population := '{}')"
+    assert con.execute(sql.format("t")).fetchall() == [(96,)]
+    with pytest.raises(duckdb.Error, match=r"OptionError: .*nobody"):
+        con.execute(sql.format("nobody")).fetchall()
+
+
+def test_compatibility_by_segment_is_that_of_each_alone(con):
+    rows = con.execute("FROM emcc_compatibility_by('X -> Y', 'studies', 'region')").fetchall()
+    assert sorted({row[0] for row in rows}) == [0, 1, 2]
+    for region in range(3):
+        con.execute(f"CREATE OR REPLACE VIEW one AS FROM studies WHERE region = {region}")
+        alone = con.execute("FROM emcc_compatibility('X -> Y', 'one')").fetchall()
+        assert [row[1:] for row in rows if row[0] == region] == alone

@@ -169,3 +169,35 @@ def test_no_other_argument_is_run_as_sql(con, count, sql, text):
     with pytest.raises(duckdb.Error):
         con.execute(f"FROM {sql}", [text]).fetchall()
     assert count(con, "studies") == ALL
+
+
+# -- the query around --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", ["weight := 'k'", "'k'"])
+def test_a_column_that_the_relation_lacks_is_not_taken_from_the_query_around(con, more):
+    con.execute("CREATE TABLE asked AS SELECT 'P(X=true)' AS query, 3 AS k")
+    function = "emcc_bounds" if "weight" in more else "emcc_bounds_by"
+    with pytest.raises(duckdb.Error, match=r'"the studies relation" (not found|does not have a column)'):
+        con.execute(f"SELECT n FROM asked, {function}('X -> Y', asked.query, 'studies', {more})")
+
+
+def test_the_relation_may_have_columns_that_are_called_like_ours(con):
+    names = ["emcc_row", "emcc_count", "emcc_weight", "emcc_good", "emcc_segment", "emcc_b0", "emcc_bad", "segment"]
+    columns = ", ".join(f"'x' || id % 2 AS {name}" for name in names)
+    con.execute(f"CREATE TABLE ours AS SELECT X, Y, study, intervened, w, region, {columns} FROM studies")
+    for weight, each in ((", weight := 'w'", 1.5), ("", 1)):
+        sql = f"SELECT n, patterns FROM emcc_bounds('X -> Y', 'P(X=true)', 'ours'{weight})"
+        assert con.execute(sql).fetchall() == [(96 * each, 8)]
+        sql = f"SELECT sum(n) FROM emcc_bounds_by('X -> Y', 'P(X=true)', 'ours', 'emcc_b0'{weight})"
+        assert con.execute(sql).fetchall() == [(96 * each,)]
+
+
+def test_a_variable_with_a_name_of_ours_is_refused(con):
+    con.execute("CREATE TABLE ours AS SELECT X, Y, Y AS emcc_count FROM studies")
+    for call in (
+        """FROM emcc_bounds('X -> Y -> "emcc_count"', 'P(X=true)', 'ours')""",
+        """SELECT emcc('X -> Y -> "Emcc_Count"', 'P(X=true)', ours) FROM ours""",
+    ):
+        with pytest.raises(duckdb.Error, match=r"OptionError: the variable (?i:emcc_count) cannot be counted in SQL"):
+            con.execute(call).fetchall()
