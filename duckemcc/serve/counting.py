@@ -147,7 +147,9 @@ def _check_weight(model: Model, weight: Any) -> str | None:
 
 
 def quote(name: str) -> str:
-    """A name as SQL."""
+    """A name as SQL. Raises `OptionError` for one that DuckDB would read only up to a NUL character."""
+    if "\0" in name:
+        raise OptionError(f"the name {name!r} holds a NUL character; rename the column")
     return '"' + name.replace('"', '""') + '"'
 
 

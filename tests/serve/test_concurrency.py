@@ -77,7 +77,8 @@ def test_eight_threads_get_the_serial_answers(kind, tmp_path, make_studies):
 
 def test_threads_of_python_get_the_serial_answers(con):
     def ask(seed):
-        frame = con.cursor().sql("FROM studies").to_arrow_table()
+        cursor = con.cursor()
+        frame = cursor.sql("FROM studies").to_arrow_table()
         return emcc.bounds(MODEL, frame, "PNS(X=true, Y=a)", method="emcc", restarts=3, seed=seed).to_pylist()
 
     assert at_once([lambda s=s: ask(s % 3) for s in range(6)]) == [ask(s % 3) for s in range(6)]
