@@ -1,4 +1,4 @@
-"""Shared by all tests: the --slow switch, and where the reference problems lie if they do."""
+"""Shared by all tests: the --slow switch, what hypothesis draws, and where the reference problems lie if they do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("duckemcc", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+# the same examples in every run; others with --hypothesis-profile=fresh
+settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
+settings.register_profile("duckemcc", settings.get_profile("fresh"), derandomize=True)
 settings.load_profile("duckemcc")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -38,7 +38,7 @@ Bools = NDArray[np.bool_]
 class Block:
     """Patterns over the same distributions.
 
-    causes: positions of these in the group. yields [p, u]: 0/1, u joint over `causes`, the first slowest.
+    causes: positions of these in the group, ascending. yields [p, u]: 0/1, u joint over `causes`, the first slowest.
     count [s, p].
     """
 
@@ -206,8 +206,11 @@ def _make_group(
         cube = yields.reshape(len(yields), *(cards[j] for j in causes))
         for axis, j in enumerate(causes, start=1):
             cube = cube.take(first[j], axis=axis)
+        order = np.argsort(causes)  # a study's own distribution comes later in the group than it does in the part
+        cube = cube.transpose(0, *(1 + order))
         flat = np.ascontiguousarray(cube.reshape(len(yields), -1), np.float64)
-        blocks.append(Block(causes, flat, np.ascontiguousarray(count)))  # sums along a row are rounded by its layout
+        count = np.ascontiguousarray(count)  # sums along a row are rounded by its layout
+        blocks.append(Block(tuple(sorted(causes)), flat, count))
     return Group(names, tuple(t[classes[n]] for t, n in zip(told, names, strict=True)), tuple(blocks))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import table1
@@ -30,16 +31,17 @@ def excess(yields, theta, share):
     return (np.where(share > 0, share / np.where(share > 0, fitted, 1), 0) @ yields).max(axis=1) - 1
 
 
-@given(st.integers(0, 10_000), st.sampled_from(["O", "I", "O+I"]), st.sampled_from([5, 50, 5000]))
-def test_nearly_every_segment_is_finished_to_rounding(seed, part, records):
+@pytest.mark.parametrize("part", ["O", "I", "O+I"])
+@pytest.mark.parametrize("records", [5, 50, 5000])
+def test_nine_segments_in_ten_are_finished_to_rounding(part, records):
+    """The others are finished by the constrained Newton method, at its price."""
     yields = group_of_table_1(part)
-    count = draw(seed, yields, records, 20)
+    count = np.vstack([draw(seed, yields, records, 50) for seed in range(10)])
     share = count / count.sum(axis=1, keepdims=True)
     theta, sound = find_interior(yields, share)
     np.testing.assert_allclose(theta[sound].sum(axis=1), 1)
     assert (theta[sound] >= 0).all()
-    assert sound.sum() >= 18
-    assert (excess(yields, theta[sound], share[sound]) <= 1e-12).sum() >= 17
+    assert (excess(yields, theta[sound], share[sound]) <= 1e-12).sum() >= 0.9 * len(count)
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["O", "O+I"]), st.sampled_from([5, 500]))

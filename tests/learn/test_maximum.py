@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import TWO, arms_of, random_arms, study, table1
+from problems import MULTI, TWO, arms_of, random_arms, study, table1
 from test_emcc import starts_of
 
 from duckemcc.learn.accelerate import find_dead, project_onto
@@ -36,6 +38,18 @@ def test_long_em_never_passes_the_proven_bound(problem, seed):
         start = (sum_by_class(starts_of(model, seed=seed)[group.names[0]], group.classes[0])[None],)
         _, step, _ = run(start, group, steps=500, gap=0.0)
         assert (step.loglik <= maximise(group).upper[:, None] + 1e-9).all()
+
+
+@pytest.mark.parametrize("local", [(), ("U1",), ("U2",), ("U1", "U2")])
+def test_merged_variables_have_the_patterns_of_all_in_the_order_of_their_product(local):
+    """A study's own distributions come last in their group, wherever their variables stand in the model."""
+    rng = np.random.default_rng(0)
+    arm = study(MULTI, (), {c: float(rng.integers(1, 50)) for c in np.ndindex(2, 2, 2)})
+    (group,) = compile_likelihood(MULTI, [replace(arm, local={u: f"own {u}" for u in local})]).groups
+    chances = tuple(rng.dirichlet(np.ones(card))[None, None] for card in group.cards)
+    fitted = [join(chances, b)[0, 0] @ b.yields.T for b in group.blocks]
+    joint = np.multiply.outer(chances[0][0, 0], chances[1][0, 0]).ravel()
+    np.testing.assert_allclose(joint_yields(group) @ joint, np.concatenate(fitted), atol=1e-15)
 
 
 @pytest.mark.parametrize("part", ["O", "I", "O+I"])
