@@ -1,6 +1,6 @@
 """The picture of the README: what the registry, the trial and both say of Table 1's queries. Needs matplotlib.
 
-    python examples/table_1_picture.py table_1.svg
+python examples/table_1_picture.py table_1.svg
 """
 
 import sys

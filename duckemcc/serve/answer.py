@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
+
+
 def answer(
     model: Model,
     tables: Sequence[CountTable],
@@ -35,6 +38,7 @@ def answer(
     asked: dict[int, list[_Asked]] = {}
     rows: dict[int, list[dict[str, Any]]] = {}
     refused: dict[int, TooLarge] | None = {} if by else None
+    untold = dict.fromkeys(job.empty_segments, ("no_data", NO_RECORDS))
     try:
         for part in job.parts(clock, spread=options.method == "emcc", refused=refused):
             if part.kind not in asked:
@@ -50,11 +54,10 @@ def answer(
             clock.lap("bound")
             clock.advance("answer", len(rows), job.segment_count)
     except Timeout as late:
-        for segment in set(range(job.segment_count)) - set(rows):
-            shared = _described(job, segment) | {"status": "timeout", "message": str(late)}
-            rows[segment] = [{"query": text} | shared for text, _ in queries]
-    for segment, large in (refused or {}).items():
-        shared = _described(job, segment) | {"status": "too_large", "message": str(large)}
+        untold |= dict.fromkeys(set(range(job.segment_count)) - set(rows) - set(untold), ("timeout", str(late)))
+    untold |= {segment: ("too_large", str(large)) for segment, large in (refused or {}).items()}
+    for segment, (status, message) in untold.items():
+        shared = _described(job, segment) | {"status": status, "message": message}
         rows[segment] = [{"query": text} | shared for text, _ in queries]
     return in_order(rows, COLUMNS, job, clock)
 

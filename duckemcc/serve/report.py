@@ -10,7 +10,7 @@ from duckemcc.bound.sharp import Sharp
 from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
-from duckemcc.serve.answer import in_order
+from duckemcc.serve.answer import NO_RECORDS, in_order
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import STUDY_COLUMNS
 from duckemcc.serve.work import Job, Part, prepare
@@ -34,6 +34,7 @@ def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opti
         for i, segment in enumerate(part.segments):
             rows[segment] = _report_segment(part, i, selected, tests, options)
         clock.advance("answer", len(rows), job.segment_count)
+    rows |= {segment: [{"n": 0.0, "patterns": 0, "message": NO_RECORDS}] for segment in job.empty_segments}
     return in_order(rows, STUDY_COLUMNS, job, clock)
 
 

@@ -140,7 +140,7 @@ def _rows(grouped: Grouped, model: Model, number: int) -> Any:
         for i, v in enumerate(model.variables)
     ]
     key, segments = _key(grouped, number).alias("emcc_key"), _segment_keys(tuple(grouped.columns.by))
-    return grouped.frame.filter("emcc_count > 0").select(key, *labels, *segments, "emcc_count")
+    return grouped.frame.select(key, *labels, *segments, "emcc_count")
 
 
 # -- checks ------------------------------------------------------------------------------------

@@ -115,8 +115,9 @@ class Task:
             return
         rows = pa.Table.from_batches(received)
         segments = rows.select([f"emcc_b{i}" for i in range(len(self.by))])
-        parts = self._parts(pl.from_arrow(rows), segments.column_names)
-        places = pl.concat([p[PLACE] for p in parts.values()]).unique().sort()
+        received_rows = self._placed(pl.from_arrow(rows), segments.column_names)
+        places = received_rows[PLACE].unique().sort()
+        parts = self._parts(received_rows)
         step = max(1, min(TOGETHER, MOST_COUNTS // max(t.frame.height for t in self.tables)))
         for first in range(0, len(places), step):
             some = places[first : first + step]
@@ -127,16 +128,23 @@ class Task:
             columns = [*front.columns, *(found[n] for n in found.column_names if n != PLACE)]
             yield from pa.table(columns, names=names).combine_chunks().to_batches()
 
-    def _parts(self, rows: Any, segments: Sequence[str]) -> dict[int, pl.DataFrame]:
-        """The rows that count of each table with segments: variables, `PLACE` and count."""
+    def _placed(self, rows: Any, segments: Sequence[str]) -> pl.DataFrame:
+        """The rows with their table and the place of their segment: variables, `PLACE` and count."""
         import polars as pl
 
         names = {f"emcc_v{i}": v for i, v in enumerate(self.model.variables)}
         place = pl.col("emcc_row").min().over(segments).cast(pl.Int64).alias(PLACE)
         table = pl.col("emcc_key").replace_strict(self.keys, return_dtype=pl.Int64).alias("emcc_table")
         rows = rows.with_row_index("emcc_row").select(table, place, *names, pl.col("emcc_count").alias("count"))
-        rows = rows.rename(names).partition_by("emcc_table", as_dict=True, include_key=False)
-        return {int(key[0]): self._kept(self.tables[int(key[0])], part) for key, part in rows.items()}
+        return rows.rename(names)
+
+    def _parts(self, rows: pl.DataFrame) -> dict[int, pl.DataFrame]:
+        """The rows that count of each table with segments."""
+        import polars as pl
+
+        counting = rows.filter(pl.col("count") > 0)
+        parts = counting.partition_by("emcc_table", as_dict=True, include_key=False)
+        return {int(key[0]): self._kept(self.tables[int(key[0])], part) for key, part in parts.items()}
 
     def _kept(self, table: CountTable, rows: pl.DataFrame) -> pl.DataFrame:
         """Equal patterns added up, as `labels.labelled` does; those that the driver left out (nulls="drop") are not."""
@@ -159,4 +167,5 @@ class Task:
         order = [*self.model.variables, PLACE, "count"]
         blank = whole.frame.with_columns(pl.lit(places[0], pl.Int64).alias(PLACE), pl.lit(0.0).alias("count"))
         own = [] if rows is None else [rows.filter(pl.col(PLACE).is_in(places.implode())).select(order)]
-        return whole._replace(frame=pl.concat([blank.select(order), *own]))
+        frame = pl.concat([blank.select(order), *own])
+        return whole._replace(frame=frame, absent=pl.DataFrame({PLACE: places}))

@@ -96,13 +96,21 @@ class Job:
                 yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
 
     def _kinds(self) -> Iterator[Kind]:
-        for kind in sort_segments(self.arms):
-            yield from split_by_support(self.learned_model, kind)
+        there = np.setdiff1d(np.arange(self.segment_count), self.empty_segments)
+        arms = self.arms if len(there) == self.segment_count else [replace(a, count=a.count[there]) for a in self.arms]
+        for kind in sort_segments(arms):
+            for own in split_by_support(self.learned_model, kind):
+                yield own._replace(segments=there[own.segments].tolist())
 
     def _starts(self, compiled: Likelihood) -> dict[str, Floats]:
         cards = [self.model.card(cause) for cause in compiled.causes.values()]
         drawn = draw_starts(self.options.start, cards, self.options.restarts, self.options.seed)
         return dict(zip(compiled.causes, drawn, strict=True))
+
+    @property
+    def empty_segments(self) -> list[int]:
+        """The segments without a record that counts."""
+        return np.flatnonzero(~np.any([arm.count.any(axis=1) for arm in self.arms], axis=0)).tolist()
 
     @property
     def segment_count(self) -> int:

@@ -23,7 +23,8 @@ class Encoded(NamedTuple):
     """Studies in codes.
 
     states:   variable -> its labels, whose positions are the codes; variables in model order
-    segments: one row per distinct combination of the `by` columns, sorted, NULLs first; without `by` there is one
+    segments: one row per distinct combination of the `by` columns, sorted, NULLs first, those without a record that
+              counts included; without `by` there is one
               segment and this frame is empty, as a frame without columns has no rows: ask `segment_count`
     studies:  in the order of the tables; axis s of their counts is that of the segments
     """
@@ -112,7 +113,8 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
         if len(kinds) > 1:
             found = "; ".join(f"{t.name} has {t.frame.schema[b]}" for t in tables)
             raise StudyError(f"the studies' segments by {b} are of different types: {found}. Cast them alike.")
-    rows = pl.concat([t.frame.select(by) for t in tables], how="vertical_relaxed")
+    absent = [t.absent.select(by) for t in tables if t.absent is not None]
+    rows = pl.concat([*(t.frame.select(by) for t in tables), *absent], how="vertical_relaxed")
     # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.
     ordered = rows.with_row_index("emcc_row").sort(by, nulls_last=False)
     starts = ordered.select(
@@ -120,8 +122,8 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
     ).to_series()
     position = np.empty(rows.height, np.intp)
     position[ordered["emcc_row"].to_numpy()] = np.cumsum(starts.to_numpy()) - 1
-    ends = np.cumsum([t.frame.height for t in tables])[:-1]
-    return ordered.filter(starts).select(by), np.split(position, ends)
+    ends = np.cumsum([t.frame.height for t in tables])
+    return ordered.filter(starts).select(by), np.split(position, ends)[: len(tables)]
 
 
 def _kind(dtype: pl.DataType) -> str | None:

@@ -122,6 +122,18 @@ def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
     return summed.with_columns(count)
 
 
+def find_absent(tally: Tally, labels: pl.DataFrame) -> pl.DataFrame | None:
+    """The segments that occur in what was counted, but in no record that counts: all of them weigh nothing, or are left
+    out for a NULL. None where there are none."""
+    import polars as pl
+
+    if not tally.by:
+        return None
+    segments = tally.frame.select(pl.col(f"emcc_b{i}").alias(b) for i, b in enumerate(tally.by)).unique()
+    absent = segments.join(labels, on=list(tally.by), how="anti", nulls_equal=True).sort(list(tally.by))
+    return None if absent.is_empty() else absent
+
+
 def round_count(count: float) -> float:
     """Thirteen digits, so that three weights of 0.1 weigh 0.3."""
     return count if count.is_integer() else float(f"{count:.13g}")

@@ -24,7 +24,16 @@ from duckemcc.errors import (
     UnsupportedColumn,
 )
 from duckemcc.study.columns import Columns, cause_name, match_columns
-from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, Nulls, Tally, has_labels, labelled
+from duckemcc.study.labels import (
+    LARGEST_WEIGHT,
+    MOST_PATTERNS,
+    SMALLEST_WEIGHT,
+    Nulls,
+    Tally,
+    find_absent,
+    has_labels,
+    labelled,
+)
 from duckemcc.study.selection import Rule, check_dropped, read_rule
 from duckemcc.study.spark import count_spark
 from duckemcc.study.study import CSV, Study, names_of
@@ -54,6 +63,7 @@ class CountTable(NamedTuple):
 
     frame:  for each variable a String column of labels, NULL where it was not recorded, then the `by` columns in their
             own types (none if shared), then ``count`` (Float64, > 0); sorted by variables and segments
+    absent: the segments without a record that counts, if any
     local:  exogenous variables with a distribution of their own. rule: which records were kept; rows without a value
             (but of `do`) stand for dropped ones. shared: its records count in every segment
     """
@@ -64,6 +74,7 @@ class CountTable(NamedTuple):
     local: tuple[str, ...] = ()
     rule: Rule | None = None
     shared: bool = False
+    absent: pl.DataFrame | None = None
 
 
 def count_study(
@@ -113,7 +124,7 @@ def tabulate(
     frame = with_unmeasured(labelled(tally, nulls), variables)
     if counted.rule is not None:
         check_dropped(tally)
-    return counted._replace(frame=frame)
+    return counted._replace(frame=frame, absent=find_absent(tally, frame))
 
 
 def count_patterns(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn
 from duckemcc.study.columns import Columns, check_segments, find_column, model_name
-from duckemcc.study.labels import MOST_PATTERNS, Nulls, Tally, labelled
+from duckemcc.study.labels import MOST_PATTERNS, Nulls
 from duckemcc.study.read import (
     CountTable,
     check_dtypes,
@@ -16,7 +16,7 @@ from duckemcc.study.read import (
     check_some,
     checked_names,
     count_patterns,
-    with_unmeasured,
+    tabulate,
 )
 from duckemcc.study.study import Study
 
@@ -168,11 +168,7 @@ def split_relation(
     )
     split = {(str(study), _unpacked(str(do), variables)): part for (study, do), part in parts.items()}
     return [
-        CountTable(
-            name,
-            key[1],
-            with_unmeasured(_labelled(name, key[1], split[key], measured, by, called, nulls, weight), variables),
-        )
+        _tabulate(CountTable(name, key[1], split[key]), variables, measured, by, called, nulls, weight)
         for key, name in _relation_names(sorted(split)).items()
     ]
 
@@ -258,25 +254,25 @@ def _relation_names(keys: Sequence[tuple[str, tuple[str, ...]]]) -> dict[tuple[s
     return names
 
 
-def _labelled(
-    name: str,
-    do: tuple[str, ...],
-    part: pl.DataFrame,
+def _tabulate(
+    counted: CountTable,
     variables: tuple[str, ...],
+    measured: tuple[str, ...],
     by: tuple[str, ...],
     called: Mapping[str, str],
     nulls: Nulls,
     weight: str,
-) -> pl.DataFrame:
-    """One study, labelled, without the variables that have no value in any record that weighs something."""
+) -> CountTable:
+    """One study, without the variables that have no value in any record that weighs something."""
     import polars as pl
 
+    part = counted.frame
     seen = part.filter(pl.col("emcc_count") > 0)
-    keys = {v: f"emcc_v{i}" for i, v in enumerate(variables)}
-    found = [v for v in variables if v in do or not seen.height or seen[keys[v]].null_count() < seen.height]
+    keys = {v: f"emcc_v{i}" for i, v in enumerate(measured)}
+    found = [v for v in measured if v in counted.do or not seen.height or seen[keys[v]].null_count() < seen.height]
     if not found:
-        raise EmptyStudy(f"study {name!r} is empty: every record has NULL in every variable.")
+        raise EmptyStudy(f"study {counted.name!r} is empty: every record has NULL in every variable.")
     part = part.drop(k for v, k in keys.items() if v not in found)
     part = part.rename({keys[v]: f"emcc_v{i}" for i, v in enumerate(found)})
-    tally = Tally(name, do, tuple(found), by, {v: called[v] for v in found}, weight, part)
-    return labelled(tally, nulls)
+    columns = Columns({v: called[v] for v in found}, {b: b for b in by}, weight, counted.do)
+    return tabulate(counted._replace(frame=part), columns, variables, by, nulls)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -97,6 +98,11 @@ def check_that_segments_are_alone(ask, seed, name):
             assert by_segment(ask(model, studies(model, do, *mixed, shared=shared), queries)) == whole
     for segment, rows in whole.items():
         own = in_segment(registry, segment), trial if shared else in_segment(trial, segment)
+        if sum(f["n"].sum() for f in own) == 0:
+            assert all(row.get("status", "no_data") == "no_data" and row["n"] == 0 for row in rows)
+            continue
+        if shared and own[0]["n"].sum() == 0:
+            continue  # the shared study bounds it: alone it would say nothing of segments
         assert by_segment(ask(model, studies(model, do, *own, shared=shared), queries)) == {segment: rows}
 
 
@@ -195,11 +201,11 @@ def test_every_segment_has_its_own_status_and_none_fails_the_call(method):
     assert status["contradicting"] == "incompatible"
     assert status["never treated"] == "undefined"
     assert {status[g] for g in ("one record", "only a registry", "only a trial")} <= answered | {"undefined"}
-    assert "weightless" not in status  # a record of weight zero is none, and a segment is where records are
+    assert status["weightless"] == "no_data"  # it is there, but a record of weight zero is none
     for row in table.to_pylist():
         values = [v for v in row.values() if isinstance(v, float)]
         assert np.isfinite(values).all()
-        assert (row["lower"] is None) == (row["status"] in ("incompatible", "undefined"))
+        assert (row["lower"] is None) == (row["status"] in ("incompatible", "undefined", "no_data"))
 
 
 def test_a_segment_that_is_too_large_says_so_and_the_others_are_answered(monkeypatch):
@@ -239,3 +245,34 @@ def test_a_thousand_segments_are_a_thousand_rows_in_order():
     )
     assert table["s"].to_pylist() == list(range(1000))
     assert set(table["status"].to_pylist()) == {"bounded"}
+
+
+@pytest.mark.parametrize("method", ["sharp", "emcc"])
+def test_a_segment_whose_records_all_weigh_nothing_has_no_data_and_says_so(method):
+    frame = pl.DataFrame({"seg": ["a", "a", "b", "b"], "X": [0, 1, 0, 1], "Y": [0, 1, 1, 1], "n": [3, 4, 0, 0]})
+    study = emcc.Study(frame, weight="n")
+    rows = emcc.bounds("X -> Y; X <-> Y", study, ["P(Y=1)", "PNS(X=1, Y=1)"], by="seg", method=method).to_pylist()
+    assert [(r["seg"], r["status"]) for r in rows[2:]] == [("b", "no_data")] * 2
+    assert rows[2]["lower"] is None
+    assert (rows[2]["n"], rows[2]["patterns"]) == (0, 0)
+    assert "no record of the segment counts" in rows[2]["message"]
+    alone = emcc.bounds("X -> Y; X <-> Y", study, ["P(Y=1)", "PNS(X=1, Y=1)"], method=method).to_pylist()
+    assert [r["lower"] for r in rows[:2]] == [r["lower"] for r in alone]
+    report = emcc.compatibility("X -> Y; X <-> Y", study, by="seg").to_pylist()
+    assert [(r["seg"], r["compatible"]) for r in report if r["study"] is None] == [("a", True), ("b", None)]
+
+
+def test_a_segment_of_incomplete_records_alone_has_no_data_where_these_are_dropped():
+    frame = pl.DataFrame({"seg": [1, 1, 2, None], "X": [0, 1, None, 1], "Y": [0, 1, 1, 0]})
+    rows = emcc.bounds("X -> Y; X <-> Y", frame, "P(Y=1)", by="seg", nulls="drop").to_pylist()
+    assert [(r["seg"], r["status"] == "no_data") for r in rows] == [(None, False), (1, False), (2, True)]
+
+
+def test_sql_and_python_agree_on_a_segment_without_records():
+    con = duckdb.connect()
+    emcc.register(con)
+    con.execute("CREATE TABLE t AS FROM (VALUES ('a', 0, 1, 2), ('a', 1, 1, 3), ('b', 0, 0, 0)) AS t(seg, X, Y, n)")
+    found = con.sql("FROM emcc_bounds_by('X -> Y; X <-> Y', 'P(Y=1)', 't', 'seg', weight := 'n')").to_arrow_table()
+    local = emcc.bounds("X -> Y; X <-> Y", emcc.Studies(con.table("t"), weight="n"), "P(Y=1)", by="seg")
+    assert found.to_pylist() == local.to_pylist()
+    assert found["status"].to_pylist()[1] == "no_data"
