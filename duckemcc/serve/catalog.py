@@ -34,8 +34,8 @@ from duckemcc.serve.stored import (
     stamp_sql,
     write_catalog,
 )
-from duckemcc.study.read import type_name
 from duckemcc.study.study import Study, study_name
+from duckemcc.study.types import type_name
 
 if TYPE_CHECKING:
     import duckdb

@@ -16,8 +16,9 @@ from duckemcc.serve.counting import columns_sql, patterns_sql, quote, source_sql
 from duckemcc.serve.stored import Registered
 from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
-from duckemcc.study.read import FLOATS, INTEGERS, CountTable, check_some, check_types, tabulate
+from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
+from duckemcc.study.types import FLOATS, INTEGERS, check_types
 
 if TYPE_CHECKING:
     import polars as pl

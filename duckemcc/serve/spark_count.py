@@ -16,6 +16,7 @@ from duckemcc.model.scm import Model
 from duckemcc.serve.ask import count_studies
 from duckemcc.serve.options import Options
 from duckemcc.serve.work import prepare
+from duckemcc.study.columns import Wanted
 from duckemcc.study.encode import encode
 from duckemcc.study.labels import Tally
 from duckemcc.study.read import CountTable, engine_errors
@@ -94,7 +95,7 @@ def _group(source: Source, model: Model, by: tuple[str, ...]) -> Grouped:
         )
     latent = [v for v in model.variables if v in model.unmeasured]
     with engine_errors(name, records):
-        return group_records(records, model.variables, name, by, latent, own).kept()
+        return group_records(Wanted(records, name, model.variables, by, latent, own)).kept()
 
 
 def _from(source: Source, grouped: Grouped) -> Source:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
+from duckemcc.study.study import Study
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 
 class Design(Protocol):
@@ -43,6 +47,40 @@ class Columns(NamedTuple):
         keys = {f"emcc_v{i}": c for i, c in enumerate(self.variables.values())}
         keys |= {f"emcc_b{i}": c for i, c in enumerate(self.by.values())}
         return keys | {f"emcc_{name}": c for name, c in self.own.items()}
+
+
+class Wanted(NamedTuple):
+    """What an engine is to count: the records of a study, by these variables and segments.
+
+    name: what messages call the study. latent: variables that no study measures. own: columns that the source may have
+    for itself.
+    """
+
+    study: Study
+    name: str
+    variables: tuple[str, ...]
+    by: tuple[str, ...] = ()
+    latent: Sequence[str] = ()
+    own: Sequence[str] = ()
+
+    def match(self, found: Sequence[str]) -> Matched:
+        """The columns of a source. Raises what `match_columns` and `check_filter` raise."""
+        columns = match_columns(self.study, self.name, self.variables, self.by, found, self.latent, self.own)
+        used = {*columns.keys.values()} | ({columns.weight} if columns.weight else set())
+        if self.study.where is None:
+            return Matched(columns, None, used)
+        from duckemcc.study.dialect import check_filter, filter_columns
+
+        condition = check_filter(self.study.where, found, f"study {self.name!r}")
+        return Matched(columns, condition, used | filter_columns(condition))
+
+
+class Matched(NamedTuple):
+    """condition: the tree of `where`. used: every column that is read."""
+
+    columns: Columns
+    condition: exp.Expression | None
+    used: set[str]
 
 
 def match_columns(

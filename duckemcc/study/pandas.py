@@ -7,9 +7,24 @@ and NA are NULL, as everywhere in pandas. Named levels of the index are columns,
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import UnsupportedColumn
+from duckemcc.study.columns import Columns, Wanted
+from duckemcc.study.duckdb import count_duckdb, refuse_twins
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def count_pandas(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
+    """Counted by DuckDB, which gets the columns that are used as Arrow."""
+    found = column_names(wanted.study.source)
+    used = wanted.match(found).used
+    refuse_twins(wanted.name, used, [c for c in found if c in used])
+    source = as_arrow(wanted.study.source, used, wanted.name)
+    return count_duckdb(wanted._replace(study=replace(wanted.study, source=source)))
 
 
 def column_names(frame: Any) -> list[str]:

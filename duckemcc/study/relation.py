@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn
-from duckemcc.study.columns import Columns, check_segments, find_column, model_name
+from duckemcc.study.columns import Columns, Wanted, check_segments, find_column, model_name
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
 from duckemcc.study.read import (
     CountTable,
-    check_dtypes,
     check_nulls,
     check_some,
     checked_names,
@@ -19,6 +18,7 @@ from duckemcc.study.read import (
     tabulate,
 )
 from duckemcc.study.study import Study
+from duckemcc.study.types import check_dtypes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,7 +71,7 @@ def count_relation(
     variables, by = checked_names(variables, () if records.shared else by)
     _check_own(variables)
     latent = [v for v in variables if v in unmeasured]
-    columns, frame = count_patterns(records, variables, "studies", by, latent, OWN)
+    columns, frame = count_patterns(Wanted(records, "studies", variables, by, latent, OWN))
     check_some(frame, records.where, "the studies relation")
     check_height(frame, MOST_PATTERNS)
     names = {f"emcc_v{i}": v for i, v in enumerate(columns.variables)}

@@ -16,12 +16,11 @@ import sqlglot
 from sqlglot import exp
 
 from duckemcc.errors import RepeatedName, SourceError, UnsupportedColumn
-from duckemcc.study.columns import Columns, match_columns
+from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.connection import connected, fetch, reading, run, writing
 from duckemcc.study.counting_sql import column, count_query, tally
-from duckemcc.study.dialect import check_filter, filter_columns
 from duckemcc.study.labels import MOST_PATTERNS
-from duckemcc.study.study import Study
+from duckemcc.study.types import FLOATS, check_types
 from duckemcc.study.warehouse_sql import portable, read_source, read_table, write
 
 if TYPE_CHECKING:
@@ -48,29 +47,18 @@ _KINDS = {
     "timestamp without time zone": "timestamp",
     "timestamp with time zone": "timestamp with time zone",
 }
-"""PostgreSQL's types as `read.check_types` knows them; any other has no states."""
+"""PostgreSQL's types as `types.check_types` knows them; any other has no states."""
 
 
-def count_remote(
-    study: Study,
-    variables: tuple[str, ...],
-    name: str,
-    by: tuple[str, ...],
-    latent: Sequence[str],
-    own: Sequence[str],
-) -> tuple[Columns, pl.DataFrame]:
+def count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     """As `read.count_patterns`. Raises NotSupported without the driver, or for another database."""
-    from duckemcc.study.read import FLOATS, check_types
-
+    study, name = wanted.study, wanted.name
     source = read_source(study.source, "postgres")
     asked = f" with where={study.where!r}" if study.where else ""
     what = f"study {name!r} cannot be read{asked}"
     with connected(study.con, what) as con, reading(con, what):
         found = _column_names(con, source)
-        columns = match_columns(study, name, variables, by, found, latent, own)
-        condition = None if study.where is None else check_filter(study.where, found, f"study {name!r}")
-        used = {*columns.keys.values()} | ({columns.weight} if columns.weight else set())
-        used |= set() if condition is None else filter_columns(condition)
+        columns, condition, used = wanted.match(found)
         _refuse_doubles(name, used, found)
         types = _column_types(con, source, sorted(used))
         check_types(name, columns, types)

@@ -1,4 +1,4 @@
-"""n(pattern) in Spark: one GROUP BY where the records are, as read.py says it to DuckDB and polars.
+"""n(pattern) in Spark: one GROUP BY where the records are, as the other engines' modules say it to DuckDB and polars.
 
 No SQL is written: columns of the source are renamed by their position first, so that no name needs quotes, and a
 user's condition becomes columns of the DataFrame API (`spark_filter`).
@@ -13,9 +13,9 @@ from operator import add
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import RepeatedName
-from duckemcc.study.columns import Columns, match_columns
+from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
-from duckemcc.study.study import Study
+from duckemcc.study.types import check_dtypes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,17 +52,10 @@ class Grouped:
         return replace(self, columns=columns, frame=self.frame.groupBy(*keys).agg(*sums))
 
 
-def count_spark(
-    study: Study,
-    variables: tuple[str, ...],
-    name: str,
-    by: tuple[str, ...],
-    latent: Sequence[str],
-    own: Sequence[str],
-) -> tuple[Columns, pl.DataFrame]:
+def count_spark(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     """The counts, brought to the driver."""
-    source = study.source
-    grouped = source if isinstance(source, Grouped) else group_records(study, variables, name, by, latent, own)
+    source = wanted.study.source
+    grouped = source if isinstance(source, Grouped) else group_records(wanted)
     return grouped.columns, collect(grouped.frame.limit(MOST_PATTERNS + 1))
 
 
@@ -75,37 +68,25 @@ def collect(frame: Any) -> pl.DataFrame:
     return found
 
 
-def group_records(
-    study: Study,
-    variables: tuple[str, ...],
-    name: str,
-    by: tuple[str, ...],
-    latent: Sequence[str],
-    own: Sequence[str] = (),
-) -> Grouped:
+def group_records(wanted: Wanted) -> Grouped:
     """The counting query of a study, not yet run. Raises of names, types and `where` what `count_study` raises."""
-    from duckemcc.study.read import check_dtypes
-
     functions = _functions()
+    study = wanted.study
     source = study.con.table(study.source) if isinstance(study.source, str) else study.source
     found = list(source.columns)
-    columns = match_columns(study, name, variables, by, found, latent, own)
+    columns, condition, used = wanted.match(found)
     place = {c: f"emcc_c{i}" for i, c in enumerate(found)}
     source = source.toDF(*(f"emcc_c{i}" for i in range(len(found))))
     types = {c: kind for c, (_, kind) in zip(found, source.dtypes, strict=True)}
-    used = {*columns.keys.values(), *([columns.weight] if columns.weight else [])}
-    if study.where is not None:
-        from duckemcc.study.dialect import check_filter, filter_columns
+    if condition is not None:
         from duckemcc.study.spark_filter import filter_column
 
-        tree = check_filter(study.where, found, f"study {name!r}")
-        used |= filter_columns(tree)
-        source = source.filter(filter_column(tree, {c: functions.col(p) for c, p in place.items()}, types))
-    _refuse_doubles(name, used, found)
+        source = source.filter(filter_column(condition, {c: functions.col(p) for c, p in place.items()}, types))
+    _refuse_doubles(wanted.name, used, found)
     counted = {c for c in {*columns.keys.values(), columns.weight} if c}
     schema = collect(source.select(*(place[c] for c in counted)).limit(0)).schema
     dtypes = {c: schema[place[c]] for c in counted}
-    check_dtypes(name, columns, dtypes)
+    check_dtypes(wanted.name, columns, dtypes)
     keys = {k: _plain(functions.col(place[c]), types[c]).alias(k) for k, c in columns.keys.items()}
     if columns.weight is None:
         grouped = source.select(*keys.values()).groupBy(*keys).agg(functions.count("*").alias("emcc_records"))

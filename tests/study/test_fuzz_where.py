@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from duckemcc import errors
 from duckemcc.study.dialect import check_filter, filter_text
-from duckemcc.study.read import INTEGERS, type_name
+from duckemcc.study.types import INTEGERS, type_name
 
 FRAME = pl.DataFrame(
     {

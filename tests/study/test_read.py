@@ -25,7 +25,9 @@ from duckemcc.errors import (
     UnknownName,
     UnsupportedColumn,
 )
-from duckemcc.study import labels, read
+from duckemcc.study import duckdb as study_duckdb
+from duckemcc.study import labels
+from duckemcc.study import polars as study_polars
 from duckemcc.study.read import count_study
 from duckemcc.study.study import Study
 
@@ -729,8 +731,8 @@ def test_a_nested_segment_is_refused(engine):
 
 
 def test_too_many_patterns_are_refused_with_the_columns_that_make_them(engine, monkeypatch):
-    monkeypatch.setattr(read, "MOST_PATTERNS", 5)
-    monkeypatch.setattr(labels, "MOST_PATTERNS", 5)
+    for module in (labels, study_duckdb, study_polars):
+        monkeypatch.setattr(module, "MOST_PATTERNS", 5)
     with pytest.raises(TooLarge, match=r"study 'trial' has more than 5 distinct patterns.*id has 6, Treatment has 2"):
         counted(engine(), variables=["Treatment", "id"])
 

@@ -1,0 +1,118 @@
+"""n(pattern) in DuckDB: relations, tables, files and Arrow streams, counted by one GROUP BY."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from duckemcc.errors import RepeatedName, SourceError
+from duckemcc.study.columns import Columns, Wanted
+from duckemcc.study.labels import MOST_PATTERNS
+from duckemcc.study.study import CSV, Study
+from duckemcc.study.types import AS_TEXT, FLOATS, INTEGERS, check_types, type_name
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def count_duckdb(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
+    """Through the relation's own connection: a cursor would not see temporary tables and uncommitted rows."""
+    import polars as pl
+
+    from duckemcc.study import dialect
+
+    relation, con = open_source(wanted.study)
+    found = _true_names(wanted.study, relation, con)
+    types = {c: type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
+    columns, condition, used = wanted.match(found)
+    if condition is not None:
+        relation = relation.filter(dialect.filter_text(condition, {c for c, t in types.items() if t in INTEGERS}))
+    refuse_twins(wanted.name, used, found)
+    check_types(wanted.name, columns, types)
+    keys = columns.keys
+    if columns.weight is None:
+        relation = relation.project(dialect.projection(keys))
+        sums, totals = ["COUNT(*) AS emcc_s0"], ["CAST(emcc_s0 AS DOUBLE) AS emcc_count", "emcc_s0 AS emcc_records"]
+    else:
+        is_float = types[columns.weight] in FLOATS
+        relation = relation.project(dialect.projection({**keys, "emcc_weight": columns.weight}))
+        relation = relation.project(", ".join([*keys, *dialect.weight_items(is_float)]))
+        for i in range(dialect.PIECES if is_float else 0):
+            relation = relation.project(", ".join(["* EXCLUDE (emcc_rest)" if i else "*", *dialect.piece_items(i)]))
+        sums, totals = dialect.weight_sums(is_float), dialect.weight_totals(is_float)
+    relation = relation.aggregate(", ".join([*keys, *sums]), ", ".join(keys))
+    items = [f"CAST({k} AS VARCHAR) AS {k}" if types[c] in AS_TEXT else k for k, c in keys.items()]
+    relation = relation.project(", ".join([*items, *totals])).limit(MOST_PATTERNS + 1)
+    frame = pl.from_arrow(relation.to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)
+    return columns, frame
+
+
+def open_source(study: Study) -> tuple[Any, Any]:
+    """The source as a relation, and its connection."""
+    if study.kind == "relation":
+        return study.source, None
+    import duckdb
+
+    con = study.con if study.con is not None else duckdb.connect()
+    if study.kind == "table":
+        return _table(con, study.source), con
+    if study.kind == "file":
+        path = _found_path(os.fspath(study.source))
+        packed = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
+        return (con.read_csv(path, header=True) if packed else con.read_parquet(path)), con
+    import pyarrow as pa
+
+    source = study.source
+    if not isinstance(source, (pa.Table, pa.RecordBatchReader)):  # DuckDB 1.4 takes the stream of others only once
+        source = pa.RecordBatchReader.from_stream(source)
+    return con.from_arrow(source), con
+
+
+def _table(emcc_con: Any, emcc_table: str) -> Any:
+    """In a scope of its own: DuckDB would take a Python variable of this name for a missing table."""
+    return emcc_con.table(emcc_table)
+
+
+def _found_path(path: str) -> str:
+    if "://" in path:
+        return path
+    if os.path.isfile(path):
+        return glob.escape(path)
+    if not glob.has_magic(path):
+        raise SourceError(f"the file {path!r} does not exist.")
+    if not glob.glob(path, recursive=True):
+        raise SourceError(f"no file matches {path!r}.")
+    return path
+
+
+def _true_names(study: Study, relation: Any, con: Any) -> list[str]:
+    """The columns as the source spells them: where two differ by case only, DuckDB renames the second (a, A_1)."""
+    names: list[str] = relation.columns
+    if not any(n.endswith("_1") for n in names):
+        return names
+    if study.kind == "arrow":
+        return list(getattr(getattr(study.source, "schema", None), "names", names))
+    if study.kind == "file":
+        path = _found_path(os.fspath(study.source))
+        if path.lower().endswith(CSV):
+            return list(con.read_csv(path, header=False, all_varchar=True).limit(1).fetchall()[0])
+        rows = con.sql("SELECT file_name, name FROM parquet_schema($1)", params=[path]).fetchall()
+        inside = [name for file, name in rows if file == rows[0][0]]
+        return inside if _twins(inside) else names
+    return names
+
+
+def _twins(names: Sequence[str]) -> set[str]:
+    folded = [n.casefold() for n in names]
+    return {n for n in names if folded.count(n.casefold()) > 1}
+
+
+def refuse_twins(name: str, used: set[str], found: Sequence[str]) -> None:
+    if twins := sorted(_twins(found) & used):
+        raise RepeatedName(
+            f"study {name!r} has several columns called {twins[0]} but for upper and lower case; "
+            "DuckDB cannot tell them apart, so rename one in the source."
+        )

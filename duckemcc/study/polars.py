@@ -1,0 +1,78 @@
+"""n(pattern) in polars: its own frames, counted by one group_by that says what `dialect` says in SQL."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+from duckemcc.study.columns import Columns, Wanted
+from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
+from duckemcc.study.types import check_dtypes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
+    """Lazily, by the streaming engine."""
+    import polars as pl
+
+    frame = wanted.study.source.lazy()
+    schema = frame.collect_schema()
+    columns, condition, _ = wanted.match(schema.names())
+    check_dtypes(wanted.name, columns, schema)
+    if condition is not None:
+        from duckemcc.study.dialect import filter_text
+
+        text = filter_text(condition, {c for c, t in schema.items() if t.is_integer()})
+        frame = frame.filter(pl.sql_expr(text))
+    keys = columns.keys
+    named = [pl.col(c).alias(k) for k, c in keys.items()]
+    if columns.weight is None:
+        counted = (
+            frame.select(named).group_by(list(keys)).agg(emcc_count=pl.len().cast(pl.Float64), emcc_records=pl.len())
+        )
+    else:
+        weighted = _weigh(frame.select(*named, pl.col(columns.weight).alias("emcc_weight")), schema[columns.weight])
+        counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
+    other = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)  # what Arrow lacks, or has in another form
+    as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
+    return columns, counted.head(MOST_PATTERNS + 1).with_columns(as_text).collect(engine="streaming")
+
+
+def _weigh(frame: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:
+    """As `dialect.weight_items` and `piece_items` say it in SQL."""
+    import polars as pl
+
+    from duckemcc.study.dialect import PIECES, STEP
+
+    weight, good, rest = pl.col("emcc_weight"), pl.col("emcc_good"), pl.col("emcc_rest")
+    value = weight if dtype.is_decimal() else weight.cast(pl.Float64)
+    possible = (value == 0) | value.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, int(LARGEST_WEIGHT))
+    frame = frame.with_columns(emcc_is_bad=~possible.fill_null(False), emcc_good=value)
+    frame = frame.with_columns(
+        emcc_good=pl.when("emcc_is_bad").then(0).otherwise(good), emcc_bad_weight=pl.when("emcc_is_bad").then(weight)
+    )
+    if dtype.is_float():
+        frame = frame.with_columns(emcc_rest=good)
+        for i in range(PIECES):
+            frame = frame.with_columns(rest.floor().alias(f"emcc_p{i}"), emcc_rest=(rest - rest.floor()) * STEP)
+    return frame
+
+
+def _sum_weights(frame: pl.LazyFrame, keys: list[str], is_float: bool) -> pl.LazyFrame:
+    """As `dialect.weight_sums` and `weight_totals` say it in SQL."""
+    import polars as pl
+
+    from duckemcc.study.dialect import PIECES, STEP
+
+    pieces = [f"emcc_p{i}" for i in range(PIECES)] if is_float else ["emcc_good"]
+    summed = frame.group_by(keys).agg(
+        *(pl.col(piece).sum().alias(f"emcc_s{i}") for i, piece in enumerate(pieces)),
+        emcc_records=(pl.col("emcc_good") > 0).sum(),
+        emcc_bad=pl.col("emcc_is_bad").sum(),
+        emcc_example=pl.col("emcc_bad_weight").min().cast(pl.String),
+    )
+    parts = [pl.col(f"emcc_s{i}").cast(pl.Float64) / STEP**i for i in range(len(pieces))]
+    return summed.with_columns(emcc_count=reduce(add, parts))
