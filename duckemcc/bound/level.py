@@ -125,8 +125,8 @@ class LevelSet(Polytope):
             if margin <= 0:
                 return None
             gradient = costs + 1 / theta + slope @ yields / margin
-            step = self._newton_step(yields, theta, fitted, margin, gradient)
             with np.errstate(over="ignore", invalid="ignore"):  # told from what follows: no step is taken
+                step = self._newton_step(yields, theta, fitted, margin, gradient)
                 gain = float(gradient @ step)
             if abs(gain) <= _DECREMENT:
                 return theta

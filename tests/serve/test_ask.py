@@ -251,7 +251,7 @@ def test_every_learned_model_survives_its_uai_file():
 
 
 def test_a_model_stuck_in_a_worse_optimum_is_replaced_by_one_at_the_maximum():
-    full = emcc.FullModel.random(5, np.random.default_rng(27))  # two causes in one component
+    full = emcc.FullModel.random(6, np.random.default_rng(32))  # two causes in one component
     records = full.sample(400, rng=np.random.default_rng(2))
     fitted = emcc.fit(full.model, emcc.Study(pl.DataFrame(records)), method="emcc", restarts=30)
     assert fitted.kept < 30
