@@ -88,7 +88,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
     if isinstance(asked, TooLarge):
         return {"status": "too_large", "message": str(asked)}
     if incompatible and (options.incompatible == "null" or not isfinite(part.verdict.loglik_gap[i])):
-        return {"status": "incompatible", "message": part.verdict.reason[i]}
+        return {"status": "incompatible", "message": why_incompatible(part, i)}
     if isinstance(asked, Sharp):
         compiled = asked.compiled
         found = bound_sharply(asked, part.learned, part.verdict, i, blur=_blur(part, i), confidence=options.confidence)
@@ -104,7 +104,18 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         answer["message"] = (
             _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options)
         )
-    return answer | ({"status": "incompatible", "message": part.verdict.reason[i]} if incompatible else {})
+    return answer | ({"status": "incompatible", "message": why_incompatible(part, i)} if incompatible else {})
+
+
+def why_incompatible(part: Part, i: int) -> str | None:
+    """What the verdict says; None where it does not accuse."""
+    reason = part.verdict.reason[i]
+    if reason is None or part.learned.converged[i]:
+        return reason
+    return (
+        f"{reason}. EM stopped after {part.learned.steps[i]} steps before it converged, so a better fit may yet agree; "
+        "raise max_steps or restarts"
+    )
 
 
 def _blur(part: Part, i: int) -> float:

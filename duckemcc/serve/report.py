@@ -10,7 +10,7 @@ from duckemcc.bound.sharp import Sharp
 from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
-from duckemcc.serve.answer import NO_RECORDS, in_order
+from duckemcc.serve.answer import NO_RECORDS, in_order, why_incompatible
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import STUDY_COLUMNS
 from duckemcc.serve.work import Job, Part, prepare
@@ -66,7 +66,7 @@ def _report_segment(
         "n": float(sum(c.sum() for c in counts)),
         "patterns": int(sum((c > 0).sum() for c in counts)),
         "fault": verdict.fault[i],
-        "message": verdict.reason[i],
+        "message": why_incompatible(part, i),
     }
     rows = [together]
     for k, (test, count) in enumerate(zip(verdict.studies, counts, strict=True)):

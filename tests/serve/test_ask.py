@@ -260,6 +260,28 @@ def test_a_model_stuck_in_a_worse_optimum_is_replaced_by_one_at_the_maximum():
         assert loglik == pytest.approx(fitted.loglik, abs=1e-4)
 
 
+def test_a_verdict_that_rests_on_a_fit_that_has_not_converged_says_so():
+    """The model's own distribution, with three causes of 64 states in a component and hardly any steps."""
+    rng = np.random.default_rng(8)
+    full = emcc.FullModel.random(int(rng.integers(4, 7)), rng)
+    names = full.model.variables
+
+    def records(**options):
+        cells = np.ndenumerate(full.distribution(*names, **options))
+        return pl.DataFrame([dict(zip(names, map(int, i), strict=True), n=1000 * p) for i, p in cells if p > 0])
+
+    studies = [
+        emcc.Study(records(), weight="n", name="registry", local="U0"),
+        emcc.Study(pl.concat([records(do={"V2": x}) for x in (0, 1)]), weight="n", do="V2", name="trial"),
+    ]
+    options = {"level": None, "restarts": 2, "max_steps": 5}
+    row = one(full.model, studies, "P(V5=1)", **options)
+    assert (row["status"], row["converged"]) == ("incompatible", False)
+    assert "before it converged, so a better fit may yet agree; raise max_steps or restarts" in row["message"]
+    report = emcc.compatibility(full.model, studies, **options).to_pylist()
+    assert report[0]["message"] == row["message"]
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 

@@ -74,6 +74,12 @@ def loaded(frame=None):
     return con
 
 
+def run(sql, frame=None):
+    """The result of a query, while its connection is open."""
+    con = loaded(frame)
+    return con.sql(sql).to_arrow_table()
+
+
 def direct(said, frame=None):
     """Counted here, of the records themselves."""
     model, study, by = make(said, source="trial")
@@ -118,7 +124,7 @@ def test_the_query_is_one_select_of_the_dialect_with_the_names_of_the_model(dial
 @pytest.mark.parametrize("case", CASES)
 def test_duckdb_gives_the_counts_of_the_records(case):
     [sql] = [sql for said, sql in read_pairs("duckdb") if said["case"] == case]
-    counts = loaded().sql(sql).to_arrow_table()
+    counts = run(sql)
     assert_frame_equal(returned(CASES[case], counts), direct(CASES[case]))
 
 
@@ -166,7 +172,8 @@ def test_spark_gives_the_counts_of_the_records(case, spark):
 
 def test_float_weights_are_summed_exactly_in_any_order():
     said = CASES["weighted"]
-    sums = [loaded(rows(seed)).sql(write_case(said, "duckdb") + " ORDER BY ALL").fetchall() for seed in range(3)]
+    sums = [run(write_case(said, "duckdb") + " ORDER BY ALL", rows(seed)) for seed in range(3)]
+    sums = [[tuple(row.values()) for row in table.to_pylist()] for table in sums]
     assert sums[0] == sums[1] == sums[2]
     exact = {}
     for row in rows().iter_rows(named=True):
@@ -179,7 +186,7 @@ def test_float_weights_are_summed_exactly_in_any_order():
 def test_a_weight_that_is_none_comes_back_as_an_error(weight):
     said = CASES["weighted"]
     frame = rows().with_columns(W=pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(weight)).otherwise("W"))
-    counts = loaded(frame).sql(write_case(said, "duckdb")).to_arrow_table()
+    counts = run(write_case(said, "duckdb"), frame)
     with pytest.raises(InvalidWeight, match=r"study 'trial' has 1 record whose weight n is NULL, .* \(as NULL\)"):
         returned(said, counts)
     with pytest.raises(InvalidWeight, match="has 1 record whose weight W is NULL"):
