@@ -170,11 +170,16 @@ def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | 
 def _described(job: Job, segment: int) -> dict[str, Any]:
     """What is known of a segment before it is learned."""
     present = [(s.name, s.count[segment]) for s in job.encoded.studies if s.count[segment].any()]
-    options = job.options
-    return {
+    return how_asked(job.options) | {
         "n": float(sum(count[count > 0].sum() for _, count in present)),
         "studies": [name for name, _ in present],
         "patterns": int(sum((count > 0).sum() for _, count in present)),
+    }
+
+
+def how_asked(options: Options) -> dict[str, Any]:
+    """The columns that say how to ask again."""
+    return {
         "restarts": options.restarts,
         "method": options.method,
         "seed": options.seed,

@@ -23,7 +23,7 @@ from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import answer
+from duckemcc.serve.answer import answer, how_asked
 from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import COLUMNS, make_table
@@ -142,8 +142,7 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
 
 
 def _no_answer(task: Task, status: str, message: str) -> dict[str, Any]:
-    settings = task.settings
-    return {"query": task.text, "status": status, "message": message, "method": settings.method, "seed": settings.seed}
+    return {"query": task.text, "status": status, "message": message} | how_asked(task.settings)
 
 
 def _alike(records: pl.DataFrame, variables: Sequence[str], nulls: Nulls) -> Iterator[pl.DataFrame]:

@@ -153,7 +153,8 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
         )
     frame = frame.filter(pl.col("emcc_count") > 0)
     if frame.is_empty():
-        raise EmptyStudy(f"study {tally.name!r} is empty: all its weights {tally.weight} are zero.")
+        weights = f"weights {tally.weight}".rstrip()
+        raise EmptyStudy(f"study {tally.name!r} is empty: all its {weights} are zero.")
     return frame
 
 
