@@ -127,7 +127,8 @@ def _first_support(yields: Floats, share: Floats) -> Floats:
     """A PMF on few states that gives every pattern some probability."""
     fitted = yields.mean(axis=1)
     gradient = yields.T @ (share / fitted)
-    chosen = np.unique(np.concatenate([find_largest(gradient, 5 * len(share)), np.argmax(yields * gradient, axis=1)]))
+    dearest = [np.argmax(row * gradient) for row in yields]  # row by row, for the memory that all at once would take
+    chosen = np.unique(np.concatenate([find_largest(gradient, 5 * len(share)), dearest]))
     theta = np.zeros(yields.shape[1])
     theta[chosen] = 1 / len(chosen)
     return theta

@@ -24,6 +24,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 
+WIDE = 4096
+"""States of a cause above which only those with positive chances are looked at, segment by segment."""
+
+
 class Conditional(NamedTuple):
     """P(variable | context). part: of the variable up to it, which determines the fitted value; names: the
     distributions of its causes."""
@@ -51,6 +55,9 @@ def fit(model: Model, factor: Conditional, codes: Ints, chances: dict[str, Float
 
     codes [p, v] of the context and the variable, in this order.
     """
+    if max((chances[n].shape[1] for n in factor.names), default=1) > WIDE and segments > 1:
+        own = [{n: c[s : s + 1] for n, c in chances.items()} for s in range(segments)]
+        return np.concatenate([fit(model, factor, codes, one, 1) for one in own])
     states, joint = _join(model, factor, chances, segments)
     step = max(1, CHUNK // joint.shape[1])
     pieces = [_fit(model, factor, codes[i : i + step], states, joint) for i in range(0, len(codes), step)]
@@ -65,9 +72,14 @@ def _join(
     joint = np.ones((segments, 1))
     for cause, name in zip(factor.part.exogenous, factor.names, strict=True):
         mass = chances[name]
-        classes = find_classes(model, cause, {*factor.part.measured, *factor.part.latent})
+        live = None
+        if mass.shape[1] > WIDE:
+            states[cause] = live = np.flatnonzero(mass[0])
+            mass = mass[:, live]
+        classes = find_classes(model, cause, {*factor.part.measured, *factor.part.latent}, live)
         if classes is not None:
-            states[cause] = np.unique(classes, return_index=True)[1]
+            first = np.unique(classes, return_index=True)[1]
+            states[cause] = first if live is None else live[first]
             mass = sum_by_class(mass, classes)
         joint = (joint[:, :, None] * mass[:, None, :]).reshape(segments, -1)
     return states, joint

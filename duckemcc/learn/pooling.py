@@ -66,8 +66,9 @@ def merge_states(model: Model, causes: dict[str, str], pooled: Sequence[Pooled])
     return {name: classes for name, classes in found.items() if classes is not None}
 
 
-def find_classes(model: Model, cause: str, members: Collection[str]) -> Ints | None:
-    """The class of each state [u] of a cause: equal for states that act alike on its children among the members.
+def find_classes(model: Model, cause: str, members: Collection[str], states: Ints | None = None) -> Ints | None:
+    """The class of each state [u] of a cause, or of some: equal for those that act alike on its children among the
+    members.
 
     None where no two states do: those of a canonical cause differ in some child.
     """
@@ -76,6 +77,7 @@ def find_classes(model: Model, cause: str, members: Collection[str]) -> Ints | N
     if exogenous.card is None and len(children) == len(exogenous.children):
         return None
     tables = [np.moveaxis(model.table(c), model.causes[c].index(cause), 0) for c in children]
+    tables = tables if states is None else [t[states] for t in tables]
     return classify(np.hstack([t.reshape(len(t), -1) for t in tables]))
 
 

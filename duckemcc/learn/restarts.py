@@ -106,11 +106,18 @@ class _GroupFit(NamedTuple):
     relaxed: Floats | None
 
 
-def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tick: Tick = lambda: None) -> Learned:
-    """r learned models per segment. starts: chances [r, u] for each exogenous variable."""
+def learn(
+    likelihood: Likelihood,
+    starts: dict[str, Floats],
+    effort: Effort,
+    tick: Tick = lambda: None,
+    restarts: int | None = None,
+) -> Learned:
+    """r learned models per segment. starts: chances [r, u] for each exogenous variable, or [1, u] that stand for all r
+    `restarts`; left out, r is the most that one has."""
     segments = len(likelihood.n)
-    restarts = len(next(iter(starts.values()))) if starts else 1
-    chances = {name: np.broadcast_to(starts[name], (segments, *starts[name].shape)) for name in likelihood.free}
+    restarts = restarts or max((len(c) for c in starts.values()), default=1)
+    chances = {name: _repeat(starts[name][None], segments, restarts) for name in likelihood.free}
     best = {name: c[:, 0] for name, c in chances.items()}
     zero = np.zeros(segments)
     loglik, upper, gap = zero, zero, zero
@@ -123,15 +130,15 @@ def learn(likelihood: Likelihood, starts: dict[str, Floats], effort: Effort, tic
         loglik = loglik + fit.loglik
         upper = upper + fit.upper
         gap = gap + np.where(fit.kept, fit.gap, 0).max(axis=1)
-        kept = np.minimum(kept, fit.kept.sum(axis=1))
+        kept = np.minimum(kept, np.where(fit.kept.all(axis=1), restarts, fit.kept.sum(axis=1)))
         converged = converged & (fit.stationary | ~fit.kept).all(axis=1)
         steps = np.maximum(steps, fit.steps.max(axis=1))
         groups.append(Fitted(group, _fitted(fit.best, group), fit.best, fit.loglik, fit.upper, fit.relaxed))
         lender = _borrow(fit.kept)
         for j, (name, start, classes) in enumerate(zip(group.names, _of(starts, group), group.classes, strict=True)):
-            chances[name] = _split(
-                np.take_along_axis(fit.chances[j], lender[..., None], axis=1), start, classes, lender
-            )
+            own = fit.chances[j]
+            borrowed = own if fit.kept.all() else np.take_along_axis(own, lender[..., None], axis=1)
+            chances[name] = _repeat(_split(borrowed, start, classes, lender), segments, restarts)
             best[name] = _split(fit.best[j][:, None], start, classes, np.zeros((segments, 1), np.intp))[:, 0]
     # upwards to 1e-13 of n, so that it stays proven; what is behind that is rounding
     records = np.where(likelihood.n > 0, likelihood.n, 1.0)
@@ -275,8 +282,15 @@ def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:
 
 def _split(reduced: Floats, start: Floats, classes: Ints, lender: Ints) -> Floats:
     """Chances of all states [s, r, u]: a class's mass in the proportions of the start, which EM never changes."""
+    if reduced.shape[-1] == len(classes):  # every state is a class of its own
+        return reduced
     share = start / sum_by_class(start, classes)[:, classes]
     return np.asarray(reduced[..., classes] * share[lender])
+
+
+def _repeat(chances: Floats, segments: int, restarts: int) -> Floats:
+    """The same chances for every segment and restart, where there is only one row for all; not a copy."""
+    return np.broadcast_to(chances, (segments, restarts, chances.shape[-1]))
 
 
 def _borrow(kept: NDArray[np.bool_]) -> Ints:

@@ -9,7 +9,7 @@ set. Mean share of the exact width at 30 restarts, over the 27 random problems w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,18 @@ FLOOR = 1e-8
 _DIRICHLET = re.compile(r"\s*dirichlet\s*\(\s*([0-9.eE+-]+)\s*\)\s*", re.IGNORECASE)
 
 
-def draw_starts(start: str, cards: list[int], restarts: int, seed: int) -> list[Floats]:
-    """Chances [r, u] for each exogenous variable, each row a PMF bounded away from zero.
+def draw_starts(start: str, cards: Sequence[int], restarts: int | Sequence[int], seed: int) -> list[Floats]:
+    """Chances [r, u] for each exogenous variable, each row a PMF bounded away from zero. restarts: of each, or of all.
 
     A variable's draws depend only on the seed and its position, and fewer restarts are a prefix of more.
     Raises `OptionError` for an unknown start.
     """
     draw = read_start(start)
     starts = []
-    for position, card in enumerate(cards):
+    each = [restarts] * len(cards) if isinstance(restarts, int) else restarts
+    for position, (card, size) in enumerate(zip(cards, each, strict=True)):
         rng = np.random.default_rng([seed, position])
-        rows = np.maximum(np.stack([draw(rng, card) for _ in range(restarts)]), FLOOR / card)
+        rows = np.maximum(np.stack([draw(rng, card) for _ in range(size)]), FLOOR / card)
         starts.append(rows / rows.sum(axis=1, keepdims=True))
     return starts
 

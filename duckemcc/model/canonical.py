@@ -18,7 +18,7 @@ from duckemcc.model.states import show_names
 
 Table: TypeAlias = NDArray[np.intp]
 
-LARGEST_EXOGENOUS = 1_000_000
+LARGEST_EXOGENOUS = 2**20
 """States of one exogenous variable that are enumerated at most."""
 LARGEST_TABLE = 20_000_000
 """Entries of one equation's table at most."""

@@ -82,14 +82,14 @@ class Job:
                     raise
                 refused |= dict.fromkeys(kind.segments, large)
                 continue
-            starts = self._starts(compiled)
+            starts = self._starts(compiled, spread)
             clock.lap("compile")
             for first in range(0, len(kind.segments), BATCH):
                 clock.tick()
                 batch = slice(first, first + BATCH)
                 likelihood = compiled.part(batch)
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
-                learned = learn(likelihood, starts, effort, clock.tick)
+                learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
                 clock.lap("learn")
                 verdict = self._judge(likelihood, arms, learned, every_study)
                 clock.lap("judge")
@@ -102,9 +102,12 @@ class Job:
             for own in split_by_support(self.learned_model, kind):
                 yield own._replace(segments=there[own.segments].tolist())
 
-    def _starts(self, compiled: Likelihood) -> dict[str, Floats]:
+    def _starts(self, compiled: Likelihood, spread: bool) -> dict[str, Floats]:
+        """One where no restart is made of a variable."""
+        tied = {name for group in compiled.groups if not group.concave for name in group.names}
+        sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
         cards = [self.model.card(cause) for cause in compiled.causes.values()]
-        drawn = draw_starts(self.options.start, cards, self.options.restarts, self.options.seed)
+        drawn = draw_starts(self.options.start, cards, sizes, self.options.seed)
         return dict(zip(compiled.causes, drawn, strict=True))
 
     @property

@@ -25,7 +25,7 @@ import polars as pl
 import duckemcc as emcc
 from duckemcc.bound.polytope import Polytope
 
-SIZES = ((2, 2), (4, 2), (8, 2), (4, 4), (12, 2), (6, 4), (15, 2), (8, 4), (6, 7))
+SIZES = ((2, 2), (4, 2), (8, 2), (4, 4), (12, 2), (6, 4), (15, 2), (8, 4), (6, 7), (16, 2))
 QUERY = "PNS(X=1 vs 0, Y=1)"
 RECORDS = 20_000
 

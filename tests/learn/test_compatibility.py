@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from problems import DRUG, IV, TWO, arms_of, random_arms, study, table1
 from test_emcc import starts_of
 
+from duckemcc.learn import network
 from duckemcc.learn.compatibility import check
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.pooling import sum_by_class
@@ -41,6 +42,20 @@ def test_table_1_is_exactly_compatible(part, gender):
     assert verdict.loglik_gap[0] < 1e-6
     assert verdict.misfit[0] < 1e-6
     assert verdict.fault == [None]
+
+
+@given(random_arms())
+def test_causes_with_many_states_are_judged_by_those_with_chances(problem):
+    model, arms = problem
+    likelihood = compile_likelihood(model, arms)
+    learned = learn(likelihood, starts_of(model), Effort(spread=False))
+    narrow, wide = [], []
+    for found, limit in ((narrow, network.WIDE), (wide, 0)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(network, "WIDE", limit)
+            found.append(check(likelihood, arms, learned.loglik, learned.best, level=0.01, tolerance=0.01))
+    np.testing.assert_allclose(wide[0].misfit, narrow[0].misfit, atol=1e-12)
+    assert wide[0].compatible.tolist() == narrow[0].compatible.tolist()
 
 
 def test_an_instrumental_inequality_violation_inside_a_single_study_is_caught():

@@ -161,7 +161,7 @@ def test_a_model_with_a_large_cause_is_made_and_refused_only_when_the_table_is_n
     model = fan(5)
     assert model.components("Y") == tuple(Component((f"V{i}",), (f"U_V{i}",)) for i in range(5))
     assert model.table("V0").tolist() == [0, 1]
-    size = "the canonical exogenous variable U_Y over Y has 4,294,967,296 states; at most 1,000,000 are enumerated. "
+    size = "the canonical exogenous variable U_Y over Y has 4,294,967,296 states; at most 1,048,576 are enumerated. "
     size += "Y alone has 2^32 relations to its parents (V0, V1, V2, V3, V4): "
     with pytest.raises(
         TooLarge, match=re.escape(size) + "coarsen one of them to fewer states, remove a parent, or give"
@@ -170,13 +170,13 @@ def test_a_model_with_a_large_cause_is_made_and_refused_only_when_the_table_is_n
 
 
 def test_the_largest_cause_is_enumerated_and_the_next_is_not():
-    text = "<->".join(f"V{i}" for i in range(6))
-    tens = {f"V{i}": [str(s) for s in range(10)] for i in range(6)}
-    assert len(Model.parse(text).with_states(tens).table("V5")) == LARGEST_EXOGENOUS
+    text = "<->".join(f"V{i}" for i in range(10))
+    fours = {f"V{i}": ["0", "1", "2", "3"] for i in range(10)}
+    assert len(Model.parse(text).with_states(fours).table("V5")) == LARGEST_EXOGENOUS
     with pytest.raises(
-        TooLarge, match=r"has 1,100,000 states; .* V0 alone has 11: coarsen states, tie fewer variables together"
+        TooLarge, match=r"has 1,310,720 states; .* V0 alone has 5: coarsen states, tie fewer variables together"
     ):
-        Model.parse(text).with_states(tens | {"V0": [str(s) for s in range(11)]}).table("V5")
+        Model.parse(text).with_states(fours | {"V0": ["0", "1", "2", "3", "4"]}).table("V5")
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_what_is_still_too_large_is_refused_before_it_is_enumerated():
     graph = "Z -> X -> Y; X <-> Y; X {0, 1}; Y {0, 1}; Z {" + ", ".join(map(str, range(60))) + "}"
     start = time.perf_counter()
     with pytest.raises(
-        TooLarge, match=r"U_X_Y over X, Y has more than 1,000,000 states that its assumptions leave; coars"
+        TooLarge, match=r"U_X_Y over X, Y has more than 1,048,576 states that its assumptions leave; coars"
     ):
         restrict(Model.parse(f"{graph}; assume P(X[Z=0]=1, X[Z=59]=0) = 0"))
     assert time.perf_counter() - start < 20
