@@ -26,7 +26,7 @@ from duckemcc.query.network import Factor
 
 Floats = NDArray[np.float64]
 
-_GAIN = 1e-6
+_GAIN = 1e-4
 """Of a round of climbing, below which it ends: the interval's last digits mean nothing."""
 
 

@@ -64,7 +64,10 @@ class Report:
         except Timeout as late:
             if not by:
                 raise
-            places = pl.concat([t.frame.select(by) for t in tables if not t.shared]).unique().sort(by)
+            places = pl.concat(
+                [f.select(by) for t in tables for f in (t.frame, t.absent) if f is not None and not t.shared]
+            )
+            places = places.unique().sort(by)
             rows = [{"message": str(late)}] * places.height
             return make_table(rows, STUDY_COLUMNS, places, range(places.height), {})
 

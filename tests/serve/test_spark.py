@@ -162,6 +162,20 @@ def test_values_that_were_not_recorded(to_spark, nulls):
     assert rows(found, ["number"]) == rows(local, ["number"])
 
 
+@pytest.mark.parametrize("nulls", ["mar", "drop"])
+def test_a_segment_without_a_record_that_counts_has_its_row(to_spark, nulls):
+    light, lost = pl.col("number") == 1, (pl.col("number") == 2) & (nulls == "drop")
+    frame = records().with_columns(w=pl.when(light).then(0.0).otherwise("w"), M=pl.when(lost).then(None).otherwise("M"))
+    options = {"by": "number", "nulls": nulls, **CHEAP}
+    found = rows(duckemcc.spark.bounds(to_spark(frame), GRAPH, QUERIES, weight="w", **options), ["number"])
+    local = rows(emcc.bounds(GRAPH, Studies(frame, weight="w"), QUERIES, **options), ["number"])
+    assert found == local
+    assert {row["number"] for row in found if row["status"] == "no_data"} == ({1, 2} if nulls == "drop" else {1})
+    report = duckemcc.spark.compatibility(to_spark(frame), GRAPH, weight="w", by="number", nulls=nulls)
+    local_report = emcc.compatibility(GRAPH, Studies(frame, weight="w"), by="number", nulls=nulls)
+    assert rows(report, ["number"]) == rows(local_report, ["number"])
+
+
 def test_dropped_records_must_be_known_in_every_segment(to_spark):
     kept = pl.DataFrame({"g": [1, 1, 2, 2], "X": [0, 1, 0, 1], "Y": [1, 1, 1, 1], "n": [30, 40, 20, 50]})
     dropped = pl.DataFrame({"g": [1, 2], "X": [None, None], "Y": [None, None], "n": [25, 35]}, schema=kept.schema)
