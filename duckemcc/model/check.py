@@ -50,7 +50,7 @@ def check_known(said: str, names: Iterable[str], known: Collection[str]) -> None
 
 
 def _check_once(said: str, names: Iterable[str]) -> None:
-    twice = _find_repeated(names)
+    twice = find_repeated(names)
     if twice is not None:
         raise RepeatedName(f"{said} {twice} twice; name it once")
 
@@ -77,7 +77,7 @@ def check_states(model: Model) -> None:
         if not v.labels:
             raise GraphError(f"{v.name} has no states; declare at least one, or leave them to the data")
         _check_text("".join(v.labels))
-        twice = _find_repeated(v.labels)
+        twice = find_repeated(v.labels)
         if twice is not None:
             raise RepeatedName(f"{v.name} declares the state {twice} twice (1 and '1' are one state)")
 
@@ -100,7 +100,7 @@ def check_assumptions(model: Model) -> None:
             raise GraphError(f"{v.name} is unmeasured, so no study tells its states; declare them: {v.name} {{0, 1}}")
 
 
-def _find_repeated(items: Iterable[str]) -> str | None:
+def find_repeated(items: Iterable[str]) -> str | None:
     seen: set[str] = set()
     for item in items:
         if item in seen:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from duckemcc.errors import QueryError
-from duckemcc.query.names import Known, States, cut, find_repeated, resolve_atoms, resolve_name, resolve_values
+from duckemcc.model.check import find_repeated
+from duckemcc.query.names import Known, States, cut, resolve_atoms, resolve_name, resolve_values
 from duckemcc.query.syntax import KINDS, Atom, Contrast, Event, Named, PotentialOutcome, Probability, Query, Setting
 
 Parents: TypeAlias = Mapping[str, Sequence[str]]

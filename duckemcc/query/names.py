@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from duckemcc.errors import QueryError, TooLarge, UnknownName, hint
-from duckemcc.model.check import LONGEST_NAME, MOST_HINTED
+from duckemcc.model.check import LONGEST_NAME, MOST_HINTED, find_repeated
 from duckemcc.model.states import show_names
 from duckemcc.query.syntax import Atom, Event, PotentialOutcome, Setting
 
@@ -69,15 +69,6 @@ def _resolve_outcome(outcome: PotentialOutcome, states: Known) -> PotentialOutco
     if (twice := find_repeated(names)) is not None:
         raise QueryError(f"{cut(outcome)} sets {twice} twice. Set each variable once.")
     return PotentialOutcome(name, tuple(sorted(do, key=lambda s: states.place[s.name])))  # one spelling for each world
-
-
-def find_repeated(names: Iterable[str]) -> str | None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None
 
 
 def cut(part: object, most: int = 200) -> str:
