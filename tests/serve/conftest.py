@@ -1,8 +1,13 @@
-"""A database with `studies`, 96 records of two studies with X and Y, and what the SQL tests ask of it."""
+"""A database with `studies`, 96 records of two studies with X and Y; what SQL tests ask of it; a Spark session."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+
 import duckdb
+import polars as pl
 import pytest
 
 import duckemcc as emcc
@@ -49,3 +54,27 @@ def jobs(monkeypatch):
         label = {"write_counts_sql": "sql"}.get(name, module.__name__.split(".")[-1])
         monkeypatch.setattr(module, name, lambda *args, work=work, label=label: [made.append(label), work(*args)][1])
     return made
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """A session on two threads; skipped where there is none."""
+    pytest.importorskip("pyspark", reason="needs pyspark, of the extra spark")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("needs Java")
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    for name in ("spark.driver.bindAddress", "spark.driver.host"):
+        builder = builder.config(name, "127.0.0.1")
+    builder = builder.config("spark.sql.shuffle.partitions", "2").config("spark.log.level", "OFF")
+    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def to_spark(spark):
+    """A polars frame as a Spark DataFrame."""
+    return lambda frame: spark.createDataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import runpy
-import shutil
-import sys
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -44,28 +41,6 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "spark_segments.py"
 GRAPH = "X -> M; M -> Y; X <-> Y"
 QUERIES = ["PNS(X=b, Y=true)", "P(Y[X=b]=true | X=a)"]
 CHEAP = {"restarts": 5, "incompatible": "report"}
-
-
-@pytest.fixture(scope="module")
-def spark():
-    pytest.importorskip("pyspark", reason="needs pyspark, of the extra spark")
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        pytest.skip("needs Java")
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    for name in ("spark.driver.bindAddress", "spark.driver.host"):
-        builder = builder.config(name, "127.0.0.1")
-    builder = builder.config("spark.sql.shuffle.partitions", "2").config("spark.log.level", "OFF")
-    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
-    yield session
-    session.stop()
-
-
-@pytest.fixture
-def to_spark(spark):
-    return lambda frame: spark.createDataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def records(segments=6, holes=False):
