@@ -36,7 +36,7 @@ Tick = Callable[[], None]
 CACHED = 40_000
 """Chances that are moved at a time: with their gradient they fit into a core's cache."""
 
-_TINY = 1e-300  # P_p of a pattern without records may be zero; n_p / P_p is then zero as well
+_TINY = 1e-280  # P_p of a pattern without records may be zero, n_p / P_p is then zero as well; else it is to be finite
 
 
 class Step(NamedTuple):

@@ -11,7 +11,7 @@ from problems import DRUG, MULTI, arms_of, draw_chances, incomplete_arms, random
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import em_step, measure
-from duckemcc.learn.likelihood import compile_likelihood
+from duckemcc.learn.likelihood import Block, Group, compile_likelihood
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.restarts import Effort, learn
 from duckemcc.learn.start import draw_starts
@@ -304,3 +304,13 @@ def test_a_component_with_tens_of_thousands_of_states_and_hundreds_of_patterns_i
     learned = learn(likelihood, starts_of(model, restarts=10, start="dirichlet(0.03)"), Effort())
     assert learned.converged.all()
     assert learned.optimality_gap[0] / likelihood.n[0] <= 1e-9
+
+
+@pytest.mark.parametrize("records", [1.0, 1e15, 1e24])
+def test_a_pattern_that_the_chances_exclude_has_a_finite_slope_whatever_its_weight(records):
+    yields = np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
+    block = Block((0, 1), yields, np.array([[1.0, records]]))
+    group = Group(("U", "V"), (np.arange(2), np.arange(2)), (block,))
+    chances = (np.array([[[1.0, 0.0]]]), np.array([[[0.5, 0.5]]]))
+    new, step = em_step(chances, group)
+    assert all(np.isfinite(g).all() for g in (*new, *step.gradient))
