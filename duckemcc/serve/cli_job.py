@@ -46,8 +46,8 @@ def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_j
     \b
     Exit codes   0  every row is bounded or identified
                  2  the job or its data are wrong; nothing was written
-                 3  some row is incompatible or undefined
-                 4  some row has no answer: no_data, too_large, timeout, invalid
+                 3  some row is incompatible or undefined, or has no data
+                 4  some row has no answer yet: too_large, timeout, invalid
 
     \b
     title = "Did the drug help?"
@@ -97,7 +97,7 @@ def check(job: str, out: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(_plain(table), ensure_ascii=False, default=str))
     else:
         show_report(table)
-    raise SystemExit(0 if all(table["compatible"].to_pylist()) else 3)
+    raise SystemExit(3 if False in table["compatible"].to_pylist() else 0)
 
 
 @click.command()

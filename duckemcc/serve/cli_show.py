@@ -30,9 +30,12 @@ def show_bounds(
     """The intervals, what to do about rows without one, and a summary."""
     from rich.markup import escape
 
-    shown = _new_table(escape(title), (*by, "query", "bounds", "outer", "status"))
-    for row in table.slice(0, MOST_ROWS).to_pylist():
-        ends = _interval_of(row), interval(row["outer_lower"], row["outer_upper"])
+    rows = table.slice(0, MOST_ROWS).to_pylist()
+    pairs = {"outer": ("outer_lower", "outer_upper"), "limits": ("lower_ci", "upper_ci")}
+    pairs = {name: ends for name, ends in pairs.items() if any(_adds(row, *ends) for row in rows)}
+    shown = _new_table(escape(title), (*by, "query", "bounds", *pairs, "status"))
+    for row in rows:
+        ends = [_interval_of(row), *(interval(row[low], row[high]) for low, high in pairs.values())]
         shown.add_row(*(escape(str(row[name])) for name in by), escape(row["query"]), *ends, row["status"])
     _print(shown)
     if table.num_rows > MOST_ROWS:
@@ -44,6 +47,11 @@ def show_bounds(
     click.echo(f"{table.num_rows} rows: {counted} ({took})")
     for place in written:
         click.echo(f"written: {place}")
+
+
+def _adds(row: Mapping[str, Any], low: str, high: str) -> bool:
+    """Whether an interval tells more than the bounds do."""
+    return row[low] is not None and (row[low], row[high]) != (row["lower"], row["upper"])
 
 
 def _interval_of(row: Mapping[str, Any]) -> str:
@@ -61,9 +69,11 @@ def show_report(table: pa.Table) -> None:
     by = table.column_names[: table.column_names.index("study")]
     shown = _new_table("Compatibility", (*by, "study", "records", "misfit", "p-value", "compatible"))
     for row in table.to_pylist():
-        numbers = f"{row['n']:g}", f"{row['misfit']:.4f}", f"{row['p_value']:.3g}"
         name = "all together" if row["study"] is None else escape(row["study"])
-        shown.add_row(*(escape(str(row[b])) for b in by), name, *numbers, "yes" if row["compatible"] else "NO")
+        told = ("-", "-", "-")
+        if row["compatible"] is not None:  # else there is no record
+            told = f"{row['misfit']:.4f}", f"{row['p_value']:.3g}", "yes" if row["compatible"] else "NO"
+        shown.add_row(*(escape(str(row[b])) for b in by), name, f"{row['n']:g}", *told)
     _print(shown)
     for row in table.to_pylist():
         place = "".join(f"{b} = {row[b]}, " for b in by) + (row["study"] or "all together")
@@ -119,7 +129,7 @@ def _new_table(title: str, columns: Sequence[str]) -> Table:
 
     table = Table(title=title, title_justify="left")
     for name in columns:
-        table.add_column(name, no_wrap=name in ("bounds", "outer", "status", "p-value"))
+        table.add_column(name, no_wrap=name in ("bounds", "outer", "limits", "status", "p-value"), overflow="fold")
     return table
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ALL_BOUNDED, NOT_BOUNDED, BAD_INPUT, UNFINISHED = 0, 3, 2, 4
-"""Exit codes: every row is bounded or identified; some row is incompatible or undefined; the input is wrong; some row
-has no answer yet (no_data, too_large, timeout, invalid). A run that Ctrl-C stopped ends with 130, as in any shell."""
+"""Exit codes: every row is bounded or identified; some row is incompatible, undefined or without data; the input is
+wrong; some row has no answer yet (too_large, timeout, invalid). Ctrl-C ends a run with 130, as in
+any shell."""
 
 
 class Ran(NamedTuple):
@@ -45,7 +46,7 @@ class Ran(NamedTuple):
         statuses = set(self.table["status"].to_pylist())
         if statuses <= {"bounded", "identified"}:
             return ALL_BOUNDED
-        return NOT_BOUNDED if statuses <= {"bounded", "identified", "incompatible", "undefined"} else UNFINISHED
+        return UNFINISHED if statuses & {"too_large", "timeout", "invalid"} else NOT_BOUNDED
 
 
 def run_job(job: JobFile, progress: Report | None = None) -> Ran:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -152,6 +154,29 @@ def test_incompatible_rows_have_an_exit_code_of_their_own(folder):
     checked = invoke("check", job)
     assert checked.exit_code == 3
     assert "NO" in checked.output
+
+
+def test_a_segment_without_data_is_told_by_every_command(tmp_path):
+    rows = [("a", 0, 0, 3), ("a", 1, 1, 4), ("b", 0, 1, 0)]
+    pl.DataFrame(rows, ["seg", "X", "Y", "n"], orient="row").write_parquet(tmp_path / "records.parquet")
+    (tmp_path / "job.toml").write_text(
+        'queries = "P(Y[X=1]=1)"\nby = "seg"\n[model]\ngraph = "X -> Y; X <-> Y"\n[[studies]]\n'
+        'source = "records.parquet"\nweight = "n"\n[output]\nfile = "bounds.csv"\nreport = "report.html"\n'
+    )
+    done = invoke("run", tmp_path / "job.toml")
+    assert done.exit_code == 3, done.output
+    assert "no_data" in done.output
+    assert "not tested" in (tmp_path / "report.html").read_text()
+    checked = invoke("check", tmp_path / "job.toml")
+    assert checked.exit_code == 0, checked.output
+    assert "seg = b, all together: no record of the segment counts" in checked.output
+    assert invoke("explain", tmp_path / "job.toml").exit_code == 0
+
+
+def test_limits_are_shown_where_they_are_asked_for(folder):
+    assert "limits ┃" not in invoke("run", folder / "job.toml").output
+    job = changed(folder, "[output]", "[options]\nconfidence = 0.9\n[output]")
+    assert "limits ┃" in re.sub(" +", " ", invoke("run", job).output)
 
 
 def test_unfinished_rows_have_another(folder):

@@ -23,7 +23,7 @@ def show_agreement(compatibility: pa.Table, frequencies: pa.Table | None) -> Htm
     require(compatibility, STUDY_COLUMNS, "emcc.compatibility")
     by = [name for name in compatibility.column_names if name not in STUDY_COLUMNS]
     rows = compatibility.to_pylist()
-    whole = [row for row in rows if row["study"] is None]
+    whole = [row for row in rows if row["study"] is None and row["compatible"] is not None]  # None: not tested
     bad = [row for row in whole if not row["compatible"]]
     return tag(
         "section",
@@ -40,6 +40,8 @@ def _segment(row: Mapping[str, Any], by: Sequence[str]) -> str:
 
 
 def _summarise(whole: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> str:
+    if not whole:
+        return "There are no records to test."
     if len(whole) == 1:
         word = "contradict the graph or each other" if bad else "agree with the graph and with each other"
         return f"The studies {word}."
@@ -92,21 +94,24 @@ def _show_table(rows: Sequence[Mapping[str, Any]], by: Sequence[str], total: int
 
 
 def _show_row(row: Mapping[str, Any], by: Sequence[str]) -> Html:
-    word = "agrees" if row["compatible"] else "contradicts"
+    word = {True: "agrees", False: "contradicts", None: "not tested"}[row["compatible"]]
     name = row["study"] if row["study"] is not None else tag("strong", "all together")
-    advice = tag("div", row["message"], class_="quiet") if row["study"] is not None and row["message"] else None
+    told = row["message"] if row["study"] is not None or row["compatible"] is None else None
+    advice = tag("div", told, class_="quiet") if told else None
     return tag(
         "tr",
         tag("th", _segment(row, by), scope="row") if by else None,
         tag("td" if by else "th", name, scope=None if by else "row"),
-        tag("td", tag("span", word, class_=f"chip {word}"), advice),
+        tag("td", tag("span", word, class_=f"chip {word.replace(' ', '-')}"), advice),
         tag("td", _show_p(row["p_value"]), class_="number", data_label="p-value"),
-        tag("td", show_number(row["misfit"]), class_="number", data_label="misfit"),
+        tag("td", "–" if row["misfit"] is None else show_number(row["misfit"]), class_="number", data_label="misfit"),
         tag("td", f"{row['n']:,.10g}", class_="number", data_label="records"),
     )
 
 
-def _show_p(value: float) -> str:
+def _show_p(value: float | None) -> str:
+    if value is None:
+        return "–"
     return "< 0.0001" if value < 1e-4 else show_number(value)
 
 

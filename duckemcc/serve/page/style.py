@@ -43,7 +43,7 @@ table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.94rem}
 caption{text-align:left;color:var(--muted);font-size:.9rem;padding-bottom:.3rem}
 th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--grid);
 unicode-bidi:isolate}
-thead th{color:var(--muted);font-weight:600;font-size:.85rem;vertical-align:bottom}
+thead th{color:var(--muted);font-weight:600;font-size:.85rem;vertical-align:bottom;overflow-wrap:normal}
 tbody th{font-weight:500}
 .number{font-variant-numeric:tabular-nums}
 .scale{display:flex;justify-content:space-between;padding:0 2%}
