@@ -179,6 +179,7 @@ def unpack(columns: Any, segments: Any, weight: str | None, model: Model) -> tup
 
     types = {column["name"]: column["type"] for column in columns[0].as_py()}
     check_variables(list(types), model)
+    _check_segments(segments.type)
     _check_weight(weight, types)
     parts = pl.DataFrame({"part": pl.from_arrow(segments)}).explode("part")  # of no records, a list is NULL
     parts = parts.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
@@ -187,6 +188,18 @@ def unpack(columns: Any, segments: Any, weight: str | None, model: Model) -> tup
     frame = parts.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
     check_height(frame, MOST_PATTERNS)
     return frame, weight or ""
+
+
+def _check_segments(kind: Any) -> None:
+    """Intervals are the one type of DuckDB that a counted relation cannot be read with. Raises `UnsupportedColumn`."""
+    import pyarrow as pa
+
+    segment = kind.value_type.field("segment").type
+    for field in segment if pa.types.is_struct(segment) else ():
+        if field.type == pa.month_day_nano_interval():
+            raise UnsupportedColumn(
+                f"the studies relation has segments by {field.name} of type INTERVAL; cast it to text in the source."
+            )
 
 
 def check_variables(found: Sequence[str], model: Model) -> None:

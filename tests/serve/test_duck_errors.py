@@ -154,3 +154,11 @@ def test_a_relation_with_too_many_patterns_says_so(drug, monkeypatch):
     assert "TooLarge: the studies relation has more than 15 distinct patterns" in sql_error(
         drug, "studies", GRAPH, PNS, {}
     )
+
+
+@pytest.mark.parametrize("function", ["emcc_bounds_by", "emcc_compatibility_by"])
+def test_segments_by_an_interval_are_refused(con, function):
+    con.execute("CREATE TABLE s AS SELECT *, INTERVAL 1 DAY AS lasted FROM studies")
+    query = "'P(Y=a)', " if "bounds" in function else ""
+    with pytest.raises(duckdb.InvalidInputException, match="segments by lasted of type INTERVAL; cast it to text"):
+        con.execute(f"FROM {function}('x -> Y', {query}'s', 'lasted')").fetchall()
