@@ -113,8 +113,8 @@ def learn(
     tick: Tick = lambda: None,
     restarts: int | None = None,
 ) -> Learned:
-    """r learned models per segment. starts: chances [r, u] for each exogenous variable, or [1, u] that stand for all r
-    `restarts`; left out, r is the most that one has."""
+    """r learned models per segment. starts: chances [r, u] for each exogenous variable, or [1, u] that stand for all r.
+    restarts: r; left out, the most rows that a variable has."""
     segments = len(likelihood.n)
     restarts = restarts or max((len(c) for c in starts.values()), default=1)
     chances = {name: _repeat(starts[name][None], segments, restarts) for name in likelihood.free}

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 ALL_BOUNDED, NOT_BOUNDED, BAD_INPUT, UNFINISHED = 0, 3, 2, 4
 """Exit codes: every row is bounded or identified; some row is incompatible, undefined or without data; the input is
-wrong; some row has no answer yet (too_large, timeout, invalid). Ctrl-C ends a run with 130, as in
-any shell."""
+wrong; some row has no answer yet (too_large, timeout, invalid). Ctrl-C ends a run with 130, as in any shell."""
 
 
 class Ran(NamedTuple):
