@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS emcc.models (
 CREATE TABLE IF NOT EXISTS emcc.studies (
     model VARCHAR NOT NULL,
     study VARCHAR NOT NULL,          -- its name
-    source VARCHAR NOT NULL,         -- a table or view, or the path of Parquet or CSV files
+    source VARCHAR NOT NULL,         -- [[database.]schema.]table or view, of this database's main unless it says another; or a path
     intervened VARCHAR[],            -- the variables set by design
     weight VARCHAR,                  -- a column to be summed
     "where" VARCHAR,                 -- which records count: a condition on columns

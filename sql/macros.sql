@@ -82,7 +82,7 @@ CREATE OR REPLACE MACRO emcc(
 _emcc_groups(_emcc_model(model, _emcc_catalog()), query, map_entries(histogram(struct_pack(record := record, weight := weight))), struct_pack(
     method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
     max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
-    max_seconds := max_seconds));
+    max_seconds := max_seconds), epoch_us(now()));
 
 -- The models of the catalog; no row where there is none.
 CREATE OR REPLACE MACRO emcc_models() AS TABLE

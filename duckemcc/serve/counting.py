@@ -1,28 +1,23 @@
 """The SQL by which DuckDB counts a `studies` relation: written here, run by `query(…)` inside the macros.
 
-Only a table's name or a file's path is let through as the relation, and only quoted names as columns.
+Only what `serve.sources` lets through is the relation, and only quoted names are columns.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from duckemcc.errors import OptionError, SourceError
+from duckemcc.errors import OptionError
 from duckemcc.model.scm import Model
 from duckemcc.serve.result import check_segment_names
+from duckemcc.serve.sources import quote, source_sql, text_sql
 from duckemcc.study.columns import check_segments
 from duckemcc.study.labels import MOST_PATTERNS
-from duckemcc.study.study import CSV, PARQUET, names_of
+from duckemcc.study.study import names_of
 
-_NAME = r'(?:[^\W\d]\w*|"(?:[^"\0]|"")+")'
-_TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
-_PART = re.compile(_NAME)
 _ROW = "emcc: a row"
-SOURCE = "the studies relation"
-_PATH = re.compile(r"[^'\"\0;]+")
 
 
 def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequence[str] = ()) -> str:
@@ -58,29 +53,11 @@ def columns_sql(source: str) -> str:
     return f"(SELECT list(struct_pack(name := column_name, type := column_type)) FROM (DESCRIBE FROM {source}))"
 
 
-def source_sql(studies: Any) -> str:
-    """The relation as SQL: a name (bare or quoted, up to catalog.schema.table), or files by their path or glob."""
-    if not isinstance(studies, str):
-        raise SourceError(
-            f"studies is {studies!r}; give the name of a table or view, or the path of a Parquet or CSV file, as text"
-        )
-    path = studies.strip()
-    if path.lower().endswith(PARQUET + CSV) and _PATH.fullmatch(path):  # before: x.parquet is also schema.table
-        is_csv = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
-        return f"read_csv({text_sql(path)}, header := true)" if is_csv else f"read_parquet({text_sql(path)})"
-    if _TABLE.match(studies):
-        return table_sql(studies)
-    raise SourceError(
-        f"studies = {studies!r} is neither the name of a table or view nor the path of a Parquet or CSV file; "
-        "for anything else, create a view over it and name the view"
-    )
+class Where(NamedTuple):
+    """A condition on columns that bear names of ours. columns: our name -> the relation's."""
 
-
-def table_sql(name: str) -> str:
-    """A table's name, up to catalog.schema.table, each part quoted. Raises `SourceError` for what is no name."""
-    if not _TABLE.match(name):
-        raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
-    return ".".join(part if part[0] == '"' else quote(part) for part in _PART.findall(name))
+    text: str
+    columns: Mapping[str, str]
 
 
 def check_by(model: Model, by: Any) -> tuple[str, ...]:
@@ -99,25 +76,30 @@ def patterns_sql(
     keys: Mapping[str, str] = MappingProxyType({}),
     weight: str | None = None,
     *,
-    where: str | None = None,
+    where: Where | None = None,
     is_float: bool = True,
-    alias: str = SOURCE,
 ) -> str:
     """One row per distinct pattern: the columns that bear one of these names, in any case; `keys`, our name -> column;
     emcc_count, emcc_bad, and with a weight the rest of `dialect.weight_totals`.
 
-    Columns are said to be of `alias`, which messages show: a bare name that the relation lacks would mean a column of
-    the query around the macro. where: a condition on these, written by `dialect`. is_float: whether the weight, whose
-    type is not known, is to be summed as a double; that is exact, whatever the order of records.
+    A column that the relation lacks is NULL, as a bare name then means that of emcc_lacking: whoever reads the counts
+    looks for it. is_float: whether the weight, whose type is not known, is to be summed as a double; that is exact,
+    whatever the order of records.
     """
+    own = {f"emcc: {key}": column for key, column in keys.items()}  # no such names are in a relation
+    own |= {"emcc: weight": weight} if weight is not None else {}
+    own |= {} if where is None else where.columns
+    lacking = ", ".join(f"NULL AS {quote(column)}" for column in dict.fromkeys((_ROW, *own.values())))
+    named = [f"true AS {quote(_ROW)}", *(f"{quote(column)} AS {quote(name)}" for name, column in own.items())]
     found = {n for v in names for n in (v.lower(), v.casefold())}  # lower is what DuckDB knows: ß is not ss
-    wanted = ", ".join(map(text_sql, [*sorted(found), _ROW]))
+    wanted = ", ".join(map(text_sql, [*sorted(found), _ROW]))  # the row groups nothing: COLUMNS needs a column to find
     chosen = [f"COLUMNS(lambda c: lower(c) IN ({wanted}))"]
-    chosen += [f"{quote(alias)}.{quote(column)} AS {key}" for key, column in keys.items()]
-    chosen += [f"{quote(alias)}.{quote(weight)} AS emcc_weight"] if weight is not None else []
-    filtered = f" WHERE {where}" if where is not None else ""
-    records = (  # one value of its own, which groups nothing: COLUMNS needs a column to find
-        f"SELECT {', '.join(chosen)} FROM (SELECT *, true AS {quote(_ROW)} FROM {source}) AS {quote(alias)}{filtered}"
+    chosen += [f"{quote(f'emcc: {key}')} AS {key}" for key in keys]
+    chosen += ['"emcc: weight" AS emcc_weight'] if weight is not None else []
+    filtered = f" WHERE {where.text}" if where is not None else ""
+    records = (
+        f"SELECT {', '.join(chosen)} FROM (SELECT emcc_record.* FROM (SELECT {lacking}) AS emcc_lacking, "
+        f"LATERAL (SELECT {', '.join(named)}, * FROM {source}) AS emcc_record){filtered}"
     )
     if weight is None:
         return f"SELECT *, count(*)::DOUBLE AS emcc_count, 0 AS emcc_bad FROM ({records}) GROUP BY ALL"
@@ -129,10 +111,10 @@ def patterns_sql(
     records = f"SELECT *, {items(weight_items(is_float))} FROM ({records})"
     for i in range(PIECES if is_float else 0):
         records = f"SELECT *{' EXCLUDE (emcc_rest)' if i else ''}, {items(piece_items(i))} FROM ({records})"
-    own = ["emcc_weight", "emcc_good", "emcc_is_bad", "emcc_bad_weight"]
-    own += [*(f"emcc_p{i}" for i in range(PIECES)), "emcc_rest"] if is_float else []
+    spent = ["emcc_weight", "emcc_good", "emcc_is_bad", "emcc_bad_weight"]
+    spent += [*(f"emcc_p{i}" for i in range(PIECES)), "emcc_rest"] if is_float else []
     sums = [f"emcc_s{i}" for i in range(PIECES if is_float else 1)] + ["emcc_records", "emcc_bad", "emcc_example"]
-    grouped = f"SELECT * EXCLUDE ({items(own)}), {items(weight_sums(is_float))} FROM ({records}) GROUP BY ALL"
+    grouped = f"SELECT * EXCLUDE ({items(spent)}), {items(weight_sums(is_float))} FROM ({records}) GROUP BY ALL"
     return f"SELECT * EXCLUDE ({items(sums)}), {items(weight_totals(is_float))} FROM ({grouped})"
 
 
@@ -144,15 +126,3 @@ def _check_weight(model: Model, weight: Any) -> str | None:
     if weight.casefold() in {v.casefold() for v in model.variables}:
         raise OptionError(f"weight is {weight!r}, which is also the column of a variable")
     return weight
-
-
-def quote(name: str) -> str:
-    """A name as SQL. Raises `OptionError` for one that DuckDB would read only up to a NUL character."""
-    if "\0" in name:
-        raise OptionError(f"the name {name!r} holds a NUL character; rename the column")
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text_sql(text: str) -> str:
-    """A text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

@@ -19,13 +19,13 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import DuckEmccError
-from duckemcc.serve.catalog import WRITING, Place, find_place, in_transaction, publish
-from duckemcc.serve.counting import quote
+from duckemcc.serve.catalog_tables import WRITING, Place, find_place, in_transaction, publish
 from duckemcc.serve.files import read_sql
 from duckemcc.serve.functions import bounds, compatibility, counts_sql, pack
 from duckemcc.serve.groups import groups
 from duckemcc.serve.models import MODELS, list_models, model_text, stamp_query
 from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, struct_type
+from duckemcc.serve.sources import quote
 
 if TYPE_CHECKING:
     import duckdb

@@ -17,14 +17,15 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, OptionError, SourceError, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, OptionError, SourceError
 from duckemcc.model.scm import Model
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import is_name, read_queries
-from duckemcc.serve.counting import check_by, text_sql, write_counts_sql
+from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
 from duckemcc.serve.registered import read_counted, write_registered_sql
 from duckemcc.serve.report import report
+from duckemcc.serve.sources import text_sql
 from duckemcc.serve.stored import (
     Catalog,
     Registered,
@@ -37,8 +38,11 @@ from duckemcc.serve.stored import (
     resolve_model,
     stamp_sql,
 )
+from duckemcc.study.columns import find_column
+from duckemcc.study.encode import all_shared
 from duckemcc.study.labels import MOST_PATTERNS
-from duckemcc.study.relation import check_height
+from duckemcc.study.relation import check_height, split_relation
+from duckemcc.study.types import check_own_types, column_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,7 +56,7 @@ PLACE = "emcc_segment"
 KEPT, KEPT_ROWS = 64, 10_000
 """So many answers are remembered, of so many rows at most."""
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+SOURCE = "the studies relation"
 
 
 def counts_sql(model: Any, studies: Any, weight: Any, catalog: str, *by: Any) -> str:
@@ -67,7 +71,7 @@ def counts_sql(model: Any, studies: Any, weight: Any, catalog: str, *by: Any) ->
     if studies is None or isinstance(studies, list):
         chosen = _choose_studies(model, studies, weight, known)
         header["studies"] = [asdict(study) for study in chosen]
-        parts, keys, sql = "studies := studies", "keys", write_registered_sql(pscm, chosen, names)
+        parts, keys, sql = "studies := studies", "keys", write_registered_sql(pscm, chosen, names, known.database)
     else:
         header["weight"] = weight
         parts, keys = "columns := columns, segments := segments", "list_transform(segments, lambda s: s.segment)"
@@ -163,69 +167,46 @@ def read_counts(packed: bytes, settings: Options) -> tuple[Model, list[CountTabl
     model = read_resolved(header["model"])
     if "studies" in header:
         studies = [read_registered(form) for form in header["studies"]]
+        if header["by"] and all(study.shared for study in studies):
+            raise all_shared(header["by"])
         found = counted.field("studies")
         return model, read_counted(found, studies, model, header["by"], settings.nulls, PLACE)
-    frame, weight = unpack(counted.field("columns"), counted.field("segments"), header["weight"], model)
-    return model, split(frame, model, settings, weight)
+    types = {column["name"]: column_type(column["type"]) for column in counted.field("columns")[0].as_py()}
+    check_variables(list(types), model)
+    _check_own(header["by"], header["weight"], types)
+    return model, split(unpack(counted.field("segments")), model, settings, header["weight"] or "")
 
 
-def unpack(columns: Any, segments: Any, weight: str | None, model: Model) -> tuple[pl.DataFrame, str]:
-    """The counted relation, one row per segment and pattern, and what its weight is called.
+def _check_own(by: Sequence[str], weight: str | None, types: Mapping[str, str]) -> None:
+    """The columns of segments and weights. Raises `MissingColumn`, `UnsupportedColumn`."""
+    segments = {b: find_column(SOURCE, b, f"segment {b}", list(types)) for b in by}
+    called = None if weight is None else find_column(SOURCE, weight, f"weight {weight}", list(types))
+    check_own_types(SOURCE, segments, called, types)
 
-    Raises `MissingColumn` for a variable without a column, `UnsupportedColumn` for a weight that is no number,
-    `EmptyStudy`, `TooLarge`.
-    """
+
+def unpack(segments: Any) -> pl.DataFrame:
+    """The counted relation, one row per segment and pattern. Raises `EmptyStudy`, `TooLarge`."""
     import polars as pl
 
-    types = {column["name"]: column["type"] for column in columns[0].as_py()}
-    check_variables(list(types), model)
-    _check_segments(segments.type)
-    _check_weight(weight, types)
     parts = pl.DataFrame({"part": pl.from_arrow(segments)}).explode("part")  # of no records, a list is NULL
     parts = parts.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
     if parts.is_empty():
         raise EmptyStudy("the studies relation has no records; check its name and filters")
     frame = parts.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
     check_height(frame, MOST_PATTERNS)
-    return frame, weight or ""
-
-
-def _check_segments(kind: Any) -> None:
-    """Intervals are the one type of DuckDB that a counted relation cannot be read with. Raises `UnsupportedColumn`."""
-    import pyarrow as pa
-
-    segment = kind.value_type.field("segment").type
-    for field in segment if pa.types.is_struct(segment) else ():
-        if field.type == pa.month_day_nano_interval():
-            raise UnsupportedColumn(
-                f"the studies relation has segments by {field.name} of type INTERVAL; cast it to text in the source."
-            )
+    return frame
 
 
 def check_variables(found: Sequence[str], model: Model) -> None:
     """Every variable has a column, but those that the model calls unmeasured. Raises `MissingColumn` with a hint."""
-    from duckemcc.study.columns import find_column
-
     advice = " A study that does not measure it has NULL in it throughout."
     for variable in model.variables:
         if variable not in model.unmeasured:
-            find_column("the studies relation", variable, f"variable {variable}", found, advice)
-
-
-def _check_weight(weight: str | None, types: Mapping[str, str]) -> None:
-    kind = next((t for name, t in types.items() if weight is not None and name.casefold() == weight.casefold()), None)
-    if kind is not None and not kind.removeprefix("U").startswith(_NUMBERS):
-        raise UnsupportedColumn(f"the studies relation has weights {weight} of type {kind}; a weight is a number.")
+            find_column(SOURCE, variable, f"variable {variable}", found, advice)
 
 
 def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = "") -> list[CountTable]:
     """The studies of a counted relation whose segments are numbered."""
-    import polars as pl
-
-    from duckemcc.study.relation import split_relation
-
-    untyped = [c for c in frame.columns if c.casefold() == "intervened" and frame[c].null_count() == frame.height]
-    frame = frame.with_columns(pl.lit(None).alias(c) for c in untyped)  # SQL's bare NULL is an integer on DuckDB 1.4
     return split_relation(
         frame, model.variables, by=(PLACE,), nulls=settings.nulls, weight=weight, unmeasured=model.unmeasured
     )

@@ -7,7 +7,11 @@ cannot bear is the answer of that group, by its status, and no error of the whol
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import (
@@ -23,11 +27,12 @@ from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import answer, how_asked
-from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
+from duckemcc.serve.answer import NO_RECORDS, answer, how_asked
+from duckemcc.serve.functions import KEPT, PLACE, as_structs, check_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.stored import read_resolved
+from duckemcc.study.relation import with_lists
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,36 +50,63 @@ class Task(NamedTuple):
     clock: Clock
 
 
-def groups(model: Any, query: Any, entries: Any, options: Any) -> Any:
+def groups(model: Any, query: Any, entries: Any, options: Any, moment: Any) -> Any:
     """Arrow columns in, with a row per group; a STRUCT of `result.COLUMNS` per group out.
 
-    entries: map_entries(histogram({record, weight})), NULL for a group without records.
+    entries: map_entries(histogram({record, weight})), NULL for a group without records. moment: when the transaction
+    began; it tells statements apart.
     """
     import polars as pl
 
-    places: dict[tuple[Any, ...], list[int]] = {}
-    for place, asked in enumerate(zip(model.to_pylist(), query.to_pylist(), options.to_pylist(), strict=True)):
-        text, question, given = asked
-        places.setdefault((text, str(question), tuple(given.items())), []).append(place)
+    places: dict[tuple[str, str, str], list[int]] = {}
+    asked = list(zip(model.to_pylist(), query.to_pylist(), options.to_pylist(), strict=True))
+    for place, (text, question, given) in enumerate(asked):
+        places.setdefault((text, repr(question), repr(given)), []).append(place)
     records = _read_entries(entries)
     rows: list[dict[str, Any]] = [{}] * len(entries)
-    for (text, _, given), own in places.items():
-        task = _read_task(text, query[own[0]].as_py(), dict(given))
+    for statement, own in places.items():
+        text, question, given = asked[own[0]]
+        settings = read_sql_options(given)
         frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
-        for place, row in _answer_groups(task, own, frame).items():
-            rows[place] = row
+        with _clock((moment[0].as_py(), *statement), settings.max_seconds) as clock:
+            for place, row in _answer_groups(_read_task(text, question, settings, clock), own, frame).items():
+                rows[place] = row
     return as_structs(make_table(rows, COLUMNS, pl.DataFrame(), [], {}))
 
 
-def _read_task(model: Any, query: Any, options: Mapping[str, Any]) -> Task:
+PAUSE = 0.5
+"""Seconds between two batches of groups that are of one statement, at most: a transaction may ask the same again."""
+
+_running: OrderedDict[tuple[Any, ...], tuple[float, float]] = OrderedDict()
+_running_lock = threading.Lock()
+
+
+@contextmanager
+def _clock(statement: tuple[Any, ...], max_seconds: float | None) -> Iterator[Clock]:
+    """A clock that goes on from one batch of a statement to the next."""
+    clock = Clock(max_seconds)
+    with _running_lock:
+        begun, ended = _running.get(statement, (clock.begun, clock.begun))
+        clock.begun = begun if clock.begun - ended < PAUSE else clock.begun
+    try:
+        yield clock
+    finally:
+        with _running_lock:
+            _running[statement] = clock.begun, time.perf_counter()
+            _running.move_to_end(statement)
+            while len(_running) > KEPT:
+                _running.popitem(last=False)
+
+
+def _read_task(model: Any, query: Any, settings: Options, clock: Clock) -> Task:
     if not isinstance(query, str):
         raise QueryError(f"emcc() takes one query as text; found {query!r}. emcc_bounds and emcc_bounds_by take a list")
-    settings = read_sql_options(options)
-    return Task(read_resolved(model), query, parse_query(query), settings, Clock(settings.max_seconds))
+    return Task(read_resolved(model), query, parse_query(query), settings, clock)
 
 
 def _read_entries(entries: Any) -> pl.DataFrame:
-    """One row per group and distinct record: PLACE, emcc_count, emcc_bad and the fields of the record."""
+    """One row per group and distinct record: PLACE, emcc_count, emcc_bad, emcc_example and the fields of the
+    record."""
     import polars as pl
 
     from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
@@ -83,7 +115,7 @@ def _read_entries(entries: Any) -> pl.DataFrame:
         {PLACE: range(len(entries)), "entry": pl.from_arrow(entries)}, schema_overrides={PLACE: pl.Int64}
     )
     frame = frame.filter(pl.col("entry").list.len() > 0).explode("entry").unnest("entry").unnest("key")
-    if not isinstance(frame.schema["record"], pl.Struct):
+    if not isinstance(record := frame.schema["record"], pl.Struct):
         raise OptionError(
             "the third argument of emcc() is a STRUCT of the variables: "
             "struct_pack(Treatment, Survival, study, intervened)"
@@ -97,19 +129,23 @@ def _read_entries(entries: Any) -> pl.DataFrame:
         PLACE,
         pl.when(good).then(weight * number).otherwise(0.0).alias("emcc_count"),
         pl.when(good).then(0).otherwise(number).cast(pl.Int64).alias("emcc_bad"),
-        "record",
-    ).unnest("record")
+        pl.when(good).then(None).otherwise(pl.col("weight")).alias("emcc_example"),
+        *(pl.col("record").struct.field(f.name) for f in record.fields if not f.name.startswith("emcc_")),
+    )
 
 
 def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> dict[int, dict[str, Any]]:
     import polars as pl
 
-    check_variables(records.columns, task.model)
+    check_variables([c for c in records.columns if not c.startswith("emcc_")], task.model)
     measured = [v for v in task.model.variables if v not in task.model.unmeasured]
     wanted = {v.casefold() for v in measured} | {"study", "intervened"}
+    records = with_lists(records)
     keys = [PLACE, *(c for c in records.columns if c.casefold() in wanted)]
-    records = records.group_by(keys, maintain_order=True).agg(pl.col("emcc_count", "emcc_bad").sum())
-    found = {place: _no_answer(task, "no_data", "the group has no records") for place in places}
+    records = records.group_by(keys, maintain_order=True).agg(
+        pl.col("emcc_count", "emcc_bad").sum(), pl.col("emcc_example").min()
+    )
+    found = {place: _no_answer(task, "no_data", NO_RECORDS) for place in places}
     for alike in _alike(records, measured, task.settings.nulls):
         found |= _answer_alike(task, alike)
     return found
@@ -142,13 +178,14 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
 
 
 def _no_answer(task: Task, status: str, message: str) -> dict[str, Any]:
-    return {"query": task.text, "status": status, "message": message} | how_asked(task.settings)
+    counted = {"n": 0.0, "studies": [], "patterns": 0} if status == "no_data" else {}
+    return {"query": task.text, "status": status, "message": message} | counted | how_asked(task.settings)
 
 
 def _alike(records: pl.DataFrame, variables: Sequence[str], nulls: Nulls) -> Iterator[pl.DataFrame]:
-    """The records of groups that are alike: in their studies, what is set by design there, whether these have records
-    that count, which variables they measure, and in the values of each variable. So all that is learned from their
-    kind is learned from each alone.
+    """The records of groups that are alike: in their studies that have records which count, what is set by design
+    there, which variables they measure, and in the values of each variable. So all that is learned from their kind is
+    learned from each alone.
     """
     import polars as pl
 
@@ -161,9 +198,11 @@ def _alike(records: pl.DataFrame, variables: Sequence[str], nulls: Nulls) -> Ite
         return
     arm = [PLACE, "emcc_study", "emcc_do"]
     kinds = records.with_columns(_study_kinds(records, columns)).select(
-        *arm, *values, emcc_weighs=pl.col("emcc_count") > 0
+        *arm, *values, "emcc_bad", emcc_weighs=pl.col("emcc_count") > 0
     )
     kinds = kinds.with_columns(emcc_counts=pl.col("emcc_weighs") & _is_kept(values, arm, nulls))
+    there = kinds.select((pl.col("emcc_counts") | (pl.col("emcc_bad") > 0)).any().over(arm)).to_series()
+    kinds, records = kinds.filter(there), records.filter(there)  # a study without a record that counts is left out
     measured = ((pl.col(v).is_not_null() & pl.col("emcc_weighs")).any() for v in values)
     arms = kinds.group_by(arm).agg(pl.col("emcc_counts").any(), *measured)
     labels = kinds.filter("emcc_counts").group_by(PLACE).agg(pl.col(v).drop_nulls().unique().sort() for v in values)

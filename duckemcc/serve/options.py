@@ -146,6 +146,8 @@ def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
 def _whole(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(f"{name} is {value!r}; it takes a whole number of at least {least}")
+    if value >= 2**63:
+        raise OptionError(f"{name} is {value!r}; it takes a whole number below 2^63, as results hold it")
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:

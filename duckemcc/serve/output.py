@@ -111,7 +111,7 @@ def to_json(table: pa.Table) -> str:
 def _write_duckdb(table: pa.Table, database: Path, name: str) -> None:
     import duckdb
 
-    from duckemcc.serve.counting import table_sql
+    from duckemcc.serve.sources import table_sql
 
     target = table_sql(name)
     try:

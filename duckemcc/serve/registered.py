@@ -5,20 +5,20 @@ Each study is counted by itself, as its columns have types of their own; values 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import OptionError, SourceError, StudyError
 from duckemcc.model.scm import Model
-from duckemcc.serve.counting import columns_sql, patterns_sql, quote, source_sql
+from duckemcc.serve.counting import Where, columns_sql, patterns_sql
+from duckemcc.serve.sources import quote, registered_sql, source_sql
 from duckemcc.serve.stored import Registered
 from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
 from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
-from duckemcc.study.types import FLOATS, INTEGERS, check_types
+from duckemcc.study.types import AS_TEXT, FLOATS, INTEGERS, check_types, column_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 def check_registered(
     study: Registered,
     model: Model,
-    columns: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
 ) -> Registered:
-    """The study, with the types of its source's columns if these are given.
+    """The study, with the types of its source's columns, in their order, if these are given.
 
     Raises what `count_study` raises of a study that does not fit the model, before anything is counted.
     """
@@ -39,15 +38,15 @@ def check_registered(
     for column in (*study.columns.values(), *([study.weight] if study.weight else [])):
         if column.casefold().startswith("emcc_"):
             raise OptionError(f"study {study.name!r} has the column {column}; in SQL, names in emcc_ are taken")
-    if columns is None or types is None:
+    if types is None:
         _check_names(study, model)
         return study
     from duckemcc.study.dialect import check_filter
 
-    matched = match_columns(study, study.name, model.variables, (), columns, model.unmeasured)
+    matched = match_columns(study, study.name, model.variables, (), list(types), model.unmeasured)
     check_types(study.name, matched, types)
     if study.where is not None:
-        check_filter(study.where, columns, f"study {study.name!r}")
+        check_filter(study.where, list(types), f"study {study.name!r}")
     return replace(study, types=dict(types))
 
 
@@ -67,7 +66,9 @@ def _own_parts(study: Registered, model: Model) -> tuple[tuple[str, ...], Rule |
 # -- the SQL -----------------------------------------------------------------------------------
 
 
-def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequence[str] = ()) -> str:
+def write_registered_sql(
+    model: Model, studies: Sequence[Registered], by: Sequence[str] = (), home: str | None = None
+) -> str:
     """A query of one row: studies STRUCT(s0 STRUCT(columns, patterns), …), in this order; keys STRUCT[], the segments
     in theirs, NULL without `by`.
 
@@ -76,7 +77,7 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
     """
     _check_kinds(studies, by)
     keys = {f"emcc_b{i}": name for i, name in enumerate(by)}
-    tables = [_study_sql(study, model, {} if study.shared else keys) for study in studies]
+    tables = [_study_sql(study, model, {} if study.shared else keys, home) for study in studies]
     apart = [i for i, study in enumerate(studies) if by and not study.shared]
     common = [f"emcc_counted_{i} AS MATERIALIZED ({sql})" for i, sql in enumerate(tables)]
     if apart:
@@ -87,7 +88,7 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
         )
         common.append(f"emcc_keys AS MATERIALIZED ({numbered})")
     cells = ", ".join(
-        f"s{i} := struct_pack(columns := {columns_sql(source_sql(study.source))}, "
+        f"s{i} := struct_pack(columns := {columns_sql(registered_sql(study.source, home))}, "
         f"patterns := {_list_sql(i, keys if i in apart else {})})"
         for i, study in enumerate(studies)
     )
@@ -97,28 +98,32 @@ def write_registered_sql(model: Model, studies: Sequence[Registered], by: Sequen
     return f"WITH {', '.join(common)} SELECT struct_pack({cells}) AS studies, {listed} AS keys"
 
 
-def _study_sql(study: Registered, model: Model, keys: Mapping[str, str]) -> str:
+def _study_sql(study: Registered, model: Model, keys: Mapping[str, str], home: str | None) -> str:
     absent = {v.casefold() for v in (*model.unmeasured, *study.unmeasured)}
     mapped = {v.casefold(): column for v, column in study.columns.items()}
     names = [mapped.get(v.casefold(), v) for v in model.variables if v.casefold() not in absent]
-    alias = f"study {study.name}"
-    where = None if study.where is None else _where_sql(study.where, study.types, alias)
+    where = None if study.where is None else _read_where(study, study.where)
     kind = None if study.weight is None else _known_type(study, study.weight)
     is_float = kind is None or kind in FLOATS
-    sql = patterns_sql(source_sql(study.source), names, keys, study.weight, where=where, is_float=is_float, alias=alias)
+    source = registered_sql(study.source, home)
+    sql = patterns_sql(source, names, keys, study.weight, where=where, is_float=is_float)
     return f"{sql} LIMIT {MOST_PATTERNS + 1}"
 
 
-def _where_sql(text: str, types: Mapping[str, str], alias: str) -> str:
-    """The condition, on columns of `alias`."""
+def _read_where(study: Registered, text: str) -> Where:
     from sqlglot import exp
 
     from duckemcc.study.dialect import check_condition, filter_text
 
-    tree = check_condition(text, list(types))
-    for column in list(tree.find_all(exp.Column)):
-        column.set("table", exp.to_identifier(alias, quoted=True))
-    return f"({filter_text(tree, {c for c, kind in types.items() if kind in INTEGERS})})"
+    try:
+        tree = check_condition(text, list(study.types))
+    except OptionError as wrong:  # of a row that was written by hand
+        raise OptionError(f"study {study.name!r}: {wrong}") from None
+    names = {name: f"emcc: where {i}" for i, name in enumerate(sorted({c.name for c in tree.find_all(exp.Column)}))}
+    for column in tree.find_all(exp.Column):
+        column.set("this", exp.to_identifier(names[column.name], quoted=True))
+    integers = {names[c] for c, kind in study.types.items() if kind in INTEGERS and c in names}
+    return Where(f"({filter_text(tree, integers)})", {ours: name for name, ours in names.items()})
 
 
 def _list_sql(i: int, keys: Mapping[str, str]) -> str:
@@ -187,12 +192,6 @@ def _patterns(found: Any) -> pl.DataFrame:
     return values.rename("pattern").explode().drop_nulls().struct.unnest()
 
 
-def column_type(text: str) -> str:
-    """DuckDB's type as `read.type_name` tells it: DECIMAL(4,1) is decimal, and a list of it is not."""
-    text = text.strip('"').lower()
-    return text if text.endswith("]") else re.sub(r"\(.*", "", text, flags=re.DOTALL).strip()
-
-
 def _known_type(study: Registered, column: str) -> str | None:
     """The type of a column when the study was registered; none is known of a study that was added by hand."""
     return next((kind for name, kind in study.types.items() if name.casefold() == column.casefold()), None)
@@ -226,6 +225,10 @@ def _check_kinds(studies: Sequence[Registered], by: Sequence[str]) -> None:
 def _kind(kind: str) -> str | None:
     if kind in ("sqlnull", "null"):
         return None
+    if kind in AS_TEXT | {"varchar"}:
+        return "text"
     if kind in INTEGERS | FLOATS | {"decimal"}:
         return "number"
-    return "text" if kind in ("varchar", "enum") else kind
+    if kind.startswith("timestamp"):
+        return "instant" if kind.startswith("timestamptz") or kind.endswith("zone") else "timestamp"
+    return kind

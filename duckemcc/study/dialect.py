@@ -252,7 +252,7 @@ def projection(wanted: Mapping[str, str]) -> str:
 
 def weight_items(is_float: bool) -> list[str]:
     """Of emcc_weight: the weight if it can be one, or else 0; whether it cannot; and what it is then."""
-    weight = "CAST(emcc_weight AS DOUBLE)" if is_float else "emcc_weight"
+    weight = "TRY_CAST(emcc_weight AS DOUBLE)" if is_float else "emcc_weight"  # its type may be told to be wrong later
     smallest = SMALLEST_WEIGHT if is_float else 0
     good = f"COALESCE({weight} = 0 OR {weight} BETWEEN {smallest} AND {LARGEST_WEIGHT:.0f}, FALSE)"  # NaN is above all
     return [

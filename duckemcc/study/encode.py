@@ -60,14 +60,16 @@ def encode(
                 _check_declared(table, variable, tuple(labels))
     apart = [t for t in tables if not (by and t.shared)]
     if not apart:
-        raise OptionError(
-            f"all studies are shared, so none says what the segments by {', '.join(by)} are; leave by out."
-        )
+        raise all_shared(by)
     segments, positions = _segments(apart, by)
     size = segments.height if by else 1
     place = {t.name: p for t, p in zip(apart, positions, strict=True)}
     studies = tuple(_study(t, states, place.get(t.name), size) for t in tables)
     return Encoded(states, segments, studies)
+
+
+def all_shared(by: Sequence[str]) -> OptionError:
+    return OptionError(f"all studies are shared, so none says what the segments by {', '.join(by)} are; leave by out.")
 
 
 def _states(tables: Sequence[CountTable], variable: str) -> tuple[str, ...]:

@@ -146,10 +146,11 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
     if "emcc_bad" in frame.columns and (bad := int(frame["emcc_bad"].sum())) > 0:
         examples = frame.filter(pl.col("emcc_bad") > 0)["emcc_example"].drop_nulls().sort()
         example = examples[0] if len(examples) else "NULL"
+        weight = f"weight {tally.weight}".rstrip()
         raise InvalidWeight(
-            f"study {tally.name!r} has {bad} {_records(bad)} whose weight {tally.weight} is NULL, negative, not a "
-            f"number, or outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or "
-            "leave the records out by where=…."
+            f"study {tally.name!r} has {bad} {_records(bad)} whose {weight} is NULL, negative, not a number, or "
+            f"outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or leave the "
+            "records out by where=…."
         )
     frame = frame.filter(pl.col("emcc_count") > 0)
     if frame.is_empty():

@@ -81,8 +81,6 @@ def count_relation(
     frame = frame.drop(f"emcc_{n}" for n in columns.own if n in folded).rename(names)
     if "emcc_bad" not in frame.columns:
         frame = frame.with_columns(emcc_bad=pl.lit(0))
-    if "intervened" in frame.columns and frame["intervened"].null_count() == frame.height:
-        frame = frame.with_columns(intervened=pl.lit(None))  # whatever type the engine gave it
     tables = split_relation(
         frame,
         variables,
@@ -129,7 +127,7 @@ def split_relation(
     """One count table per study and set of intervened variables, from one relation that is counted already.
 
     frame: columns called like the variables and `by`, in any case; optionally ``study`` (else all is 'studies') and
-           ``intervened`` (list of variables set by design; NULL and [] are observational); ``emcc_count`` and
+           ``intervened`` (the variables set by design, see `with_lists`); ``emcc_count`` and
            ``emcc_bad`` (the number of records in the group whose weight is NULL, negative or not a number), and
            ``emcc_records``, ``emcc_example`` as in `Tally` where they are known
     weight: what messages call the weight
@@ -144,6 +142,7 @@ def split_relation(
 
     variables, by = checked_names(variables, by)
     check_nulls(nulls)
+    frame = with_lists(frame)
     measured = tuple(v for v in variables if v not in unmeasured)
     spelled = _relation_columns(frame.columns, measured, by)
     if frame.is_empty():
@@ -171,6 +170,25 @@ def split_relation(
         _tabulate(CountTable(name, key[1], split[key]), variables, measured, by, called, nulls, weight)
         for key, name in _relation_names(sorted(split)).items()
     ]
+
+
+def with_lists(frame: pl.DataFrame) -> pl.DataFrame:
+    """The column `intervened` as lists of names, if it is there; NULL and [] are observational.
+
+    A CSV file has them as text, "[A, B]"; other text stays, to be refused. What is NULL throughout may have come in any
+    type.
+    """
+    import polars as pl
+
+    for name in [c for c in frame.columns if c.casefold() == "intervened"]:
+        column = frame[name]
+        if column.null_count() == len(column):
+            frame = frame.with_columns(pl.lit(None).alias(name))
+        elif column.dtype == pl.String and column.str.contains(r"^\s*(\[.*\]\s*)?$").all():
+            inner = pl.col(name).str.strip_chars().str.strip_prefix("[").str.strip_suffix("]")
+            names = inner.str.split(",").list.eval(pl.element().str.strip_chars(" '\""))
+            frame = frame.with_columns(names.list.eval(pl.element().filter(pl.element() != "")))
+    return frame
 
 
 def _relation_columns(found: Sequence[str], variables: Sequence[str], by: Sequence[str]) -> dict[str, str]:
@@ -205,7 +223,7 @@ def _check_relation(
     if column is not None and not isinstance(frame.schema[column], (pl.List, pl.Null)):
         raise UnsupportedColumn(
             f"the column {column} has type {frame.schema[column]}; it takes a list of variables, VARCHAR[], "
-            "such as ['Treatment']."
+            "such as ['Treatment'], or text such as [Treatment]."
         )
     study = spelled.get("study")
     if study is not None and (missing := frame[study].null_count()):

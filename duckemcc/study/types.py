@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +34,27 @@ def type_name(duckdb_type: Any) -> str:
     return "json" if str(duckdb_type) == "JSON" else str(duckdb_type.id).strip('"').lower()
 
 
+def column_type(text: str) -> str:
+    """DuckDB's type, as DESCRIBE says it, as `type_name` tells it: DECIMAL(4,1) is decimal, and a list of it is not."""
+    text = text.strip('"').lower()
+    return text if text.endswith("]") else re.sub(r"\(.*", "", text, flags=re.DOTALL).strip()
+
+
 def check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
-    """Raises UnsupportedColumn. types: of the source's columns, as DuckDB calls them."""
+    """Raises UnsupportedColumn. types: of the source's columns, as `type_name` calls them."""
     for variable, column in columns.variables.items():
         if types[column] not in _STATES:
             raise _unsupported(name, variable, column, types[column].upper())
-    for segment, column in columns.by.items():
+    check_own_types(f"study {name!r}", columns.by, columns.weight, types)
+
+
+def check_own_types(where: str, by: Mapping[str, str], weight: str | None, types: Mapping[str, str]) -> None:
+    """The same of segments and the weight."""
+    for segment, column in by.items():
         if types[column] not in _STATES | _TIMES:
-            raise _no_segment(name, segment, types[column].upper())
-    if columns.weight and types[columns.weight] not in INTEGERS | FLOATS | {"decimal"}:
-        raise _no_number(name, columns.weight, types[columns.weight].upper())
+            raise _no_segment(where, segment, types[column].upper())
+    if weight and types[weight] not in INTEGERS | FLOATS | {"decimal"}:
+        raise _no_number(where, weight, types[weight].upper())
 
 
 def check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType]) -> None:
@@ -52,9 +64,9 @@ def check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType])
             raise _unsupported(name, variable, column, str(schema[column]))
     for segment, column in columns.by.items():
         if not (has_labels(schema[column]) or schema[column].is_temporal()):
-            raise _no_segment(name, segment, str(schema[column]))
+            raise _no_segment(f"study {name!r}", segment, str(schema[column]))
     if columns.weight and not schema[columns.weight].is_numeric():
-        raise _no_number(name, columns.weight, str(schema[columns.weight]))
+        raise _no_number(f"study {name!r}", columns.weight, str(schema[columns.weight]))
 
 
 def _unsupported(name: str, variable: str, column: str, type_name: str) -> UnsupportedColumn:
@@ -64,11 +76,9 @@ def _unsupported(name: str, variable: str, column: str, type_name: str) -> Unsup
     )
 
 
-def _no_segment(name: str, segment: str, type_name: str) -> UnsupportedColumn:
-    return UnsupportedColumn(
-        f"study {name!r} has segments by {segment} of type {type_name}; cast it to text in the source."
-    )
+def _no_segment(where: str, segment: str, type_name: str) -> UnsupportedColumn:
+    return UnsupportedColumn(f"{where} has segments by {segment} of type {type_name}; cast it to text in the source.")
 
 
-def _no_number(name: str, weight: str, type_name: str) -> UnsupportedColumn:
-    return UnsupportedColumn(f"study {name!r} has weights {weight} of type {type_name}; a weight is a number.")
+def _no_number(where: str, weight: str, type_name: str) -> UnsupportedColumn:
+    return UnsupportedColumn(f"{where} has weights {weight} of type {type_name}; a weight is a number.")

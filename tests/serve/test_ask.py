@@ -292,6 +292,7 @@ def test_a_verdict_that_rests_on_a_fit_that_has_not_converged_says_so():
         ({"restarts": 0}, "restarts is 0; it takes a whole number of at least 1"),
         ({"restarts": 2.5}, "restarts is 2.5"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, "it takes a whole number below 2\\^63"),
         ({"level": 2}, "level is 2; it takes a number from 0 to 1"),
         ({"tolerance": float("nan")}, "tolerance is nan"),
         ({"gap": "small"}, "gap is 'small'"),

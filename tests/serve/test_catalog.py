@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.serve.catalog import VERSION
+from duckemcc.serve.catalog_tables import VERSION
 from duckemcc.serve.stored import Catalog, read_catalog, write_catalog
 
 GRAPH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"
@@ -308,7 +309,7 @@ def test_a_shared_study_counts_in_every_segment_and_is_none_itself(rich):
     rows = ask(rich, f"SELECT region, n, studies FROM emcc_bounds_by('rich', '{ACE}', by := 'region')")
     assert [row["region"] for row in rows] == [None, "north", "south"]
     assert all("nation" in row["studies"] and row["n"] > 4000 for row in rows)
-    with pytest.raises(duckdb.Error, match="all studies are shared, so none says what the segments"):
+    with pytest.raises(duckdb.Error, match="all studies are shared, so none says what the segments by region are"):
         rich.execute(f"FROM emcc_bounds_by('rich', '{ACE}', ['nation'], by := 'region')")
 
 
@@ -380,10 +381,14 @@ def test_a_registered_study_is_looked_at_again_when_it_is_counted(rich):
     ):
         rich.execute(f"FROM emcc_bounds('rich', '{ACE}')")
     rich.execute("ALTER TABLE t RENAME COLUMN w TO weight").fetchall()
-    with pytest.raises(duckdb.Error, match='"study trial" does not have a column named "w"'):
+    with pytest.raises(duckdb.Error, match=r"MissingColumn: study 'trial' has no column for the weight w;.*are sex"):
         rich.execute(f"FROM emcc_bounds('rich', '{ACE}')")
-    rich.execute("DROP TABLE t").fetchall()
-    with pytest.raises(duckdb.Error, match="Table with name t does not exist"):
+    emcc.save_study(rich, "rich", emcc.Study("r", name="trial", weight="n", where="age < 1", con=rich), replace=True)
+    rich.execute("ALTER TABLE r DROP age").fetchall()
+    with pytest.raises(duckdb.Error, match="MissingColumn: study 'trial' has no column for the name age; its columns"):
+        rich.execute(f"FROM emcc_bounds('rich', '{ACE}')")
+    rich.execute("DROP TABLE r").fetchall()
+    with pytest.raises(duckdb.Error, match="Table with name r does not exist"):
         rich.execute(f"FROM emcc_bounds('rich', '{ACE}')")
 
 
@@ -527,11 +532,72 @@ def test_another_database_may_be_in_use(path, tmp_path):
     emcc.save_model(con, "two", TWO)
     assert names(con) == ["drug", "two"]
     assert tables(con) == ["catalog_version", "models", "studies"]
-    with pytest.raises(duckdb.Error, match="Table with name registry does not exist"):
-        con.execute(LOWER)
-    emcc.save_study(con, "drug", emcc.Study("f.main.registry", name="registry", weight="n", con=con), replace=True)
-    emcc.save_study(con, "drug", emcc.Study("f.trial", name="trial", do="Treatment", weight="n", con=con), replace=True)
     assert con.execute(LOWER).fetchall() == [(0.2795,)]
+    con.execute("CREATE TABLE registry AS FROM f.registry WHERE Gender = 'female'").fetchall()
+    assert con.execute(LOWER).fetchall() == [(0.2795,)]
+    emcc.save_model(con, "two", TWO)
+    emcc.save_study(con, "two", emcc.Study("registry", weight="n", con=con))
+    emcc.save_study(con, "two", emcc.Study("f.registry", name="all", weight="n", con=con))
+    sources = con.execute("SELECT study, source FROM f.emcc.studies WHERE model = 'two' ORDER BY ALL").fetchall()
+    assert sources == [("all", "registry"), ("registry", "g.main.registry")]
+    con.execute("USE f").fetchall()
+    found = con.execute(f"SELECT n FROM emcc_bounds('two', '{ACE}')").fetchall()
+    assert found == [(4000 + con.execute("SELECT sum(n) FROM g.registry").fetchall()[0][0],)]
+
+
+def test_a_statement_gives_no_other_table_to_a_registered_study(drug):
+    before = drug.execute(LOWER).fetchall()
+    drug.execute("CREATE TEMP TABLE trial AS FROM main.trial LIMIT 1").fetchall()
+    drug.execute("CREATE SCHEMA other; CREATE TABLE other.registry AS FROM registry LIMIT 1; USE other").fetchall()
+    assert drug.execute(LOWER).fetchall() == before
+    assert drug.execute(f"WITH registry AS (SELECT 1 AS x) {LOWER}").fetchall() == before
+    table = emcc.bounds(emcc.load_model(drug, "drug"), emcc.load_studies(drug, "drug"), ACE)
+    assert [(table["lower"][0].as_py(),)] == before
+
+
+def test_a_registered_study_keeps_the_schema_that_its_connection_meant(drug):
+    drug.execute('CREATE SCHEMA "a b"; CREATE TABLE "a b".registry AS FROM registry; USE "a b"').fetchall()
+    emcc.save_study(drug, "drug", emcc.Study("registry", weight="n", con=drug, where="Gender = 'male'"), replace=True)
+    (study,) = (s for s in emcc.load_studies(drug, "drug") if s.name == "registry")
+    assert study.source == '"memory"."a b"."registry"'
+    assert drug.execute("SELECT source FROM memory.emcc.studies WHERE study = 'registry'").fetchall() == [
+        ('"a b".registry',)
+    ]
+    drug.execute("USE main").fetchall()
+    assert drug.execute(f"SELECT n FROM emcc_bounds('drug', '{ACE}', ['registry'])").fetchall() == [(2000,)]
+
+
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+def test_a_temporary_source_is_not_registered(drug, kind):
+    drug.execute(f"CREATE TEMP {kind} mine AS FROM trial").fetchall()
+    with pytest.raises(
+        errors.SourceError, match="the source 'mine' is a TEMP table or view, which no other connection"
+    ):
+        emcc.save_study(drug, "drug", emcc.Study("mine", con=drug))
+
+
+def test_a_python_variable_is_not_registered(drug):
+    frame = pl.DataFrame({"Gender": ["m"]})
+    assert len(frame) == 1
+    with pytest.raises(
+        errors.SourceError, match=r"source 'frame' cannot be read: memory\.main has no table or view of"
+    ):
+        emcc.save_study(drug, "drug", emcc.Study("frame", con=drug))
+
+
+def test_a_renamed_database_file_keeps_its_registered_studies(path, tmp_path):
+    moved = str(tmp_path / "moved.db")
+    os.rename(path, moved)
+    con = duckdb.connect(moved)
+    emcc.register(con)
+    assert con.execute(LOWER).fetchall() == [(0.2795,)]
+
+
+def test_a_condition_that_was_written_by_hand_is_refused_with_the_study(drug):
+    drug.execute("UPDATE emcc.studies SET \"where\" = '(SELECT 1)' WHERE study = 'trial'").fetchall()
+    emcc.register(drug)
+    with pytest.raises(duckdb.Error, match=r"OptionError: study 'trial': where='\(SELECT 1\)' "):
+        drug.execute(LOWER)
 
 
 def test_a_catalog_is_not_lost_in_memory_beside_a_file(path):

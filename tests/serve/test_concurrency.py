@@ -177,7 +177,8 @@ def churn():  # overwrite what was freed
 def test_nothing_is_called_after_it_was_freed(script, tmp_path):
     code = BEGIN + f"PATH = {str(tmp_path / 'f.db')!r}\n" + textwrap.dedent(script)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert (ran.returncode, ran.stdout.strip()) == (0, "[(60.0,)]"), ran.stderr
+    *_, told = ran.stdout.splitlines() or [""]  # a busy machine shows DuckDB's progress before
+    assert (ran.returncode, told) == (0, "[(60.0,)]"), ran.stderr
 
 
 # -- a long call ends --------------------------------------------------------------------------

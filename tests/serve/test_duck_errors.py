@@ -105,7 +105,8 @@ def test_records_that_cannot_be_read_are_named(drug, records, kind, message):
         ("['n', 'N']", "RepeatedName: by names n and N, which are the same name"),
         ("'gender'", "OptionError: by names gender, which is the variable Gender of the model"),
         ("'Status'", "OptionError: by names the column 'Status', which is a column of the result"),
-        ("'nope'", '"the studies relation" does not have a column named "nope"'),
+        ("'nope'", "MissingColumn: the studies relation has no column for the segment nope; its columns are"),
+        ("'Gendr'", "Hint: did you mean one of these columns: ['Gender']?"),
     ],
 )
 def test_segments_are_columns_and_no_variables(drug, by, message):

@@ -182,7 +182,8 @@ def test_an_impossible_weight_is_an_error_with_the_number_of_records(ask, bad):
     [
         ("'text'", "has weights text of type VARCHAR; a weight is a number"),
         ("'flag'", "has weights flag of type BOOLEAN; a weight is a number"),
-        ("'nope'", '"the studies relation" does not have a column named "nope"'),
+        ("'day'", "has weights day of type DATE; a weight is a number"),
+        ("'nope'", "MissingColumn: the studies relation has no column for the weight nope; its columns are text, flag"),
         ("'X'", "weight is 'X', which is also the column of a variable"),
         ("''", "weight is ''; it takes the name of a column"),
         ("1", "weight is 1; it takes the name of a column"),
@@ -190,5 +191,5 @@ def test_an_impossible_weight_is_an_error_with_the_number_of_records(ask, bad):
 )
 def test_a_weight_is_the_name_of_a_column_of_numbers(ask, weight, message):
     with pytest.raises(duckdb.Error) as wrong:
-        ask("SELECT '1' AS text, true AS flag, 1 AS X, 1 AS Y", more=f", weight := {weight}")
+        ask("SELECT '1' AS text, true AS flag, DATE '2026-01-01' AS day, 1 AS X, 1 AS Y", more=f", weight := {weight}")
     assert message in str(wrong.value)

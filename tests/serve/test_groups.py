@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import duckdb
 import pytest
 
 import duckemcc as emcc
+from duckemcc.errors import Timeout
+from duckemcc.serve.answer import NO_RECORDS
 from duckemcc.serve.result import COLUMNS, SQL_TYPES
 
 GRAPH = "Treatment -> Survival; Treatment <-> Survival"
@@ -101,14 +105,19 @@ def test_queries_and_options_may_differ_by_group(drug):
 
 def test_a_group_without_records_has_no_data(drug):
     ((found,),) = answers(drug, f"SELECT {CALL} FROM studies WHERE false")
-    assert (found["status"], found["lower"], found["message"]) == ("no_data", None, "the group has no records")
+    assert (found["status"], found["lower"], found["n"], found["studies"]) == ("no_data", None, 0.0, [])
+    assert found["message"] == NO_RECORDS
 
 
-def test_a_group_without_weight_has_no_data_and_the_others_do(drug):
-    sql = f"SELECT Gender, {CALL} FROM (SELECT * REPLACE (if(Gender = 'male', 0, n) AS n) FROM studies) GROUP BY 1"
-    found = dict(answers(drug, sql))
-    assert (found["male"]["status"], found["female"]["status"]) == ("no_data", "identified")
-    assert "all its weights" in found["male"]["message"]
+@pytest.mark.parametrize("weightless", ["Gender = 'male'", "Gender = 'male' AND study = 'trial'"])
+def test_records_without_weight_are_as_in_emcc_bounds_by(drug, weightless):
+    table = f"WITH part AS (SELECT * REPLACE (if({weightless}, 0, n) AS n) FROM studies) "
+    found = answers(
+        drug, f"{table} SELECT Gender, b.* FROM (SELECT Gender, {CALL} AS b FROM part GROUP BY 1) ORDER BY 1"
+    )
+    by = f"{table} FROM emcc_bounds_by('{GRAPH}', '{PNS}', 'part', 'Gender', weight := 'n') ORDER BY Gender"
+    assert found == answers(drug, by)
+    assert (found[1][0], "no_data" in found[1]) == ("male", "study" not in weightless)
 
 
 LACKING = f"SELECT Gender, {CALL} FROM studies WHERE Gender = 'male' OR Survival = 'dead' GROUP BY Gender"
@@ -159,6 +168,12 @@ def test_a_group_that_is_too_large_does_not_fail_the_others(drug, monkeypatch):
             "MissingColumn: the studies relation has no column for the variable Dose",
         ),
         (CALL.replace("weight := n", "weight := n - 500"), "InvalidWeight: study 'registry' has"),
+        (
+            CALL.replace("weight := n", "weight := -1.5"),
+            "records whose weight is NULL, negative, not a number, or outside",
+        ),
+        (CALL.replace("weight := n", "weight := -1.5"), "(as -1.5)"),
+        (CALL.replace("Treatment, S", "Traetment := Treatment, S"), "its columns are Traetment, Survival, study"),
         (CALL.replace("weight := n", "weight := NULL"), "InvalidWeight: study 'registry' has"),
         (CALL.replace("weight := n", "weight := study"), "the weight of emcc() has type String"),
         (CALL.replace("weight := n", "restarts := 0"), "OptionError: restarts is 0"),
@@ -185,3 +200,48 @@ def test_records_with_a_null_may_be_dropped_in_each_group(drug):
     )
     assert found["female"] == kept["female"]
     assert found["male"]["n"] == kept["male"]["n"] == 1720
+
+
+# -- many batches of groups --------------------------------------------------------------------
+
+
+def test_time_is_measured_over_all_groups_of_a_statement_and_begins_anew_with_the_next(monkeypatch):
+    from duckemcc.serve import groups, options
+
+    now = [0.0]
+    monkeypatch.setattr(options.time, "perf_counter", lambda: now[0])
+    with groups._clock(("statement", 1), 10.0) as clock:
+        now[0] += 6
+        clock.tick()
+    with groups._clock(("statement", 1), 10.0) as clock:
+        now[0] += 6
+        with pytest.raises(Timeout):
+            clock.tick()
+    with groups._clock(("statement", 2), 10.0) as clock:
+        clock.tick()
+    now[0] += 1  # longer than between two batches: the transaction asks again
+    with groups._clock(("statement", 1), 10.0) as clock:
+        clock.tick()
+
+
+def test_many_batches_of_groups_share_max_seconds(drug, monkeypatch):
+    from duckemcc.serve import options
+
+    now = itertools.count()
+    monkeypatch.setattr(options.time, "perf_counter", lambda: next(now) * 1e-6)
+
+    def statuses(groups, more=""):
+        table = f"(SELECT studies.* REPLACE (n + g AS n), g FROM studies, range({groups}) t(g))"
+        call = CALL.replace("weight := n", f"weight := n{more}")
+        return dict(
+            answers(drug, f"SELECT b.status, count(*) FROM (SELECT {call} AS b FROM {table} GROUP BY g) GROUP BY 1")
+        )
+
+    drug.execute("SET threads = 1")  # batches one after the other
+    begun = next(now)
+    statuses(2048, ", max_seconds := 1e9")
+    one_batch = (next(now) - begun) * 1e-6
+    found = statuses(3 * 2048, f", max_seconds := {1.5 * one_batch}")
+    drug.execute("RESET threads")
+    assert found["timeout"] > 1024
+    assert sum(found.values()) == 3 * 2048
