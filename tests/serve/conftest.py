@@ -58,17 +58,21 @@ def jobs(monkeypatch):
 
 @pytest.fixture(scope="session")
 def spark():
-    """A session on two threads; skipped where there is none."""
+    """A session on two threads, by Spark Connect where SPARK_CONNECT is set; skipped where there is none."""
     pytest.importorskip("pyspark", reason="needs pyspark, of the extra spark")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("needs Java")
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    for name in ("spark.driver.bindAddress", "spark.driver.host"):
-        builder = builder.config(name, "127.0.0.1")
-    builder = builder.config("spark.sql.shuffle.partitions", "2").config("spark.log.level", "OFF")
+    if os.environ.get("SPARK_CONNECT"):
+        builder = SparkSession.builder.remote("local[2]")
+    else:
+        builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+        for name in ("spark.driver.bindAddress", "spark.driver.host"):
+            builder = builder.config(name, "127.0.0.1")
+        builder = builder.config("spark.log.level", "OFF")
+    builder = builder.config("spark.sql.shuffle.partitions", "2")
     session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
     yield session
     session.stop()
