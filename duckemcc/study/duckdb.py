@@ -73,7 +73,18 @@ def open_source(study: Study) -> tuple[Any, Any]:
 
 def _table(emcc_con: Any, emcc_table: str) -> Any:
     """In a scope of its own: DuckDB would take a Python variable of this name for a missing table."""
-    return emcc_con.table(emcc_table)
+    try:
+        return emcc_con.table(emcc_table)
+    except Exception as missing:
+        if type(missing).__name__ != "CatalogException" or "." not in emcc_table:
+            raise
+        import sqlglot
+
+        try:  # DuckDB 1.4 takes the whole name of a view, schema.view, for one word
+            named = sqlglot.exp.to_table(emcc_table, dialect="duckdb").sql(dialect="duckdb", identify=True)
+        except sqlglot.errors.SqlglotError:
+            raise missing from None
+        return emcc_con.sql(f"FROM {named}")
 
 
 def _found_path(path: str) -> str:
