@@ -106,6 +106,13 @@ class Timeout(DuckEmccError):
     """A call that ran longer than ``max_seconds``."""
 
 
+def engine_reason(error: Exception) -> str:
+    """What an engine's error says, in one line: the first of its text, and the names that it suggests."""
+    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    near = [line.strip() for line in more if line.strip().startswith("Did you mean")]
+    return " ".join([first, *near[:1]])
+
+
 def hint(name: str, candidates: Iterable[str], what: str = "names") -> str:
     """`` Hint: did you mean one of these names: [...]`` for close matches (case ignored), or nothing."""
     by_fold = {c.casefold(): c for c in candidates}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import DuckEmccError, NotSupported, OptionError, RepeatedName
+from duckemcc.errors import DuckEmccError, NotSupported, OptionError, RepeatedName, engine_reason
 from duckemcc.serve.files import read_sql
 from duckemcc.serve.sources import quote, text_sql
 from duckemcc.serve.stored import Catalog, Entry, Registered, stamp_sql, write_catalog
@@ -71,7 +71,7 @@ def read_tables(con: duckdb.DuckDBPyConnection, database: str) -> Catalog:
     except Exception as wrong:
         if "Interrupt" in type(wrong).__name__:
             raise
-        return Catalog(problem=f"the catalog of {database} cannot be read: {str(wrong).splitlines()[0]}")
+        return Catalog(problem=f"the catalog of {database} cannot be read: {engine_reason(wrong)}")
     stamp = con.execute(f"SELECT {stamp_sql(database)}").fetchall()[0][0]
     return Catalog(entries, None, database, stamp)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import DuckEmccError, OptionError, SourceError
+from duckemcc.errors import DuckEmccError, OptionError, SourceError, engine_reason
 from duckemcc.study.study import CSV, PARQUET
 from duckemcc.study.types import type_name
 
@@ -89,7 +89,7 @@ def find_source(con: duckdb.DuckDBPyConnection, source: str, home: str) -> Found
     except Exception as wrong:
         if isinstance(wrong, DuckEmccError) or "Interrupt" in type(wrong).__name__:
             raise
-        raise SourceError(f"the source {source!r} cannot be read: {str(wrong).splitlines()[0]}") from wrong
+        raise SourceError(f"the source {source!r} cannot be read: {engine_reason(wrong)}") from wrong
     return Found(name, {c: type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)})
 
 

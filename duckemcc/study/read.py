@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import DuckEmccError, EmptyStudy, OptionError, SourceError
+from duckemcc.errors import DuckEmccError, EmptyStudy, OptionError, SourceError, engine_reason
 from duckemcc.study.columns import Columns, Wanted, cause_name
 from duckemcc.study.duckdb import count_duckdb, open_source
 from duckemcc.study.labels import Nulls, Tally, find_absent, labelled
@@ -152,7 +152,7 @@ def engine_errors(name: str, study: Study) -> Iterator[None]:
                 "end first, or run it on a cursor of its own."
             ) from error
         asked = f" with where={study.where!r}" if study.where else ""
-        raise SourceError(f"study {name!r} cannot be read{asked}: {str(error).strip().splitlines()[0]}") from error
+        raise SourceError(f"study {name!r} cannot be read{asked}: {engine_reason(error)}") from error
 
 
 def _count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:

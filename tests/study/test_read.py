@@ -337,6 +337,13 @@ def test_a_missing_file_is_named():
         counted({"source": "/nowhere/x.parquet"})
 
 
+def test_a_misspelt_table_gets_a_suggestion():
+    con = duckdb.connect()
+    con.execute("CREATE TABLE registry AS SELECT 1 AS X")
+    with pytest.raises(SourceError, match=r"Table with name registy does not exist! Did you mean \"registry\"\?"):
+        counted({"source": "registy", "con": con})
+
+
 def test_a_glob_without_files_is_named():
     with pytest.raises(SourceError, match=r"no file matches '/nowhere/\*.csv'"):
         counted({"source": "/nowhere/*.csv"})
