@@ -14,7 +14,7 @@ from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.result import COLUMNS, make_table
+from duckemcc.serve.result import COLUMNS, CONFIDENCE, make_table
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
 
@@ -59,7 +59,10 @@ def answer(
     for segment, (status, message) in untold.items():
         shared = _described(job, segment) | {"status": status, "message": message}
         rows[segment] = [{"query": text} | shared for text, _ in queries]
-    return in_order(rows, COLUMNS, job, clock)
+    table = in_order(rows, COLUMNS, job, clock)
+    if options.confidence is None:
+        return table
+    return table.replace_schema_metadata(table.schema.metadata | {CONFIDENCE: f"{options.confidence!r}"})
 
 
 def in_order(

@@ -71,6 +71,9 @@ STUDY_COLUMNS: dict[str, str] = {
 together. selected_lower, selected_upper: the bounds of P(selected), where a rule dropped records. g2, g2_df,
 g2_p_value: the complete records against the independences that the graph implies."""
 
+CONFIDENCE = "duckemcc.confidence"
+"""The key of the metadata that says of what level lower_ci and upper_ci are."""
+
 SQL_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "bool": "BOOLEAN", "int64": "BIGINT", "list<string>": "VARCHAR[]"}
 
 

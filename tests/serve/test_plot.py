@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 
 import polars as pl
@@ -20,9 +21,9 @@ from duckemcc.serve import plot
 from duckemcc.serve.frequencies import frequencies as count_frequencies
 from duckemcc.serve.plot.drawing import Shape, Text, clean, measure, shorten, wrap
 from duckemcc.serve.plot.layout import lay_out
-from duckemcc.serve.plot.rows import WORDS, find_range, show_interval
+from duckemcc.serve.plot.rows import WORDS, find_range, read_rows, show_interval
 from duckemcc.serve.plot.spread import evaluate
-from duckemcc.serve.result import COLUMNS
+from duckemcc.serve.result import COLUMNS, CONFIDENCE
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
@@ -244,6 +245,72 @@ def test_sort_orders_segments_and_leaves_those_without_numbers_for_the_end():
     assert lows == sorted(lows)
 
 
+def segments_shown(rows_of):
+    made = pa.Table.from_pylist([row(region=value) for value in rows_of])
+    known = {str(value) for value in rows_of}
+    return [t.text for t in texts(plot.bounds(made)) if t.anchor == "start" and t.text in known]
+
+
+def test_text_that_is_all_numbers_is_in_the_order_of_numbers():
+    assert segments_shown(["0", "1", "10", "11", "2"]) == ["0", "1", "2", "10", "11"]
+    assert segments_shown(["-1", "-2", "0.5", "10", "9"]) == ["-2", "-1", "0.5", "9", "10"]
+    assert segments_shown([1, 2, 10]) == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize("given", [["0", "1", "10", "2", "x"], ["2", "10", "1"], ["9", "10", "2"]])
+def test_text_that_is_not_all_numbers_and_an_order_of_ones_own_stay(given):
+    assert segments_shown(given) == given
+
+
+def test_numbers_as_text_are_ordered_within_the_other_columns_and_queries_stay_together():
+    by = [{"site": site, "k": k} for site in ("a", "b") for k in (None, "1", "10", "9")]
+    found = read_rows(pa.Table.from_pylist([one | row(query) for one in by for query in (PNS, ACE)]))
+    assert [r.segment[1] for r in found.rows[::2]] == ["(NULL)", "1", "9", "10"] * 2
+    assert [r.query for r in found.rows] == [PNS, ACE] * 8
+
+
+@pytest.mark.parametrize("n", [4, 12, 30, 300])
+def test_a_tall_picture_has_its_axis_on_both_sides(n):
+    picture = plot.bounds(regions(n, query=PNS))
+    ends = [t.y for t in texts(picture) if t.text == "0.2" and t.anchor == "middle"]
+    assert len(ends) == (1 if n < 14 else 2)
+    bars = [y for i in picture.drawing.items if isinstance(i, Shape) and i.fill == "blue" for _, y in i.points]
+    assert n < 14 or min(ends) < min(bars) < max(ends)
+
+
+def test_a_long_name_of_a_result_is_shown_whole_where_there_is_room():
+    names = ["registry of all hospitals, 2019", "trial", "both"]
+    picture = plot.compare({name: table(row(), row(ACE, -0.1, 0.2)) for name in names})
+    check_layout(picture)
+    assert set(names) <= set(words(picture))
+
+
+def limits(level, region="n"):
+    found = table(row(region=region, lower_ci=0.1, upper_ci=0.7))
+    return found.replace_schema_metadata({CONFIDENCE: level}) if level else found
+
+
+@pytest.mark.parametrize(
+    ("levels", "said"),
+    [
+        (["0.95"], "95 % confidence limits"),
+        (["0.999"], "99.9 % confidence limits"),
+        (["0.95", "0.9"], "90 and 95 % confidence limits"),
+        ([None], "confidence limits"),
+        (["of another's"], "confidence limits"),
+    ],
+)
+def test_the_legend_says_of_what_level_the_limits_are(levels, said):
+    assert said in words(plot.compare({str(k): limits(level) for k, level in enumerate(levels)}))
+
+
+def test_bounds_with_limits_say_of_what_level_they_are():
+    study = emcc.Study(RECORDS, weight="n")
+    found = emcc.bounds("X -> Y; X <-> Y", study, "PNS(X=1, Y=1)", confidence=0.9)
+    assert "90 % confidence limits" in words(plot.bounds(found))
+    assert CONFIDENCE.encode() not in emcc.bounds("X -> Y; X <-> Y", study, "PNS(X=1, Y=1)").schema.metadata
+
+
 def test_results_side_by_side_are_matched_by_segment_and_query():
     o = table(row(PNS, 0.0, 0.4, region="n"), row(PNS, 0.1, 0.5, region="s"))
     both = table(row(PNS, 0.3, 0.35, region="s"))
@@ -418,6 +485,32 @@ def test_every_restart_has_a_dot_on_its_value():
     assert centres == pytest.approx(values, abs=1e-6)
     check_layout(picture)
     assert any("7 restarts, 7 of 7 at the maximum" in text for text in words(picture))
+
+
+@pytest.mark.parametrize("n", [1, 30, 60])
+def test_no_dot_hides_another(n):
+    picture = plot.restarts(fit(restarts=n), "PNS(X=1, Y=1)")
+    dots = [i for i in picture.drawing.items if isinstance(i, Shape) and i.curved]
+    assert len(dots) == n
+    centres = [(d.points[0][0] - r, d.points[0][1], r) for d in dots for r in [(d.points[0][0] - d.points[6][0]) / 2]]
+    for (x, y, r), (u, v, _) in itertools.combinations(centres, 2):
+        assert (x - u) ** 2 + (y - v) ** 2 >= (2 * r) ** 2 - 1e-6
+
+
+def test_restarts_too_many_for_dots_are_counted_in_columns():
+    learned = fit(restarts=400)
+    picture = plot.restarts(learned, "PNS(X=1, Y=1)")
+    check_layout(picture)
+    assert not any(isinstance(i, Shape) and i.curved for i in picture.drawing.items)
+    columns = [i for i in picture.drawing.items if isinstance(i, Shape) and i.fill == "blue"]
+    heights = [max(y for _, y in c.points) - min(y for _, y in c.points) for c in columns]
+    values, _ = evaluate(learned, emcc.query("PNS(X=1, Y=1)"))
+    counts = Counter(round(100 * round(v, 6)) for v in values)
+    assert len(columns) == len(counts)
+    tallest = heights.index(max(heights))
+    assert f"{max(counts.values())}" in words(picture)
+    middle = sum(x for x, _ in columns[tallest].points) / 4
+    assert round(100 * value_at(picture, middle)) == counts.most_common(1)[0][0]
 
 
 def test_an_identified_query_is_one_value():

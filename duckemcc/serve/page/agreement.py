@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.serve.page.strip import draw_frequency, find_scale, show_scale
 from duckemcc.serve.page.tags import Html, tag
 from duckemcc.serve.plot.patterns import MOST_PATTERNS, Pattern, describe_worst, read_patterns, select_patterns
-from duckemcc.serve.plot.rows import name_value, require, show_number
+from duckemcc.serve.plot.rows import require, show_number
+from duckemcc.serve.plot.segments import name_value
 from duckemcc.serve.result import STUDY_COLUMNS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from duckemcc.model.states import show_names
 from duckemcc.query.syntax import print_name
 from duckemcc.serve.page.tags import Html, draw_inline, join, tag
 from duckemcc.serve.plot.network import draw_graph
-from duckemcc.serve.plot.rows import name_value
+from duckemcc.serve.plot.segments import name_value
 from duckemcc.study.study import Study, name_studies
 
 if TYPE_CHECKING:

@@ -108,12 +108,13 @@ LEGEND: dict[str, tuple[str, Callable[[Drawing, float, float], None]]] = {
 }
 
 
-def draw_legend(drawing: Drawing, margin: float, y: float, used: set[str]) -> float:
-    """What the marks mean, in as many lines as it takes; returns where it ends."""
+def draw_legend(drawing: Drawing, margin: float, y: float, used: set[str], limits: str) -> float:
+    """What the marks mean, in as many lines as it takes; returns where it ends. limits: what they are called."""
     x, y = margin, y + 6
     for kind, (words, show) in LEGEND.items():
         if kind not in used:
             continue
+        words = limits if kind == "limits" else words
         width = 24 + measure(words, _WORDS) + 14
         if x > margin and x + width > drawing.width - margin:
             x, y = margin, y + 14

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from duckemcc.serve.plot.arrange import Group, Panel, Series
 from duckemcc.serve.plot.bars import DOUBTFUL, TINT
 from duckemcc.serve.plot.drawing import Drawing, measure, shorten, wrap
 from duckemcc.serve.plot.rows import Row
-from duckemcc.serve.plot.scale import Scale, draw_axis, draw_grid
-
-if TYPE_CHECKING:
-    from duckemcc.serve.plot.intervals import Group, Panel, Series
+from duckemcc.serve.plot.scale import TALL, Scale, draw_axis, draw_axis_above, draw_grid
 
 DENSE = 60
 """Intervals of one panel that still have a name each."""
@@ -22,6 +19,7 @@ MOST_DRAWN = 1500
 _TALL = 600.0  # points that a strip should take
 _PITCH = 8.6  # points between two names
 _NAME = 7.0
+_WIDEST_NAME = (210.0, 130.0)  # of one result, and of several side by side
 _MARGIN = 12.0
 
 
@@ -33,7 +31,8 @@ def draw_dense(drawing: Drawing, panel: Panel, series: Sequence[Series], y: floa
         y += 14
     told = [g for g in panel.groups if any(row is not None and row.lower is not None for row in g.rows)]
     silent = panel.groups[len(told) :]
-    count = f"{len(panel.groups):,} segments{f' by {panel.by}' if panel.by else ''}, sorted"
+    what = f"segments by {panel.by}" if panel.by else "queries"
+    count = f"{len(panel.groups):,} {what}, sorted"
     if len(told) < len(panel.groups):
         count += f"; {len(silent):,} of them without bounds are below"
     every = -(-len(told) // MOST_DRAWN)
@@ -52,12 +51,13 @@ def _draw_strip(
     pitch = min(7.0, max(0.8, _TALL / len(told)))
     every = max(1, -int(-_PITCH // pitch))
     named = range(0, len(told), every)
-    label = min(130.0, max(measure(told[i].label, _NAME) for i in named))
+    label = min(_WIDEST_NAME[len(series) > 1], max(measure(told[i].label, _NAME) for i in named))
     left = _MARGIN + label + 8
     gap = 14.0
     width = (drawing.width - _MARGIN - 4 - left - gap * (len(series) - 1)) / len(series)
-    top = y + (14 if any(s.name for s in series) else 2)
-    bottom = top + max(pitch * len(told), _PITCH)
+    height = max(pitch * len(told), _PITCH)
+    top = y + (14 if any(s.name for s in series) else 2) + (15 if height > TALL else 0)
+    bottom = top + height
     for i in named:
         at = top + (i + 0.5) * pitch
         name = shorten(told[i].label, _NAME, label)
@@ -65,7 +65,9 @@ def _draw_strip(
         drawing.line((left - 5, at), (left - 1, at), stroke="axis", width=0.5)
     for k, one in enumerate(series):
         scale = Scale(left + k * (width + gap), width, panel.low, panel.high)
-        drawing.text(scale.x, top - 4, shorten(one.name, 8.5, width, True), 8.5, one.colour, bold=True)
+        drawing.text(scale.x, y + 10, shorten(one.name, 8.5, width, True), 8.5, one.colour, bold=True)
+        if height > TALL:
+            draw_axis_above(drawing, scale, top - 2)
         draw_grid(drawing, scale, top, bottom)
         for i, group in enumerate(told):
             _draw_thin(drawing, scale, group.rows[k], top + i * pitch, pitch, one.colour, used)

@@ -123,6 +123,8 @@ def _advance(character: str) -> float:
 
 def clean(text: str) -> str:
     """The text on one line; what no font or file can hold is replaced by the sign for that."""
+    if text.isprintable():  # nothing of all that, which is soon known
+        return text
     return "".join(
         " " if c in "\t\n\r" else "\ufffd" if unicodedata.category(c) in ("Cc", "Cs", "Cn") else c for c in text
     )

@@ -9,8 +9,9 @@ from duckemcc.errors import OptionError
 from duckemcc.serve.frequencies import FREQUENCY_COLUMNS
 from duckemcc.serve.plot.canvas import Picture
 from duckemcc.serve.plot.drawing import Drawing, clean, measure, wrap
-from duckemcc.serve.plot.rows import name_value, read_table, require, show_number
+from duckemcc.serve.plot.rows import read_table, require, show_number
 from duckemcc.serve.plot.scale import Scale, draw_axis, draw_grid
+from duckemcc.serve.plot.segments import name_value
 
 MOST_PATTERNS = 24
 """Patterns of a picture at most: those furthest from their fit."""

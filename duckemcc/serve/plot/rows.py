@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import DuckEmccError, OptionError
 from duckemcc.query.language import query as read_query
 from duckemcc.query.syntax import Named
 from duckemcc.serve.plot.drawing import clean
-from duckemcc.serve.result import COLUMNS
+from duckemcc.serve.plot.segments import name_values, order_segments, read_segments
+from duckemcc.serve.result import COLUMNS, CONFIDENCE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +36,7 @@ WORDS = {
 
 _NEEDED = ("query", "lower", "upper", "status")
 _ENDS = ("lower", "upper", "outer_lower", "outer_upper", "lower_ci", "upper_ci")
+_READ = (*_NEEDED, *_ENDS[2:], "exact_lower", "exact_upper", "message", "fault", "n", "credibility")
 
 
 class Row(NamedTuple):
@@ -52,6 +55,7 @@ class Row(NamedTuple):
     message: str | None
     fault: str | None
     n: float | None
+    credibility: float | None
 
     @property
     def doubtful(self) -> bool:
@@ -76,10 +80,11 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """by: names of the columns that tell segments apart."""
+    """by: names of the columns that tell segments apart. confidence: of the limits, where the table says so."""
 
     by: tuple[str, ...]
     rows: list[Row]
+    confidence: float | None = None
 
 
 def read_table(table: Any) -> pa.Table:
@@ -115,32 +120,52 @@ def read_result(table: Any) -> Result:
 
 
 def read_rows(table: pa.Table) -> Result:
-    """The rows of a result. Raises `OptionError` for another table, and for one without rows."""
+    """The rows of a result, segments as `order_segments` has them. Raises `OptionError` for another table, and for
+    one without rows."""
     require(table, _NEEDED, "emcc.bounds")
     if not table.num_rows:
         raise OptionError("the table has no rows; ask at least one query of a segment that has records")
     by = tuple(name for name in table.column_names if name not in COLUMNS)
-    return Result(by, [_read_row(row, by) for row in table.to_pylist()])
+    segments = read_segments(table, by)
+    order = order_segments(segments)
+    held = [table[name].to_pylist() if name in table.column_names else [None] * table.num_rows for name in _READ]
+    rows = list(map(_read_row, map(name_values, segments), *held))
+    return Result(by, rows if order is None else [rows[i] for i in order], _read_confidence(table))
 
 
-def _read_row(row: Mapping[str, Any], by: tuple[str, ...]) -> Row:
-    ends = {name: _number(row.get(name)) for name in _ENDS}
-    lower, upper = ends["lower"], ends["upper"]
+def _read_row(segment: tuple[str, ...], query: Any, low: Any, high: Any, status: Any, *rest: Any) -> Row:
+    outer_low, outer_high, low_ci, high_ci, exact_lower, exact_upper, message, fault, n, credibility = rest
+    lower, upper = _number(low), _number(high)
     known = lower is not None and upper is not None
     return Row(
-        tuple(name_value(row[name]) for name in by),
-        clean(str(row["query"])),
-        str(row["status"]),
+        segment,
+        clean(str(query)),
+        str(status),
         lower if known else None,
         upper if known else None,
-        _pair(ends["outer_lower"], ends["outer_upper"]),
-        _pair(ends["lower_ci"], ends["upper_ci"]),
-        bool(row.get("exact_lower")),
-        bool(row.get("exact_upper")),
-        row.get("message"),
-        row.get("fault"),
-        _number(row.get("n")),
+        _pair(_number(outer_low), _number(outer_high)),
+        _pair(_number(low_ci), _number(high_ci)),
+        bool(exact_lower),
+        bool(exact_upper),
+        message,
+        fault,
+        _number(n),
+        _number(credibility),
     )
+
+
+def _read_confidence(table: pa.Table) -> float | None:
+    held = (table.schema.metadata or {}).get(CONFIDENCE.encode())
+    try:
+        return None if held is None else float(held)
+    except ValueError:  # metadata of somebody else's
+        return None
+
+
+def name_limits(levels: Iterable[float | None], known: str = "confidence limits") -> str:
+    """``95 % confidence limits``, with each level that the limits are of, where it is known."""
+    told = sorted({level for level in levels if level is not None})
+    return f"{' and '.join(f'{100 * level:.10g}' for level in told)} % {known}" if told else known
 
 
 def _number(value: Any) -> float | None:
@@ -152,19 +177,11 @@ def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
     return None if low is None or high is None else (low, high)
 
 
-def name_value(value: object) -> str:
-    """A segment's value as its label."""
-    if value is None:
-        return "(NULL)"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return clean(str(value)) or "(empty)"
-
-
 def name_segment(row: Row) -> str:
     return " · ".join(row.segment)
 
 
+@lru_cache(maxsize=1 << 16)
 def find_range(query: str) -> tuple[float, float]:
     """What values a query can have: [0, 1] for a probability, [-1, 1] for a difference."""
     try:
@@ -187,8 +204,11 @@ def _is_signed(body: object) -> bool:
 def find_axis(query: str, rows: Iterable[Row]) -> tuple[float, float]:
     """The range of a query, wider only where a number is outside."""
     low, high = find_range(query)
-    numbers = [x for r in rows for pair in ((r.lower, r.upper), r.outer, r.limits) for x in pair or () if x is not None]
-    return min([low, *numbers]), max([high, *numbers])
+    for row in rows:
+        for a, b in ((row.lower, row.upper), row.outer or (None, None), row.limits or (None, None)):
+            if a is not None and b is not None:
+                low, high = min(low, a), max(high, b)
+    return low, high
 
 
 def show_interval(lower: float, upper: float) -> str:

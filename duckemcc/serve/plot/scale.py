@@ -8,6 +8,8 @@ from typing import NamedTuple
 from duckemcc.serve.plot.drawing import Drawing, measure
 
 TICK_SIZE = 8.0
+TALL = 280.0
+"""From so many points on, what is drawn over an axis bears it on both sides."""
 
 
 class Scale(NamedTuple):
@@ -47,6 +49,16 @@ def draw_grid(drawing: Drawing, scale: Scale, top: float, bottom: float) -> None
         x = scale.at(tick)
         zero = tick == 0 and scale.low < 0
         drawing.line((x, top), (x, bottom), stroke="axis" if zero else "grid", width=1.0 if zero else 0.8)
+
+
+def draw_axis_above(drawing: Drawing, scale: Scale, y: float) -> None:
+    """The axis once more, its numbers above: of a tall picture nobody sees both ends at once."""
+    drawing.line((scale.x, y), (scale.end, y), stroke="axis", width=0.8)
+    for tick in find_ticks(scale.low, scale.high):
+        x, text = scale.at(tick), show_tick(tick)
+        drawing.line((x, y - 3), (x, y), stroke="axis", width=0.8)
+        half = measure(text, TICK_SIZE) / 2
+        drawing.text(min(x, drawing.width - half - 2), y - 5, text, TICK_SIZE, "muted", anchor="middle")
 
 
 def draw_axis(drawing: Drawing, scale: Scale, y: float, caption: str = "") -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 
 _WIDTH, _MARGIN = 518.0, 12.0
 _STEPS = 120.0  # height of the steps
-_STRIP = 26.0  # height of the strip of dots
+_RADII = (2.4, 2.0, 1.6, 1.3)  # of dots, the first with which all of them find room
+_DEEPEST = 66.0  # height of the dots, or the columns, at most
+_COLUMNS = 100
 
 
 def restarts(
     fit: Fit, query: Query | str, *, within: tuple[float, float] | None = None, title: str | None = None
 ) -> Picture:
-    """The distribution of a query over the restarts of a fit: a dot for each, and the share of them up to each value.
+    """The distribution of a query over the restarts of a fit: a dot for each, piled up where they are close, or columns
+    where they are too many for that; and the share of them up to each value.
 
     fit: what `emcc.fit` returns. within: bounds to show behind them, such as the sharp ones of `emcc.bounds`.
     Raises as `emcc.query` does, `QueryError` also where the condition has probability zero in every restart, and
@@ -80,22 +83,66 @@ def _draw(
     drawing: Drawing, scale: Scale, values: Sequence[float], within: tuple[float, float] | None, y: float
 ) -> float:
     bottom = y + _STEPS
+    pile = _pile_up([scale.at(value) for value in values])
+    strip = 10 + (_DEEPEST if pile is None else pile.height)
     if within is not None:
         left, right = scale.at(within[0]), scale.at(within[1])
-        drawing.box(left, y, max(right - left, 1.0), _STEPS + _STRIP, "fill")
-    draw_grid(drawing, scale, y, bottom + _STRIP)
+        drawing.box(left, y, max(right - left, 1.0), _STEPS + strip, "fill")
+    draw_grid(drawing, scale, y, bottom + strip)
     for share, text in ((0.0, "0"), (0.5, "50 %"), (1.0, "100 %")):
         at = bottom - share * _STEPS
         drawing.line((scale.x, at), (scale.end, at), stroke="grid", width=0.8)
         drawing.text(scale.x - 5, at + 3, text, 8, "muted", anchor="end")
     for x in map(scale.at, (values[0], values[-1])):
-        drawing.line((x, y), (x, bottom + _STRIP), stroke="ink", width=0.9, dashed=True)
+        drawing.line((x, y), (x, bottom + strip), stroke="ink", width=0.9, dashed=True)
     drawing.line(*_climb(scale, values, bottom), stroke="blue", width=1.6)
-    for k, value in enumerate(values):  # spread by the golden ratio, so that equal values do not hide each other
-        drift = (k * 0.618034) % 1 - 0.5
-        drawing.dot(scale.at(value), bottom + _STRIP / 2 + drift * (_STRIP - 10), 2.2, "blue", "paper")
-    caption = "value of the query; the steps are the share of restarts up to it"
-    return draw_axis(drawing, scale, bottom + _STRIP, caption)
+    floor = bottom + strip
+    if pile is None:
+        what = _draw_columns(drawing, scale, values, floor)
+    else:
+        what = "a dot is a restart"
+        for value, level in zip(values, pile.levels, strict=True):
+            drawing.dot(scale.at(value), floor - 2 - pile.radius * (2 * level + 1), pile.radius - 0.3, "blue")
+    return draw_axis(drawing, scale, floor, f"value of the query; the steps are the share of restarts up to it, {what}")
+
+
+class Pile(NamedTuple):
+    """Dots piled up so that none hides another. levels: of each value, 0 the lowest."""
+
+    radius: float
+    levels: list[int]
+
+    @property
+    def height(self) -> float:
+        return 2 * self.radius * (max(self.levels) + 1)
+
+
+def _pile_up(places: Sequence[float]) -> Pile | None:
+    """Each dot at its own place, on the lowest level that is free there; None where they are too many for that."""
+    for radius in _RADII:
+        ends: list[float] = []  # of the last dot of each level
+        levels = []
+        for x in places:
+            level = next((k for k, end in enumerate(ends) if end <= x - radius), len(ends))
+            if 2 * radius * (level + 1) > _DEEPEST:
+                break
+            ends[level : level + 1] = [x + radius]
+            levels.append(level)
+        if len(levels) == len(places):
+            return Pile(radius, levels)
+    return None
+
+
+def _draw_columns(drawing: Drawing, scale: Scale, values: Sequence[float], floor: float) -> str:
+    """How many values are about each hundredth of the axis; says what a column is."""
+    share = (np.array(values) - scale.low) / (scale.high - scale.low)
+    places, counts = np.unique(np.round(share * _COLUMNS, 6).round(), return_counts=True)
+    most, width = int(counts.max()), scale.width / _COLUMNS
+    for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+        height = max(_DEEPEST * count / most, 0.8)
+        drawing.box(scale.x + (place - 0.5) * width + 0.2, floor - height, width - 0.4, height, "blue")
+    drawing.text(scale.x - 5, floor - _DEEPEST + 3, f"{most:,}", 8, "muted", anchor="end")
+    return "the columns their number"
 
 
 def _climb(scale: Scale, values: Sequence[float], bottom: float) -> list[Point]:
