@@ -10,6 +10,7 @@ from duckemcc.model.scm import Model
 from duckemcc.serve.answer import in_order
 from duckemcc.serve.ask import count_studies, read_model, read_studies
 from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.report import narrow
 from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
 from duckemcc.study.read import CountTable
@@ -50,10 +51,15 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
 
 
 def tabulate(
-    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock
+    model: Model,
+    tables: Sequence[CountTable],
+    by: tuple[str, ...],
+    options: Options,
+    clock: Clock,
+    only: Sequence[int] | None = None,
 ) -> pa.Table:
-    """The frequencies of counted studies."""
-    job = prepare(model, tables, by, options)
+    """The frequencies of counted studies. only: positions of the segments that they are wanted of, in order."""
+    job = narrow(prepare(model, tables, by, options), only)
     nulls = "mcar" if options.nulls == "mcar" else "mar"
     rows: dict[int, list[dict[str, Any]]] = {}
     for part in job.parts(clock, spread=False):

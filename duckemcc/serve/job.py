@@ -20,7 +20,7 @@ from duckemcc.serve.jobfile import JobFile
 from duckemcc.serve.jobstudy import open_database
 from duckemcc.serve.options import Clock, Report
 from duckemcc.serve.output import write
-from duckemcc.serve.report import report
+from duckemcc.serve.report import pick_segments, report
 from duckemcc.study.read import CountTable
 from duckemcc.study.relation import Studies
 from duckemcc.study.study import Study
@@ -86,19 +86,24 @@ def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
 
 
 def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table) -> str:
-    """The HTML text; what takes longer than max_seconds is left out of it."""
+    """The HTML text; what takes longer than max_seconds is left out of it. Of many segments, it looks closely at some
+    alone."""
     from duckemcc.serve.frequencies import tabulate
     from duckemcc.serve.page import make_report
 
     found: dict[str, pa.Table | None] = {"compatibility": None, "frequencies": None}
-    for name, work in (("compatibility", report), ("frequencies", tabulate)):
-        with suppress(Timeout):
-            found[name] = work(job.model, tables, job.by, job.options, Clock(job.options.max_seconds))
+    picked, worst = pick_segments(table, len(job.queries))
+    asked = job.model, tables, job.by, job.options
+    with suppress(Timeout):
+        found["compatibility"] = report(*asked, Clock(job.options.max_seconds), picked)
+    with suppress(Timeout):
+        found["frequencies"] = tabulate(*asked, Clock(job.options.max_seconds), worst) if worst else None
     return make_report(
         title=job.title,
         model=job.model,
         studies=_describe(job, tables),
         bounds=table,
+        counts=tables,
         options=job.options,
         generated_at=datetime.now(UTC).replace(microsecond=0),
         **found,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.bound.bounds import bound_sharply
@@ -21,9 +22,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock) -> pa.Table:
-    """The compatibility report of counted studies."""
-    job = prepare(model, tables, by, options)
+MOST_PICKED = 60
+"""Segments that an HTML report looks at closely."""
+
+
+def report(
+    model: Model,
+    tables: Sequence[CountTable],
+    by: tuple[str, ...],
+    options: Options,
+    clock: Clock,
+    only: Sequence[int] | None = None,
+) -> pa.Table:
+    """The compatibility report of counted studies. only: positions of the segments to report on, in order."""
+    job = narrow(prepare(model, tables, by, options), only)
     rows: dict[int, list[dict[str, Any]]] = {}
     for part in job.parts(clock, every_study=True, spread=False):
         selected = [_selected(job, part, k) for k in range(len(job.arms))]
@@ -36,6 +48,26 @@ def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opti
         clock.advance("answer", len(rows), job.segment_count)
     rows |= {segment: [{"n": 0.0, "patterns": 0, "message": NO_RECORDS}] for segment in job.empty_segments}
     return in_order(rows, STUDY_COLUMNS, job, clock)
+
+
+def narrow(job: Job, only: Sequence[int] | None) -> Job:
+    """The job of some of its segments; states are those of all."""
+    if only is None:
+        return job
+    places = list(only)
+    arms = [replace(arm, count=arm.count[places]) for arm in job.arms]
+    return replace(job, arms=arms, encoded=job.encoded._replace(segments=job.encoded.segments[places]))
+
+
+def pick_segments(table: pa.Table, queries: int, most: int = MOST_PICKED) -> tuple[list[int] | None, list[int]]:
+    """Which segments of a result, by their positions, to look at closely: those that contradict most and then the
+    first, or None for all where they are no more than `most`; and the one that contradicts most, if one does."""
+    compatible, misfit = (table[name].to_pylist()[::queries] for name in ("compatible", "misfit"))
+    bad = sorted((i for i, good in enumerate(compatible) if good is False), key=lambda i: (-misfit[i], i))
+    if len(compatible) <= most:
+        return None, bad[:1]
+    chosen = dict.fromkeys([*bad, *range(most)])
+    return sorted(list(chosen)[:most]), bad[:1]
 
 
 def _selected(job: Job, part: Part, k: int) -> Sharp | None:

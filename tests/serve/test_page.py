@@ -17,14 +17,16 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.errors import OptionError
-from duckemcc.serve.frequencies import frequencies
-from duckemcc.serve.options import Options
+from duckemcc.serve.ask import count_studies, read_studies
+from duckemcc.serve.frequencies import frequencies, tabulate
+from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.page import make_report, write_report
-from duckemcc.serve.page.answers import MOST_SHOWN, REMEDIES
+from duckemcc.serve.page.answers import MOST_ROWS_SHOWN, MOST_SHOWN, REMEDIES
 from duckemcc.serve.page.asked import list_arcs
 from duckemcc.serve.page.tags import Html, join, tag
 from duckemcc.serve.plot.rows import WORDS
-from duckemcc.serve.result import COLUMNS
+from duckemcc.serve.report import pick_segments, report
+from duckemcc.serve.result import COLUMNS, CONFIDENCE
 
 HOSTILE = "<script>alert('x')</script>\"&<img src=x onerror=alert(1)>"
 TRIAL = pa.table({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [80, 20, 30, 70]})
@@ -138,7 +140,8 @@ def test_a_contradiction_names_the_fault_and_shows_the_worst_pattern():
     assert "The studies contradict the graph or each other." in read.text
     assert fault in read.text
     worst = next(r for r in given["frequencies"].to_pylist() if r["fault"])
-    assert f"Observed and fitted: {worst['study']}" in read.text
+    assert f"Observed and fitted {worst['study']} pattern" in read.text
+    assert "trial[X=1] pattern" in read.text  # the other arm that departs from the fit
     label = f"observed {worst['observed']:.4f}, fitted {worst['fitted']:.4f}, on a scale from 0 to 1"
     assert label in [attrs.get("aria-label") for _, attrs in read.tags]
 
@@ -165,6 +168,129 @@ def test_many_segments_get_an_overview_and_a_table_that_says_where_the_rest_is()
     labels = [attrs.get("aria-label", "") for tag, attrs in read.tags if tag == "svg"]
     assert any(label.startswith(f"All {MOST_SHOWN + 7} segments") for label in labels)
     assert "All 2 segments" not in make_report(**bare())
+
+
+def queries(n, each):
+    """n queries of so many segments each."""
+    tables = []
+    for k in range(n):
+        made = rows(each)
+        asked = pa.array([f"P(Y[X=1]=1 | X={k})"] * each)
+        tables.append(made.set_column(made.column_names.index("query"), "query", asked))
+    return pa.concat_tables(tables)
+
+
+def test_many_queries_of_many_segments_make_a_page_that_a_browser_can_hold_and_the_rest_is_told():
+    text = make_report(**bare(bounds=queries(30, 200)))
+    read = Reader(text)
+    tables = sum(tag == "tbody" for tag, _ in read.tags) - 1  # but that of the studies
+    assert tables == MOST_ROWS_SHOWN // 200
+    assert f"{30 - tables} more queries" in read.text
+    assert f"Their {(30 - tables) * 200:,} rows are in the job's output and not on this page." in read.text
+    assert "P(Y[X=1]=1 | X=29) : 200 answers, all bounded." in read.text
+    assert len(text) < len(make_report(**bare(bounds=queries(10, 200)))) * 1.05
+
+
+def test_messages_that_differ_in_every_row_do_not_fill_the_page():
+    table = rows(40, "undefined")
+    told = [f"only {k} of 100 restarts reached the maximum" for k in range(40)]
+    read = Reader(make_report(**bare(bounds=table.set_column(table.column_names.index("message"), "message", [told]))))
+    assert "only 11 of 100" in read.text
+    assert "only 12 of 100" not in read.text
+    assert "28 more messages are in the job's output." in read.text
+
+
+def segmented(n):
+    """Two studies in n segments, of which every seventh contradicts a graph without a shared cause."""
+    k = [str(i) for i in range(n) for _ in range(4)]
+    trial = [c for _ in range(n) for c in (80, 20, 30, 70)]
+    logs = [c for i in range(n) for c in ((10, 90, 60, 40 + i) if i % 7 == 3 else (80, 20, 30, 70))]
+    made = {name: TRIAL[name].to_pylist() * n for name in ("X", "Y")} | {"k": k}
+    frames = [pa.table(made | {"n": trial}), pa.table(made | {"n": logs})]
+    return [emcc.Study(frames[0], do="X", name="trial", weight="n"), emcc.Study(frames[1], name="logs", weight="n")]
+
+
+def counted(given, model):
+    options = Options()
+    return model, count_studies(model, read_studies(given), options, ("k",)), ("k",), options
+
+
+def test_what_is_said_of_some_segments_is_what_is_said_of_all():
+    given, model = segmented(20), emcc.Model.parse("X -> Y")
+    whole = emcc.compatibility(model, given, by="k")
+    asked = counted(given, model)
+    some = report(*asked, Clock(None), [3, 10, 12])
+    names = sorted({r["k"] for r in whole.to_pylist()})
+    wanted = [r for r in whole.to_pylist() if r["k"] in {names[3], names[10], names[12]}]
+    assert some.to_pylist() == wanted
+    frequent = [r for r in frequencies(model, given, by="k").to_pylist() if r["k"] == names[3]]
+    assert tabulate(*asked, Clock(None), [3]).to_pylist() == frequent
+
+
+def test_the_segments_to_look_at_are_those_that_contradict_most_and_then_the_first():
+    given, model = segmented(20), emcc.Model.parse("X -> Y")
+    found = emcc.bounds(model, given, QUERIES, by="k")
+    misfit = {r["k"]: r["misfit"] for r in found.to_pylist() if r["status"] == "incompatible"}
+    names = sorted({r["k"] for r in found.to_pylist()})
+    picked, worst = pick_segments(found, len(QUERIES), 5)
+    bad = sorted(misfit, key=lambda k: (-misfit[k], k))
+    assert worst == [names.index(bad[0])]
+    assert {names[i] for i in picked} == {*bad, *names[:2]}
+    assert picked == sorted(picked)
+    assert pick_segments(found, len(QUERIES), 20) == (None, worst)
+    assert pick_segments(rows(3), 1, 2) == ([0, 1], [])
+
+
+def test_of_many_segments_the_report_says_how_many_contradict_and_shows_those():
+    given, model = segmented(20), emcc.Model.parse("X -> Y")
+    found = emcc.bounds(model, given, QUERIES, by="k")
+    asked = counted(given, model)
+    picked, worst = pick_segments(found, len(QUERIES), 5)
+    some = {"compatibility": report(*asked, Clock(None), picked), "frequencies": tabulate(*asked, Clock(None), worst)}
+    whole = {
+        "compatibility": emcc.compatibility(model, given, by="k"),
+        "frequencies": frequencies(model, given, by="k"),
+    }
+    texts = [
+        Reader(make_report(title="T", model=model, studies=given, bounds=found, counts=asked[1], **tables)).text
+        for tables in (some, whole)
+    ]
+    for text in texts:
+        assert "In 3 of 20 segments the studies contradict the graph or each other." in text
+        assert "trial X 4,000, 4 patterns at most in a segment" in text
+    assert "5 of 20 segments, those that contradict before the others." in texts[0]
+    start, end = "Observed and fitted", "What was asked"
+    one, other = (text[text.index(start) : text.index(end)] for text in texts)
+    assert one == other
+
+
+def test_records_are_told_alike_from_counts_and_from_the_report_on_compatibility():
+    given, model = segmented(4), emcc.Model.parse("X -> Y")
+    found = emcc.bounds(model, given, QUERIES, by="k")
+    checked = emcc.compatibility(model, given, by="k")
+    told = bare(model=model, studies=given, bounds=found, compatibility=checked)
+    assert make_report(**told) == make_report(**told, counts=counted(given, model)[1])
+
+
+def test_segments_that_are_numbers_stand_in_the_order_of_numbers():
+    read = Reader(make_report(**bare(bounds=rows(12).take([0, 1, 10, 11, *range(2, 10)]))))
+    assert read.text.index("region 10") < read.text.index("region 2")  # a name is no number
+    table = rows(12, name="{}").take([0, 1, 10, 11, *range(2, 10)])
+    heads = re.findall(r'<th scope="row">(\d+)</th>', make_report(**bare(bounds=table)))
+    assert heads == [str(k) for k in range(12)]
+
+
+def test_the_level_of_limits_is_said_beside_them_and_in_the_legend():
+    table = rows(2).replace_schema_metadata({CONFIDENCE: "0.95"})
+    text = Reader(make_report(**bare(bounds=table))).text
+    assert "95 % confidence limits" in text
+    assert text.count("95 % limits [0.1000, 0.5000]") == 2
+
+
+def test_the_credibility_of_random_restarts_is_shown():
+    found = emcc.bounds("X -> Y; X <-> Y", studies()[1], QUERIES[0], method="emcc", restarts=20)
+    text = Reader(make_report(**bare(bounds=found))).text
+    assert f"credibility {found['credibility'][0].as_py():.4f}" in text
 
 
 def test_the_model_as_text_is_a_model():
@@ -290,7 +416,7 @@ def test_the_page_has_a_language_a_title_and_headings_in_order():
 def test_every_picture_has_words_for_those_who_do_not_see_it():
     read = Reader(make_report(**content("X -> Y")))
     outer = [attrs for tag, attrs in read.tags if tag == "svg" and "x" not in attrs]
-    assert len(outer) == 3  # two patterns and the graph; incompatible rows have words
+    assert len(outer) == 2 + 2 + 6 + 1  # patterns of three arms and the graph; incompatible rows have words
     assert all(attrs.get("aria-label") or attrs.get("aria-hidden") for attrs in outer)
     assert all(attrs.get("scope") for tag, attrs in read.tags if tag == "th")
 

@@ -528,6 +528,18 @@ def test_a_query_that_no_restart_defines_is_an_error():
 OTHER = pa.table({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [400, 100, 300, 200]})
 
 
+def test_a_study_that_agrees_with_the_fit_is_not_shown_beside_those_that_do_not():
+    found = contradiction()
+    study = found["study"].to_pylist()
+    fitted = [
+        o if s == "logs" else f
+        for s, o, f in zip(study, *(found[c].to_pylist() for c in ("observed", "fitted")), strict=True)
+    ]
+    picture = plot.frequencies(found.set_column(found.column_names.index("fitted"), "fitted", pa.array(fitted)))
+    assert "trial[X=1]" in words(picture)
+    assert "logs" not in words(picture)
+
+
 def contradiction():
     trial = emcc.Study(RECORDS, do="X", name="trial", weight="n")
     return count_frequencies("X -> Y", [trial, emcc.Study(OTHER, name="logs", weight="n")])
@@ -539,7 +551,9 @@ def test_the_study_at_fault_is_shown_and_its_worst_pattern_named():
     picture = plot.frequencies(found)
     check_layout(picture)
     said = " ".join(words(picture))
-    assert f"{fault['study']}, observed and fitted" in said
+    arms = [text for text in words(picture) if text in {"trial[X=0]", "trial[X=1]", "logs"}]
+    assert arms[0] == fault["study"]
+    assert sorted(arms) == ["logs", "trial[X=0]", "trial[X=1]"]  # each departs from the fit
     assert f"worst: {fault['pattern']}" in said
     orange = [i for i in picture.drawing.items if isinstance(i, Shape) and i.fill == "orange"]
     middle = sum(x for x, _ in orange[0].points[:-1:3]) / 4

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.serve.page.strip import draw_frequency, find_scale, show_scale
-from duckemcc.serve.page.tags import Html, tag
-from duckemcc.serve.plot.patterns import MOST_PATTERNS, Pattern, describe_worst, read_patterns, select_patterns
+from duckemcc.serve.page.tags import Html, join, tag
+from duckemcc.serve.plot.patterns import Arm, Pattern, describe_worst, read_worst, select_arms
 from duckemcc.serve.plot.rows import require, show_number
-from duckemcc.serve.plot.segments import name_value
+from duckemcc.serve.plot.segments import name_value, name_values, order_segments, read_segments
 from duckemcc.serve.result import STUDY_COLUMNS
 
 if TYPE_CHECKING:
@@ -18,78 +18,107 @@ if TYPE_CHECKING:
 MOST_SHOWN = 200
 """Rows of the report on compatibility; those that contradict come first."""
 
+_MOST_REASONS = 12
 
-def show_agreement(compatibility: pa.Table, frequencies: pa.Table | None) -> Html:
+
+class Verdict(NamedTuple):
+    """What all studies of a segment say together."""
+
+    segment: tuple[Any, ...]
+    compatible: bool
+    message: str | None
+    fault: str | None
+
+    @property
+    def name(self) -> str:
+        return " · ".join(name_values(self.segment))
+
+
+def show_agreement(bounds: pa.Table, compatibility: pa.Table, frequencies: pa.Table | None) -> Html:
     """The section on compatibility. Raises `OptionError` for tables that are not those of the functions named."""
     require(compatibility, STUDY_COLUMNS, "emcc.compatibility")
     by = [name for name in compatibility.column_names if name not in STUDY_COLUMNS]
-    rows = compatibility.to_pylist()
-    whole = [row for row in rows if row["study"] is None and row["compatible"] is not None]  # None: not tested
-    bad = [row for row in whole if not row["compatible"]]
+    verdicts = _read_verdicts(bounds, compatibility, by)
+    bad = [verdict for verdict in verdicts if not verdict.compatible]
     return tag(
         "section",
         tag("h2", "Do the studies agree?", id="agreement"),
-        tag("p", _summarise(whole, bad)),
-        _show_reasons(bad, by),
-        _show_table(_worst_first(rows, bad, by), by, len(rows)),
-        _show_worst(frequencies, bool(bad)) if frequencies is not None else None,
+        tag("p", _summarise(verdicts, bad)),
+        _show_reasons(bad),
+        _show_table(compatibility, by, {verdict.segment for verdict in bad}, len(verdicts)),
+        _show_worst(frequencies) if frequencies is not None and bad else None,
     )
 
 
-def _segment(row: Mapping[str, Any], by: Sequence[str]) -> str:
-    return " · ".join(name_value(row[name]) for name in by)
+def _read_verdicts(bounds: pa.Table, compatibility: pa.Table, by: Sequence[str]) -> list[Verdict]:
+    """Of each segment that was tested: by the report on compatibility, and where that leaves it out, by the bounds."""
+    import pyarrow.compute as pc
+
+    found: dict[tuple[Any, ...], Verdict] = {}
+    if {*by, "compatible", "message", "fault", "status"} <= set(bounds.column_names):
+        for verdict, status in zip(_verdicts(bounds, by), bounds["status"].to_pylist(), strict=True):
+            # of another status, the message is about that
+            found.setdefault(verdict.segment, verdict if status == "incompatible" else verdict._replace(message=None))
+    found |= {v.segment: v for v in _verdicts(compatibility.filter(pc.is_null(compatibility["study"])), by)}
+    told, order = list(found.values()), order_segments(list(found))
+    return [v for v in (told if order is None else [told[i] for i in order]) if v.compatible is not None]
 
 
-def _summarise(whole: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]]) -> str:
-    if not whole:
+def _verdicts(table: pa.Table, by: Sequence[str]) -> Iterable[Verdict]:
+    columns = (table[name].to_pylist() for name in ("compatible", "message", "fault"))
+    return map(Verdict, read_segments(table, by), *columns)
+
+
+def _summarise(verdicts: Sequence[Verdict], bad: Sequence[Verdict]) -> str:
+    if not verdicts:
         return "There are no records to test."
-    if len(whole) == 1:
+    if len(verdicts) == 1:
         word = "contradict the graph or each other" if bad else "agree with the graph and with each other"
         return f"The studies {word}."
     if not bad:
-        return f"In each of the {len(whole):,} segments the studies agree with the graph and with each other."
-    return f"In {len(bad):,} of {len(whole):,} segments the studies contradict the graph or each other."
+        return f"In each of the {len(verdicts):,} segments the studies agree with the graph and with each other."
+    return f"In {len(bad):,} of {len(verdicts):,} segments the studies contradict the graph or each other."
 
 
-def _show_reasons(bad: Sequence[Mapping[str, Any]], by: Sequence[str]) -> Html | None:
+def _show_reasons(bad: Sequence[Verdict]) -> Html | None:
     """What to do, and who is to blame, each reason once with the first segment that has it."""
     if not bad:
         return None
-    reasons: dict[str, list[Mapping[str, Any]]] = {}
-    for row in bad:
-        reasons.setdefault(row["message"] or "", []).append(row)
+    reasons: dict[str, list[Verdict]] = {}
+    for verdict in bad:
+        reasons.setdefault(verdict.message or "", []).append(verdict)
     items = []
-    for reason, rows in reasons.items():
-        where = f"{_segment(rows[0], by)}: " if by else ""
-        more = f" ({len(rows):,} segments)" if len(rows) > 1 else ""
-        fault = f" Most of all, {where}{rows[0]['fault']}." if rows[0]["fault"] else ""
-        items.append(tag("li", f"{reason}{more}.{fault}"))
+    for reason, own in list(reasons.items())[:_MOST_REASONS]:
+        where = f"{own[0].name}: " if own[0].segment else ""
+        more = f" ({len(own):,} segments)" if len(own) > 1 else ""
+        fault = f" Most of all, {where}{own[0].fault}." if own[0].fault else ""
+        items.append(tag("li", f"{reason or 'ask compatibility what contradicts what'}{more}.{fault}"))
+    if len(reasons) > _MOST_REASONS:
+        items.append(tag("li", f"{len(reasons) - _MOST_REASONS:,} more reasons are in the job's output."))
     return tag("div", tag("strong", "What to do"), tag("ul", items), class_="todo")
 
 
-def _worst_first(
-    rows: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]], by: Sequence[str]
-) -> list[Mapping[str, Any]]:
+def _show_table(table: pa.Table, by: Sequence[str], bad: Collection[tuple[Any, ...]], total: int) -> Html:
     """Segments that contradict first, otherwise as they come; what all studies say before each arm."""
-    wrong = {_segment(row, by) for row in bad}
-    return sorted(rows, key=lambda row: _segment(row, by) not in wrong)
-
-
-def _show_table(rows: Sequence[Mapping[str, Any]], by: Sequence[str], total: int) -> Html:
+    segments = read_segments(table, by)
+    order = order_segments(segments) or range(len(segments))
+    shown = sorted(order, key=lambda i: segments[i] not in bad)[:MOST_SHOWN]
+    rows = table.take(list(shown)).to_pylist()
     first = [" · ".join(by)] if by else []
     columns = (*first, "study", "verdict", "p-value", "misfit", "records")
     head = tag("tr", (tag("th", name, scope="col") for name in columns))
-    body = [_show_row(row, by) for row in rows[:MOST_SHOWN]]
     note = (
-        "Each study is tested by itself, too. The p-value is that of a likelihood-ratio test against the saturated "
-        "model; misfit is the largest distance (total variation) between observed and fitted frequencies in a context."
+        "Each study is tested by itself, too: its p-value is that of a likelihood-ratio test of its own records "
+        "against the saturated model. Its misfit is how far its records are from the fit of all studies together: the "
+        "largest distance (total variation) between observed and fitted frequencies in one context."
     )
-    if total > MOST_SHOWN:
-        note = f"The first {MOST_SHOWN:,} of {total:,} rows, those that contradict before the others. {note}"
+    told = len({segments[i] for i in shown})
+    if told < total:
+        note = f"{told:,} of {total:,} segments, those that contradict before the others. {note}"
     return tag(
-        "details" if total > 12 else "div",
-        tag("summary", "Every study") if total > 12 else None,
-        tag("table", tag("thead", head), tag("tbody", body), class_="stack"),
+        "details" if len(rows) > 12 else "div",
+        tag("summary", "Every study") if len(rows) > 12 else None,
+        tag("table", tag("thead", head), tag("tbody", (_show_row(row, by) for row in rows)), class_="stack"),
         tag("p", note, class_="note"),
     )
 
@@ -101,7 +130,7 @@ def _show_row(row: Mapping[str, Any], by: Sequence[str]) -> Html:
     advice = tag("div", told, class_="quiet") if told else None
     return tag(
         "tr",
-        tag("th", _segment(row, by), scope="row") if by else None,
+        tag("th", " · ".join(name_value(row[name]) for name in by), scope="row") if by else None,
         tag("td" if by else "th", name, scope=None if by else "row"),
         tag("td", tag("span", word, class_=f"chip {word.replace(' ', '-')}"), advice),
         tag("td", _show_p(row["p_value"]), class_="number", data_label="p-value"),
@@ -116,22 +145,25 @@ def _show_p(value: float | None) -> str:
     return "< 0.0001" if value < 1e-4 else show_number(value)
 
 
-def _show_worst(frequencies: pa.Table, contradicts: bool) -> Html | None:
-    """The study at fault, pattern by pattern."""
-    if not contradicts:
-        return None
-    patterns = select_patterns(read_patterns(frequencies))
-    kept = sorted(patterns, key=lambda p: (not p.worst, -p.distance, p.pattern))[:MOST_PATTERNS]
-    where = f"{kept[0].segment}: " if kept[0].segment else ""
-    columns = ("pattern", show_scale(find_scale(0.0, 1.0)), "observed", "fitted")
-    head = tag("tr", (tag("th", name, scope="col", class_="bar" if i == 1 else None) for i, name in enumerate(columns)))
-    rest = len(patterns) - len(kept)
-    more = f" {rest:,} more patterns are closer to their fit." if rest else ""
+def _show_worst(frequencies: pa.Table) -> Html:
+    """What the studies at fault saw, pattern by pattern, in the segment that is the worst."""
+    arms = select_arms(read_worst(frequencies))
+    where = f" in {arms[0].segment}" if arms[0].segment else ""
     return tag(
         "figure",
-        tag("h3", f"Observed and fitted: {where}{kept[0].study}"),
-        tag("table", tag("thead", head), tag("tbody", map(_show_pattern, kept)), class_="stack"),
-        tag("figcaption", f"Full dots are observed, rings fitted; {describe_worst(patterns)}.{more}"),
+        tag("h3", f"Observed and fitted{where}"),
+        (_show_arm(arm) for arm in arms),
+        tag("figcaption", f"Full dots are observed, rings fitted; {describe_worst(arms[0].patterns)}."),
+    )
+
+
+def _show_arm(arm: Arm) -> Html:
+    columns = ("pattern", show_scale(find_scale(0.0, 1.0)), "observed", "fitted")
+    head = tag("tr", (tag("th", name, scope="col", class_="bar" if i == 1 else None) for i, name in enumerate(columns)))
+    return join(
+        tag("h4", arm.study),
+        tag("table", tag("thead", head), tag("tbody", map(_show_pattern, arm.patterns)), class_="stack"),
+        tag("p", f"{arm.rest:,} more patterns are closer to their fit.", class_="note") if arm.rest else None,
     )
 
 

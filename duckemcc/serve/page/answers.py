@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from duckemcc.serve.page.strip import draw_interval, draw_legend, find_scale, show_scale
 from duckemcc.serve.page.tags import Html, draw_inline, tag
 from duckemcc.serve.plot.dense import DENSE
 from duckemcc.serve.plot.drawing import shorten
-from duckemcc.serve.plot.intervals import draw_intervals
-from duckemcc.serve.plot.rows import MOST_ROWS, WORDS, Result, Row, find_axis, name_segment, show_interval
+from duckemcc.serve.plot.intervals import draw_results
+from duckemcc.serve.plot.rows import (
+    WORDS,
+    Result,
+    Row,
+    find_axis,
+    name_limits,
+    name_segment,
+    show_interval,
+    show_number,
+)
 from duckemcc.serve.plot.scale import Scale
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MOST_SHOWN = 500
+MOST_SHOWN = 300
 """Rows of one table; the others are in the job's output."""
 
+MOST_ROWS_SHOWN = 2000
+"""Rows of all tables together; the queries after them have a line each."""
+
 _MOST_NAMED = 12
+_MOST_REMEDIES = 12
 
 REMEDIES = {
     "incompatible": "ask compatibility which study contradicts which; correct the graph, or leave the study out",
@@ -33,11 +42,42 @@ REMEDIES = {
 """What to do about a status, where the row itself does not say."""
 
 
-def show_answers(table: pa.Table, result: Result) -> Html:
-    """The section with all answers."""
-    blocks = [_show_block(table, result, rows) for rows in _group(result)]
-    remedies = _show_remedies(result.rows, bool(result.by))
-    return tag("section", tag("h2", "The answer"), remedies, draw_legend(result.rows), blocks, class_="answers")
+def show_answers(result: Result) -> Html:
+    """The section with all answers: tables with room for a row each, and beyond that a line for each query."""
+    groups, taken = _group(result), 0
+    whole: list[list[Row]] = []
+    for rows in groups:
+        taken += min(len(rows), MOST_SHOWN)
+        if whole and taken > MOST_ROWS_SHOWN:
+            break
+        whole.append(rows)
+    blocks = [_show_block(result, rows) for rows in whole]
+    limits = name_limits([result.confidence])
+    return tag(
+        "section",
+        tag("h2", "The answer"),
+        _show_remedies(result.rows, bool(result.by)),
+        draw_legend(result.rows, limits),
+        blocks,
+        _show_others(groups[len(whole) :]),
+        class_="answers",
+    )
+
+
+def _show_others(groups: Sequence[Sequence[Row]]) -> Html | None:
+    """The queries whose rows have no room, a line each."""
+    if not groups:
+        return None
+    count = sum(map(len, groups))
+    items = [tag("li", tag("code", rows[0].query), f": {summarise(rows)}") for rows in groups[:MOST_SHOWN]]
+    if len(groups) > MOST_SHOWN:
+        items.append(tag("li", f"and {len(groups) - MOST_SHOWN:,} more queries"))
+    return tag(
+        "div",
+        tag("h3", f"{len(groups):,} more queries"),
+        tag("p", f"Their {count:,} rows are in the job's output and not on this page.", class_="note"),
+        tag("ul", items),
+    )
 
 
 def summarise(rows: Sequence[Row]) -> str:
@@ -59,37 +99,41 @@ def _group(result: Result) -> list[list[Row]]:
     return list(groups.values())
 
 
-def _show_block(table: pa.Table, result: Result, rows: Sequence[Row]) -> Html:
+def _show_block(result: Result, rows: Sequence[Row]) -> Html:
     axes = [find_axis(row.query, [row]) for row in rows]
     scale = find_scale(min(low for low, _ in axes), max(high for _, high in axes))
     first = " · ".join(result.by) if result.by else "query"
     columns = (first, show_scale(scale), "bounds", "status")
     head = tag("tr", (tag("th", name, scope="col", class_="bar" if i == 1 else None) for i, name in enumerate(columns)))
-    body = [_show_row(row, bool(result.by), scale) for row in rows[:MOST_SHOWN]]
+    level = f"{name_limits([result.confidence], 'limits')} "
+    body = [_show_row(row, bool(result.by), scale, level) for row in rows[:MOST_SHOWN]]
     more = None
     if len(rows) > MOST_SHOWN:
         more = tag("p", f"The first {MOST_SHOWN:,} of {len(rows):,} rows; all are in the job's output.", class_="note")
     return tag(
         "div",
         tag("h3", tag("code", rows[0].query)) if result.by else None,
-        _show_overview(table, rows) if result.by else None,
+        _show_overview(result, rows) if result.by else None,
         tag("table", tag("thead", head), tag("tbody", body), class_="stack"),
         more,
     )
 
 
-def _show_row(row: Row, segments: bool, scale: Scale) -> Html:
+def _show_row(row: Row, segments: bool, scale: Scale, level: str) -> Html:
     name = name_segment(row) if segments else tag("code", row.query)
     number, limits = tag("span", "–", class_="dash"), None
     if row.lower is not None and row.upper is not None:
         number = tag("span", show_interval(row.lower, row.upper), class_="whole")
         if row.limits is not None:
-            limits = tag("div", "limits ", tag("span", show_interval(*row.limits), class_="whole"), class_="quiet")
+            limits = tag("div", level, tag("span", show_interval(*row.limits), class_="whole"), class_="quiet")
+    credible = None
+    if row.credibility is not None:
+        credible = tag("div", f"credibility {show_number(row.credibility)}", class_="quiet")
     return tag(
         "tr",
         tag("th", name, scope="row"),
         tag("td", draw_interval(row, scale), class_="bar"),
-        tag("td", number, limits, class_="number"),
+        tag("td", number, limits, credible, class_="number"),
         tag("td", tag("span", row.status.replace("_", " "), class_=f"chip {_word(row.status)}")),
     )
 
@@ -99,17 +143,14 @@ def _word(status: str) -> str:
     return status if status in WORDS else "unknown"
 
 
-def _show_overview(table: pa.Table, rows: Sequence[Row]) -> Html | None:
+def _show_overview(result: Result, rows: Sequence[Row]) -> Html | None:
     """All segments of a query in one picture, where they are too many to look at one by one."""
-    if not DENSE < len(rows) <= MOST_ROWS:
-        return None
-    import pyarrow.compute as pc
-
-    own = table.filter(pc.equal(table["query"], rows[0].query))
-    if not own.num_rows:  # a query with signs that are shown in another way
+    if len(rows) <= DENSE:
         return None
     said = f"All {len(rows):,} segments, sorted: {summarise(rows)}"
-    return tag("figure", draw_inline(draw_intervals({"": own}), said), tag("figcaption", said))
+    return tag(
+        "figure", draw_inline(draw_results({"": result._replace(rows=list(rows))}), said), tag("figcaption", said)
+    )
 
 
 def _show_remedies(rows: Sequence[Row], segments: bool) -> Html | None:
@@ -123,8 +164,10 @@ def _show_remedies(rows: Sequence[Row], segments: bool) -> Html | None:
         return None
     items = [
         tag("li", tag("strong", f"{status.replace('_', ' ')}"), f" ({_list(list(names))}): {advice}.")
-        for (status, advice), names in remedies.items()
+        for (status, advice), names in list(remedies.items())[:_MOST_REMEDIES]
     ]
+    if len(remedies) > _MOST_REMEDIES:
+        items.append(tag("li", f"{len(remedies) - _MOST_REMEDIES:,} more messages are in the job's output."))
     return tag("div", tag("strong", "What to do"), tag("ul", items), class_="todo")
 
 

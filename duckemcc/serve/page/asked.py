@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import GraphError, TooLarge
@@ -11,11 +11,14 @@ from duckemcc.model.states import show_names
 from duckemcc.query.syntax import print_name
 from duckemcc.serve.page.tags import Html, draw_inline, join, tag
 from duckemcc.serve.plot.network import draw_graph
-from duckemcc.serve.plot.segments import name_value
+from duckemcc.serve.plot.segments import read_segments
+from duckemcc.serve.result import STUDY_COLUMNS
 from duckemcc.study.study import Study, name_studies
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from duckemcc.study.read import CountTable
 
 LARGEST_GRAPH = 60
 """Variables of a graph that is drawn; a larger one is text alone."""
@@ -83,10 +86,12 @@ def _lines(lines: Iterable[str]) -> Iterable[Html]:
 # -- studies ---------------------------------------------------------------------------------------
 
 
-def show_studies(studies: Sequence[Study], compatibility: pa.Table | None) -> Html:
+def show_studies(
+    studies: Sequence[Study], by: Sequence[str], compatibility: pa.Table | None, counts: Sequence[CountTable]
+) -> Html:
     """A row for each study: what was set in it, its records, and how it differs from a plain one."""
     names = name_studies(studies)
-    sizes = _count_records(names, studies, compatibility)
+    sizes = _size_counts(counts, by) if counts else _count_records(names, studies, compatibility)
     head = tag("tr", (tag("th", name, scope="col") for name in ("study", "set by design", "records", "notes")))
     rows = [
         tag(
@@ -117,30 +122,41 @@ def _describe(study: Study) -> list[str]:
     return [*told, "counts in every segment"] if study.shared else told
 
 
+def _size_counts(counts: Sequence[CountTable], by: Sequence[str]) -> dict[str, str]:
+    """Records and distinct patterns of each study that was counted."""
+    found = {}
+    for table in counts:
+        apart = [] if table.shared else list(by)
+        patterns = table.frame.group_by(apart).len()["len"].to_list() if apart else [table.frame.height]
+        found[table.name] = _show_size(float(table.frame["count"].sum()), patterns)
+    return found
+
+
 def _count_records(names: Sequence[str], studies: Sequence[Study], compatibility: pa.Table | None) -> dict[str, str]:
-    """Records and distinct patterns of each study, from those of its arms."""
+    """The same from the arms of each study, in the report on compatibility."""
     if compatibility is None:
         return {}
-    by_segment: dict[str, dict[Any, list[tuple[float, int]]]] = {}
-    for row in compatibility.to_pylist():
-        for name in names:
-            if _is_arm(row["study"], name):
-                by_segment.setdefault(name, {}).setdefault(_segment(row), []).append((row["n"], row["patterns"]))
+    segments = read_segments(compatibility, [n for n in compatibility.column_names if n not in STUDY_COLUMNS])
+    arms, n, patterns = (compatibility[name].to_pylist() for name in ("study", "n", "patterns"))
+    owner = {arm: [name for name in names if _is_arm(arm, name)] for arm in set(arms)}
+    by_study: dict[str, dict[Any, tuple[float, int]]] = {}
+    for segment, arm, records, distinct in zip(segments, arms, n, patterns, strict=True):
+        for name in owner[arm]:
+            own = by_study.setdefault(name, {})
+            before = own.get(segment, (0.0, 0))
+            own[segment] = before[0] + records, before[1] + distinct
     found = {}
     for name, study in zip(names, studies, strict=True):
-        sums = [(sum(n for n, _ in arms), sum(k for _, k in arms)) for arms in by_segment.get(name, {}).values()]
-        if sums:
-            records = max(n for n, _ in sums) if study.shared else sum(n for n, _ in sums)
-            found[name] = f"{records:,.10g}, {max(k for _, k in sums):,} patterns"
-            found[name] += " at most in a segment" if len(sums) > 1 else ""
+        if sums := list(by_study.get(name, {}).values()):
+            records = max(r for r, _ in sums) if study.shared else sum(r for r, _ in sums)
+            found[name] = _show_size(records, [k for _, k in sums])
     return found
+
+
+def _show_size(records: float, patterns: Sequence[int]) -> str:
+    more = " at most in a segment" if len(patterns) > 1 else ""
+    return f"{records:,.10g}, {max(patterns):,} patterns{more}"
 
 
 def _is_arm(arm: str | None, study: str) -> bool:
     return arm is not None and (arm == study or arm.startswith(f"{study}["))
-
-
-def _segment(row: Mapping[str, Any]) -> tuple[str, ...]:
-    from duckemcc.serve.result import STUDY_COLUMNS
-
-    return tuple(name_value(value) for name, value in row.items() if name not in STUDY_COLUMNS)

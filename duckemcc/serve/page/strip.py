@@ -66,12 +66,13 @@ def draw_frequency(pattern: Pattern) -> Html:
     return _frame([_grid(scale), line, ring, dot], label)
 
 
-def draw_legend(rows: list[Row]) -> Html:
-    """What the marks of these rows mean."""
+def draw_legend(rows: list[Row], limits: str) -> Html:
+    """What the marks of these rows mean. limits: what they are called."""
     used = {kind for row in rows for kind in _kinds(row)}
+    names = {kind: words for kind, (words, _) in LEGEND.items()} | {"limits": limits}
     return tag(
         "ul",
-        (tag("li", _sample(kind), tag("span", words)) for kind, (words, _) in LEGEND.items() if kind in used),
+        (tag("li", _sample(kind), tag("span", words)) for kind, words in names.items() if kind in used),
         class_="legend",
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import groupby
 from typing import TypeAlias
 
 from duckemcc.serve.plot.drawing import Drawing, Shape, Text, clean
@@ -66,7 +67,7 @@ def draw_inline(drawing: Drawing, label: str) -> Html:
     """The drawing as SVG that takes the page's colours; wide ones scroll in a frame of their own. label: for those who
     do not see it."""
     width = drawing.width * _SCALE
-    items = [_draw_text(item) if isinstance(item, Text) else _draw_shape(item) for item in drawing.items]
+    items = [mark for look, same in groupby(drawing.items, _look) for mark in _draw_same(look, list(same))]
     svg = tag(
         "svg",
         items,
@@ -84,15 +85,27 @@ def _draw_text(text: Text) -> Html:
     return tag("text", text.text, x=text.x, y=text.y, font_size=text.size, text_anchor=anchor, class_=look)
 
 
-def _draw_shape(shape: Shape) -> Html:
+def _look(item: Text | Shape) -> Shape | None:
+    """A shape without its points, which those after it may share."""
+    return item._replace(points=()) if isinstance(item, Shape) else None
+
+
+def _draw_same(look: Shape | None, items: Sequence[Text | Shape]) -> list[Html]:
+    """Texts one by one, shapes of the same look as one path."""
+    if look is None:
+        return [_draw_text(item) for item in items if isinstance(item, Text)]
+    return [
+        tag(
+            "path",
+            d="".join(_trace(item) for item in items if isinstance(item, Shape)),
+            class_=f"f-{look.fill or 'none'} s-{look.stroke or 'none'}",
+            stroke_width=look.width if look.stroke else None,
+            stroke_dasharray="4 3" if look.dashed else None,
+            opacity=look.alpha if look.alpha < 1 else None,
+        )
+    ]
+
+
+def _trace(shape: Shape) -> str:
     first, *rest = (f"{show(x)} {show(y)}" for x, y in shape.points)
-    path = f"M{first}{'C' if shape.curved else 'L'}{' '.join(rest)}{'Z' if shape.closed else ''}"
-    look = f"f-{shape.fill or 'none'} s-{shape.stroke or 'none'}"
-    return tag(
-        "path",
-        d=path,
-        class_=look,
-        stroke_width=shape.width if shape.stroke else None,
-        stroke_dasharray="4 3" if shape.dashed else None,
-        opacity=shape.alpha if shape.alpha < 1 else None,
-    )
+    return f"M{first}{'C' if shape.curved else 'L'}{' '.join(rest)}{'Z' if shape.closed else ''}"

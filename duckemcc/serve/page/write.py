@@ -26,6 +26,8 @@ from duckemcc.study.study import Study
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from duckemcc.study.read import CountTable
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _PACKAGES = ("duckdb", "polars", "pyarrow", "numpy", "scipy", "highspy")
 
@@ -41,6 +43,7 @@ _WORDS = (
     ("identified", "both ends are proven and meet: the studies and the graph alone tell the value"),
     ("proven end", "no model that fits the records as well goes beyond it"),
     ("confidence limits", "hold the true value in at least the share of samples that was asked for"),
+    ("credibility", "how probable it is that the exact ends are within a tenth of the width of these; of emcc alone"),
     ("incompatible", "no model of this graph fits the records, beyond what chance and the tolerance explain"),
     ("undefined", "the condition of the query has probability zero"),
 )
@@ -67,15 +70,17 @@ def make_report(
     bounds: pa.Table,
     compatibility: pa.Table | None = None,
     frequencies: pa.Table | None = None,
+    counts: Sequence[CountTable] = (),
     options: Any = None,
     generated_at: datetime | str | None = None,
 ) -> str:
     """The report as HTML text.
 
     title: of the job. model, studies: what was asked of. bounds, compatibility, frequencies: the tables of the
-    functions of these names, over the same studies and segments; without the second there is no section on agreement
-    and no number of records, without the third no picture of the study at fault. options: a mapping, or the dataclass
-    `Options`. generated_at: when, if that is to be said; equal arguments give equal text.
+    functions of these names, over the same studies; without the second there is no section on agreement, without the
+    third no picture of the study at fault. These two may be of some of the segments alone (`report.pick_segments`).
+    counts: the counted studies; without them, their records are those of compatibility. options: a mapping, or the
+    dataclass `Options`. generated_at: when, if that is to be said; equal arguments give equal text.
     Needs no matplotlib. Sources are not named, as they may hold passwords.
     Raises `OptionError` for tables of other functions.
     """
@@ -93,12 +98,14 @@ def make_report(
         tag("title", title),
         tag("style", Html(write_style())),
     )
+    agreement = show_agreement(table, checked, seen) if checked is not None else None
+    asked = show_studies(studies, result.by, checked, counts)
     body = tag(
         "main",
         tag("header", tag("h1", title), tag("p", lead, class_="lead"), _show_time(generated_at)),
-        show_answers(table, result),
-        show_agreement(checked, seen) if checked is not None else None,
-        tag("section", tag("h2", "What was asked"), show_model(model), show_studies(studies, checked)),
+        show_answers(result),
+        agreement,
+        tag("section", tag("h2", "What was asked"), show_model(model), asked),
         _show_method(table, options),
         _show_words(),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from duckemcc.serve.plot.arrange import Group, Panel, Series
 from duckemcc.serve.plot.bars import DOUBTFUL, TINT
-from duckemcc.serve.plot.drawing import Drawing, measure, shorten, wrap
+from duckemcc.serve.plot.drawing import Drawing, Shape, Text, measure, shorten, wrap
 from duckemcc.serve.plot.rows import Row
 from duckemcc.serve.plot.scale import TALL, Scale, draw_axis, draw_axis_above, draw_grid
 
@@ -69,10 +69,18 @@ def _draw_strip(
         if height > TALL:
             draw_axis_above(drawing, scale, top - 2)
         draw_grid(drawing, scale, top, bottom)
+        strip = Drawing(width)
         for i, group in enumerate(told):
-            _draw_thin(drawing, scale, group.rows[k], top + i * pitch, pitch, one.colour, used)
+            _draw_thin(strip, scale, group.rows[k], top + i * pitch, pitch, one.colour, used)
+        drawing.items += sorted(strip.items, key=_layer)  # as rows do not overlap, those of one look can be one path
         draw_axis(drawing, scale, bottom + 2)
     return bottom + 18
+
+
+def _layer(item: Text | Shape) -> tuple[int, str]:
+    """Outer bounds lowest, then limits, then bounds."""
+    assert isinstance(item, Shape)
+    return (0 if item.alpha < 1 else 1 if item.stroke else 2), item.fill or ""
 
 
 def _draw_thin(
