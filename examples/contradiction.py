@@ -3,7 +3,11 @@
 The trial says that of those who are given the drug 30 % recover. In the registry 40 % of all patients took the drug and
 recovered. Whatever is unmeasured: whoever took it and recovered would have recovered in the trial as well, so the
 trial's share cannot be below .40 (Tian & Pearl 2000). No model allows both, so there are no bounds.
+
+python examples/contradiction.py contradiction.svg draws where they differ, which needs matplotlib.
 """
+
+import sys
 
 import polars as pl
 
@@ -29,5 +33,13 @@ for line in emcc.frequencies(graph, studies).to_pylist():
     if abs(line["difference"]) > 0.01:
         print(f"  {line['study']:18} {line['pattern']:32} observed {line['observed']:.3f}, fitted {line['fitted']:.3f}")
 
+share = "P(Recovered[Drug=yes]=yes)"
+alone = emcc.bounds(graph, studies[0], share).to_pylist()[0]
+print(f"\n{share}: [{alone['lower']:.3f}, {alone['upper']:.3f}] by the registry alone, 0.300 in the trial")
+
 forced = emcc.bounds(graph, studies, "PNS(Drug=yes, Recovered=yes)", incompatible="report").to_pylist()[0]
 print(f"\nof the best fit all the same: [{forced['lower']:.3f}, {forced['upper']:.3f}], still {forced['status']}")
+
+if len(sys.argv) > 1:
+    emcc.plot.frequencies(emcc.frequencies(graph, studies)).save(sys.argv[1])
+    print(f"written: {sys.argv[1]}")

@@ -95,6 +95,7 @@ def test_a_contradiction_is_found_where_it_is():
     assert re.search(r"registry .*compatible: True", out)
     assert re.search(r"all together .*compatible: False", out)
     assert re.search(r"trial\[Drug=yes\] .*observed 0\.300", out)
+    assert "[0.400, 0.900] by the registry alone, 0.300 in the trial" in out
     assert "still incompatible" in out
 
 

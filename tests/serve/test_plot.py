@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 
@@ -402,6 +403,19 @@ def test_equal_tables_are_equal_files_whatever_the_caller_has_set(kind):
     with matplotlib.rc_context({"font.size": 30, "text.usetex": True, "axes.facecolor": "red", "savefig.dpi": 30}):
         assert plot.bounds(regions(8, UGLY)).render(kind) == first
         assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_what_no_font_here_can_draw_is_left_to_the_reader_of_an_svg(monkeypatch):
+    from duckemcc.serve.plot import canvas
+
+    monkeypatch.setattr(canvas, "_glyphs", lambda: frozenset(map(ord, "é−…·")))
+    name = "北京市海淀区"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = plot.bounds(table(row(region=name))).render("svg").decode()
+        assert name in drawn
+        assert plot.bounds(table(row(region="Besançon"))).render("svg").decode().count("<text") > 0
+        assert "<text" not in plot.bounds(table(row(region="Orléans"))).render("svg").decode()
 
 
 def test_pictures_leave_pyplot_alone():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.serve.page.strip import draw_frequency, find_scale, show_scale
 from duckemcc.serve.page.tags import Html, join, tag
-from duckemcc.serve.plot.patterns import Arm, Pattern, describe_worst, read_worst, select_arms
+from duckemcc.serve.plot.patterns import Arm, Pattern, describe_worst, read_worst, select_arms, show_difference
 from duckemcc.serve.plot.rows import require, show_number
 from duckemcc.serve.plot.segments import name_value, name_values, order_segments, read_segments
 from duckemcc.serve.result import STUDY_COLUMNS
@@ -128,11 +128,12 @@ def _show_row(row: Mapping[str, Any], by: Sequence[str]) -> Html:
     name = row["study"] if row["study"] is not None else tag("strong", "all together")
     told = row["message"] if row["study"] is not None or row["compatible"] is None else None
     advice = tag("div", told, class_="quiet") if told else None
+    shown = word if row["study"] is None or row["compatible"] is None else f"{word} by itself"
     return tag(
         "tr",
         tag("th", " · ".join(name_value(row[name]) for name in by), scope="row") if by else None,
         tag("td" if by else "th", name, scope=None if by else "row"),
-        tag("td", tag("span", word, class_=f"chip {word.replace(' ', '-')}"), advice),
+        tag("td", tag("span", shown, class_=f"chip {word.replace(' ', '-')}"), advice),
         tag("td", _show_p(row["p_value"]), class_="number", data_label="p-value"),
         tag("td", "–" if row["misfit"] is None else show_number(row["misfit"]), class_="number", data_label="misfit"),
         tag("td", f"{row['n']:,.10g}", class_="number", data_label="records"),
@@ -158,11 +159,11 @@ def _show_worst(frequencies: pa.Table) -> Html:
 
 
 def _show_arm(arm: Arm) -> Html:
-    columns = ("pattern", show_scale(find_scale(0.0, 1.0)), "observed", "fitted")
+    columns = ("pattern", show_scale(find_scale(0.0, 1.0)), "observed", "fitted", "difference")
     head = tag("tr", (tag("th", name, scope="col", class_="bar" if i == 1 else None) for i, name in enumerate(columns)))
     return join(
         tag("h4", arm.study),
-        tag("table", tag("thead", head), tag("tbody", map(_show_pattern, arm.patterns)), class_="stack"),
+        tag("table", tag("thead", head), tag("tbody", map(_show_pattern, arm.patterns)), class_="stack patterns"),
         tag("p", f"{arm.rest:,} more patterns are closer to their fit.", class_="note") if arm.rest else None,
     )
 
@@ -175,4 +176,5 @@ def _show_pattern(pattern: Pattern) -> Html:
         tag("td", draw_frequency(pattern), class_="bar"),
         tag("td", show_number(pattern.observed), class_="number", data_label="observed"),
         tag("td", show_number(pattern.fitted), class_="number", data_label="fitted"),
+        tag("td", show_difference(pattern), class_="number", data_label="difference"),
     )

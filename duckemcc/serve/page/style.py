@@ -28,6 +28,7 @@ body{margin:0 auto;padding:1.5rem 1.25rem 4rem;max-width:62rem;overflow-wrap:any
 h1{font-size:1.7rem;line-height:1.2;margin:.4rem 0 .3rem}
 h2{font-size:1.25rem;margin:2.4rem 0 .6rem;padding-top:1rem;border-top:1px solid var(--grid)}
 h3{font-size:1rem;margin:1.6rem 0 .5rem}
+h4{font-size:.94rem;margin:1.1rem 0 .2rem}
 p{margin:.5rem 0;max-width:46rem}
 a{color:var(--blue)}
 code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace;font-size:.92em;
@@ -78,6 +79,8 @@ dl.short{grid-template-columns:minmax(0,max-content) minmax(0,max-content)}
 .answers th:nth-child(3){width:21%}
 .answers th:nth-child(4){width:14%}
 .bar{width:40%;min-width:11rem}
+.patterns{table-layout:fixed}
+.patterns th:nth-child(1){width:30%}
 }
 @media (max-width:40rem){
 body{padding:1rem 1rem 3rem}
@@ -98,7 +101,16 @@ h1{font-size:1.4rem}
 dl:not(.short){grid-template-columns:minmax(0,1fr)}
 dl:not(.short) dd{margin-bottom:.4rem}
 }
-@media print{html{font-size:11pt}h2{break-after:avoid}tr,figure{break-inside:avoid}details>*{display:block}}
+@media print{
+html{font-size:10pt}
+body{padding:0;max-width:none}
+h1,h2,h3,h4,thead{break-after:avoid}
+tr,.todo,li,dl>*{break-inside:avoid}
+details::details-content{display:block;content-visibility:visible;height:auto}
+summary{list-style:none}
+.picture{overflow:visible}
+.picture svg{min-width:0!important;max-height:24cm}
+}
 """
 
 

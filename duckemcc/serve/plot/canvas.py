@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Picture:
             figure = _make_figure(self.drawing)
             held = io.BytesIO()
             dpi = min(DOTS_PER_INCH, LARGEST_SIDE / max(figure.get_size_inches()))
+            if kind == "svg" and _lacks_glyphs(self.drawing):
+                _leave_texts()
             figure.savefig(held, format=kind, dpi=dpi, metadata=_NO_DATE[kind])
         return held.getvalue()
 
@@ -83,7 +86,7 @@ def _drawing() -> Iterator[None]:
         import matplotlib
     except ImportError:
         raise NotSupported("pictures need matplotlib, of the extra `plot`: pip install 'duckemcc[plot]'") from None
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcParams.update({k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")})
         matplotlib.rcParams.update(_STYLE | {"font.family": ["DejaVu Sans", *_installed()]})
         yield
@@ -96,6 +99,27 @@ def _installed() -> tuple[str, ...]:
 
     known = set(fontManager.get_font_names())
     return tuple(name for name in _FALLBACKS if name in known)
+
+
+def _lacks_glyphs(drawing: Drawing) -> bool:
+    """Whether a text has a character that no font at hand can draw."""
+    signs = {c for item in drawing.items if isinstance(item, Text) for c in item.text if not c.isascii()}
+    return bool(signs) and not {ord(c) for c in signs} <= _glyphs()
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(code for name in ("DejaVu Sans", *_installed()) for code in get_font(findfont(name)).get_charmap())
+
+
+def _leave_texts() -> None:
+    """Texts stay texts in an SVG, for whoever shows it to find a font."""
+    import matplotlib
+
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
 
 
 def _make_figure(drawing: Drawing) -> Figure:

@@ -110,6 +110,8 @@ def _draw_group(
     else:
         at = y + place.height / 2 - _LINE * (len(place.lines) - 1) / 2
     for i, line in enumerate(place.lines):
+        if frame.above:  # the grid leaves it room
+            drawing.box(MARGIN, at - 6 + i * _LINE, measure(line, _LABEL) + 4, _LINE + 1, "paper")
         drawing.text(MARGIN, at + 3 + i * _LINE, line, _LABEL)
     for j, (one, row) in enumerate(zip(series, group.rows, strict=True)):
         middle = first + j * pitch

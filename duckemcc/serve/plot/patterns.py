@@ -172,6 +172,12 @@ def describe_worst(shown: Sequence[Pattern]) -> str:
     )
 
 
+def show_difference(pattern: Pattern) -> str:
+    """Observed less fitted, with its sign."""
+    difference = pattern.observed - pattern.fitted
+    return ("+" if difference >= LEAST else "") + show_number(difference)
+
+
 def _draw(drawing: Drawing, arms: Sequence[Arm], y: float) -> float:
     """The arms over one axis each has for itself; several have a heading."""
     patterns = [p for arm in arms for p in arm.patterns]
@@ -204,9 +210,9 @@ def _draw_arm(drawing: Drawing, scale: Scale, arm: Arm, label: float, y: float) 
         drawing.line((seen, middle), (expected, middle), stroke=colour, width=2.0)
         drawing.dot(expected, middle, 4.0, "paper", colour)
         drawing.dot(seen, middle, 3.2, colour, colour)
-        difference = pattern.observed - pattern.fitted
-        shown = ("+" if difference >= LEAST else "") + show_number(difference)
-        drawing.text(_WIDTH - _MARGIN, middle + 3, shown, 8, "ink", anchor="end", bold=pattern.stands_out)
+        drawing.text(
+            _WIDTH - _MARGIN, middle + 3, show_difference(pattern), 8, "ink", anchor="end", bold=pattern.stands_out
+        )
         y += height
     return draw_axis(drawing, scale, y + 2)
 
