@@ -286,6 +286,20 @@ def test_a_long_name_of_a_result_is_shown_whole_where_there_is_room():
     assert set(names) <= set(words(picture))
 
 
+@pytest.mark.parametrize("names", [("O", "I"), ("O", "I", "O+I"), ("a longer name", "and another, longer one")])
+@pytest.mark.parametrize("times", [1, 2, 3, 5, 12])
+def test_results_of_long_queries_side_by_side_do_not_overlap(names, times):
+    asked = f"P({', '.join(f'Variable{k}=value{k}' for k in range(times))})"
+    made = table(row(asked), row(asked.replace("value", "v")), row(PNS, None, None, "undefined"))
+    check_layout(plot.compare(dict.fromkeys(names, made)))
+
+
+def test_a_strip_says_what_a_blank_in_it_is():
+    said = words(plot.compare({"O": regions(90), "I": regions(30)}))
+    assert any(text.endswith("blank where that result alone has none") for text in said)
+    assert not any("blank" in text for text in words(plot.compare({"O": regions(90), "I": regions(90)})))
+
+
 def limits(level, region="n"):
     found = table(row(region=region, lower_ci=0.1, upper_ci=0.7))
     return found.replace_schema_metadata({CONFIDENCE: level}) if level else found

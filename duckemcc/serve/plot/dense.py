@@ -35,11 +35,15 @@ def draw_dense(drawing: Drawing, panel: Panel, series: Sequence[Series], y: floa
     count = f"{len(panel.groups):,} {what}, sorted"
     if len(told) < len(panel.groups):
         count += f"; {len(silent):,} of them without bounds are below"
+    if any(row is None or row.lower is None for g in told for row in g.rows):
+        count += "; blank where that result alone has none"
     every = -(-len(told) // MOST_DRAWN)
     if every > 1:
         count += f"; one in {every:,} is drawn"
-    drawing.text(_MARGIN, y + 9, count, 8, "muted")
-    y += 14
+    for line in wrap(count, 8, inside):
+        drawing.text(_MARGIN, y + 9, line, 8, "muted")
+        y += 11
+    y += 3
     if told:
         y = _draw_strip(drawing, panel, told[::every], series, y, used)
     return _list_silent(drawing, silent, y, inside)

@@ -43,9 +43,10 @@ class Place(NamedTuple):
 
 def find_frame(panels: Sequence[Panel], series: Sequence[Series]) -> Frame:
     groups = [g for p in panels for g in p.groups]
-    label = min(_WIDEST_LABEL, max((measure(g.label, _LABEL) for g in groups), default=0) + 1)
+    longest = max((measure(g.label, _LABEL) for g in groups), default=0) + 1
+    label = min(_WIDEST_LABEL, longest)
     name = max(measure(s.name, _LABEL, True) for s in series)
-    above = len(series) > 1 and label + 8 + name > _WIDEST_FRONT
+    above = len(series) > 1 and (label + 8 + name > _WIDEST_FRONT or longest > 2 * _WIDEST_LABEL)
     number = max((measure(_number(row), _NUMBER) for g in groups for row in g.rows if row), default=0)
     right = WIDTH - MARGIN - number - (14 if number else 4)
     if above:
@@ -105,10 +106,9 @@ def _draw_group(
     first = y + place.above + pitch / 2
     if frame.above:
         at = y + 8
-    elif len(series) > 1:
-        at = first
     else:
         at = y + place.height / 2 - _LINE * (len(place.lines) - 1) / 2
+        at = min(first, at) if len(series) > 1 else at
     for i, line in enumerate(place.lines):
         if frame.above:  # the grid leaves it room
             drawing.box(MARGIN, at - 6 + i * _LINE, measure(line, _LABEL) + 4, _LINE + 1, "paper")
