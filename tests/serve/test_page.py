@@ -433,6 +433,7 @@ addEventListener("load", () => {
     inner: innerWidth, scroll: document.documentElement.scrollWidth, wide: wide.map(e => e.outerHTML.slice(0, 80)),
     text: document.body.innerText.length, strip: [strip.width, strip.height],
     head: getComputedStyle(document.querySelector("thead")).position, paper: style.backgroundColor,
+    cut: [...document.querySelectorAll(".answers .picture")].filter(e => e.scrollWidth > e.clientWidth + 1).length,
     ran: window.hacked === true}), "*");
 });
 </script>"""
@@ -510,6 +511,7 @@ def test_nothing_is_wider_than_a_phone_or_a_desk(browser, tmp_path, make, width)
     assert found["wide"] == []
     assert found["text"] > 800
     assert found["strip"][0] > 150
+    assert found["cut"] == 0  # no picture of answers has to be scrolled sideways
     assert (found["head"] == "absolute") == (width == 390)  # tables are stacked on a phone
 
 

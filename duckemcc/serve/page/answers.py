@@ -9,7 +9,7 @@ from duckemcc.serve.page.strip import draw_interval, draw_legend, find_scale, sh
 from duckemcc.serve.page.tags import Html, draw_inline, tag
 from duckemcc.serve.plot.dense import DENSE
 from duckemcc.serve.plot.drawing import shorten
-from duckemcc.serve.plot.intervals import draw_results
+from duckemcc.serve.plot.intervals import draw_overview
 from duckemcc.serve.plot.rows import (
     WORDS,
     Result,
@@ -148,9 +148,8 @@ def _show_overview(result: Result, rows: Sequence[Row]) -> Html | None:
     if len(rows) <= DENSE:
         return None
     said = f"All {len(rows):,} segments, sorted: {summarise(rows)}"
-    return tag(
-        "figure", draw_inline(draw_results({"": result._replace(rows=list(rows))}), said), tag("figcaption", said)
-    )
+    drawing = draw_overview(result._replace(rows=list(rows)))
+    return tag("figure", draw_inline(drawing, said), tag("figcaption", said))
 
 
 def _show_remedies(rows: Sequence[Row], segments: bool) -> Html | None:

@@ -75,10 +75,10 @@ dl.short{grid-template-columns:minmax(0,max-content) minmax(0,max-content)}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
 @media (min-width:40.01rem){
 .answers table{table-layout:fixed}
-.answers th:nth-child(1){width:25%}
-.answers th:nth-child(3){width:21%}
+.answers th:nth-child(1){width:23%}
+.answers th:nth-child(3){width:26%}
 .answers th:nth-child(4){width:14%}
-.bar{width:40%;min-width:11rem}
+.bar{width:37%;min-width:11rem}
 .patterns{table-layout:fixed}
 .patterns th:nth-child(1){width:30%}
 }

@@ -60,7 +60,7 @@ def show(value: str | float) -> str:
 # -- drawings --------------------------------------------------------------------------------------
 
 _SCALE = 1.3  # pixels of a point
-_SMALLEST = 1.0  # what they may shrink to; below, the drawing is scrolled instead
+_SMALLEST = 0.9  # what they may shrink to; below, the drawing is scrolled instead
 
 
 def draw_inline(drawing: Drawing, label: str) -> Html:

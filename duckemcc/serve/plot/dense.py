@@ -19,7 +19,6 @@ MOST_DRAWN = 1500
 _TALL = 600.0  # points that a strip should take
 _PITCH = 8.6  # points between two names
 _NAME = 7.0
-_WIDEST_NAME = (210.0, 130.0)  # of one result, and of several side by side
 _MARGIN = 12.0
 
 
@@ -55,7 +54,8 @@ def _draw_strip(
     pitch = min(7.0, max(0.8, _TALL / len(told)))
     every = max(1, -int(-_PITCH // pitch))
     named = range(0, len(told), every)
-    label = min(_WIDEST_NAME[len(series) > 1], max(measure(told[i].label, _NAME) for i in named))
+    widest = drawing.width * (0.25 if len(series) > 1 else 0.4)
+    label = min(widest, max(measure(told[i].label, _NAME) for i in named))
     left = _MARGIN + label + 8
     gap = 14.0
     width = (drawing.width - _MARGIN - 4 - left - gap * (len(series) - 1)) / len(series)

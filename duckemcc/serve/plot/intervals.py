@@ -14,6 +14,8 @@ from duckemcc.serve.plot.drawing import SERIES, Drawing, clean, wrap
 from duckemcc.serve.plot.panel import MARGIN, WIDTH, draw_panel, find_frame
 from duckemcc.serve.plot.rows import Result, name_limits, read_result
 
+_PHONE = 340.0
+
 
 def bounds(table: Any, *, title: str | None = None, sort: str | None = None) -> Picture:
     """Intervals of a result: a bar for the bounds, lighter beyond it to the proven outer bounds, whiskers for
@@ -70,6 +72,16 @@ def draw_results(results: Mapping[str, Result], title: str | None = None, sort: 
             y = draw_panel(drawing, panel, series, frame, y + 4, used) + 10
     limits = name_limits(r.confidence for r in results.values() if any(row.limits for row in r.rows))
     drawing.height = draw_legend(drawing, MARGIN, y, used, limits) + MARGIN / 2
+    return drawing
+
+
+def draw_overview(result: Result) -> Drawing:
+    """A strip of the segments of one query, as narrow as a phone."""
+    drawing, used = Drawing(_PHONE), set[str]()
+    (panel,) = arrange([result])
+    y = draw_dense(drawing, sort_groups(panel._replace(heading=""), "middle"), [Series("", SERIES[0])], 0.0, used)
+    limits = name_limits([result.confidence])
+    drawing.height = draw_legend(drawing, MARGIN, y + 10, used, limits) + MARGIN / 2
     return drawing
 
 
