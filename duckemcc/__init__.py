@@ -2,6 +2,11 @@
 
 from importlib.metadata import version as _version
 
+from duckemcc.serve import stop as _stop
+
+if _stop.is_command():  # Ctrl-C may come while all that follows is imported
+    _stop.end_at_once()
+
 from duckemcc import errors
 from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model

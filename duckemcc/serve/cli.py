@@ -8,6 +8,8 @@ Exit codes: those of `job.py`; 2 for bad input, whose message is on stderr; 130 
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from duckemcc.errors import DuckEmccError
@@ -15,6 +17,7 @@ from duckemcc.serve.cli_benchmark import benchmark
 from duckemcc.serve.cli_demo import demo
 from duckemcc.serve.cli_job import check, counts, explain, plot, run
 from duckemcc.serve.job import BAD_INPUT
+from duckemcc.serve.stop import STOPPED, TOLD, listening
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,7 +27,7 @@ def cli() -> None:
 
     \b
     Begin with        duckemcc demo
-    see a question    duckemcc explain 'X -> Y; X <-> Y' -q 'PNS(X=1, Y=1)'
+    see a question    duckemcc explain 'X {0, 1}; Y {0, 1}; X -> Y; X <-> Y' -q 'PNS(X=1, Y=1)'
     run a batch job   duckemcc run job.toml --report report.html
     why incompatible  duckemcc check job.toml
     count elsewhere   duckemcc counts job.toml --sql snowflake
@@ -36,18 +39,27 @@ for command in (demo, run, check, counts, explain, plot, benchmark):
 
 
 def main() -> None:
-    """The entry point: errors of the input are told in words, with exit code 2."""
-    try:
-        raise SystemExit(cli(standalone_mode=False))
-    except DuckEmccError as wrong:
-        click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
-        raise SystemExit(BAD_INPUT) from None
-    except click.ClickException as wrong:
-        wrong.show()
-        raise SystemExit(wrong.exit_code) from None
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing was written", err=True)
-        raise SystemExit(130) from None
+    """The entry point: errors of the input are told in words, with exit code 2; Ctrl-C in one line, with 130."""
+    with listening() as pressed:
+        try:
+            raise SystemExit(cli(standalone_mode=False))
+        except (click.Abort, KeyboardInterrupt):
+            _stop()
+        except click.ClickException as wrong:
+            wrong.show()
+            raise SystemExit(wrong.exit_code) from None
+        except Exception as wrong:
+            if pressed.once:  # the error that an engine made of it
+                _stop()
+            if not isinstance(wrong, DuckEmccError):
+                raise
+            click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
+            raise SystemExit(BAD_INPUT) from None
+
+
+def _stop() -> NoReturn:
+    click.echo(TOLD, err=True)
+    raise SystemExit(STOPPED) from None
 
 
 if __name__ == "__main__":
