@@ -106,11 +106,18 @@ def list_tasks(models: int | str | os.PathLike[str]) -> list[Task]:
 
 def _run(left: list[Task], settings: Settings, ledger: Ledger, processes: int, total: int) -> None:
     work = partial(run_task, settings=settings)
+    waiting = [task.name for task in left]
     with show_bars() as progress, closing(run_all(work, left, processes)) as outcomes:
-        bar = progress.add_task("models", total=total, completed=total - len(left))
+        bar = progress.add_task(_at_work(waiting, processes), total=total, completed=total - len(left))
         for task, outcome in outcomes:
             ledger.add(failed(task, outcome.message) if isinstance(outcome, Died) else outcome)
-            progress.advance(bar)
+            waiting.remove(task.name)
+            progress.update(bar, advance=1, description=_at_work(waiting, processes))
+
+
+def _at_work(waiting: list[str], processes: int) -> str:
+    """What a bar says while the first models take their minutes: they are given out in this order."""
+    return f"models (at work: {', '.join(waiting[:processes])})" if waiting else "models"
 
 
 def _read_settings(records: int, most_records: int, options: dict[str, Any]) -> Settings:

@@ -17,7 +17,7 @@ from duckemcc.serve.cli_benchmark import benchmark
 from duckemcc.serve.cli_demo import demo
 from duckemcc.serve.cli_job import check, counts, explain, plot, run
 from duckemcc.serve.job import BAD_INPUT
-from duckemcc.serve.stop import STOPPED, TOLD, listening
+from duckemcc.serve.stop import STOPPED, listening
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _stop() -> NoReturn:
-    click.echo(TOLD, err=True)
+    click.echo("stopped; nothing was written", err=True)
     raise SystemExit(STOPPED) from None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from duckemcc.errors import OptionError
+from duckemcc.serve.stop import STOPPED
 
 if TYPE_CHECKING:
     from duckemcc.serve.figure import Summary
@@ -29,27 +31,30 @@ if TYPE_CHECKING:
 @click.option("--max-seconds", type=click.FloatRange(min=0), help="Of a fit; a model that takes longer has failed.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Keep the rows in a .duckdb or .parquet file, and go on.")
 @click.option("--figure", type=click.Path(dir_okay=False), help="Draw Figure 3: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead.")
 def benchmark(folder: str | None, models: int | None, figure: str | None, as_json: bool, **options: Any) -> None:
     """Run the paper's Section 6.2 and Figure 3: what do two studies tell that one does not?
 
     For each model, of a FOLDER of UAI files or generated: sample an observational study (O) and an interventional one
-    (I), and bound the PNS of the first variable on the last from O, from I and from both. A run with --out that was
+    (I), and bound the PNS of the first variable on the last from O, from I and from both. A model takes from a second
+    to some minutes; a terminal shows which are at work, and the summary comes at the end. A run with --out that was
     stopped, by Ctrl-C or otherwise, goes on where it was when the command is given again.
     """
     from duckemcc.serve.benchmark import benchmark as run
     from duckemcc.serve.figure import read_format
+    from duckemcc.serve.jobfile import check_picture
 
     if folder is not None and models is not None:
         raise OptionError("a folder and --models exclude each other; give one of them")
-    if figure is not None:
-        read_format(figure)  # before the work, not after it
+    if figure is not None:  # before the work, not after it
+        read_format(figure)
+        check_picture(Path(figure))
     try:
         found = run(folder if folder is not None else models or 130, **options)
     except KeyboardInterrupt:
         kept = f"; what is done is in {options['out']}, and the same command goes on from there"
         click.echo("stopped" + (kept if options["out"] else "; give --out to keep what is done"), err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(STOPPED) from None
     summary = found.summary
     if as_json:
         click.echo(json.dumps(summary._asdict()))
@@ -57,18 +62,23 @@ def benchmark(folder: str | None, models: int | None, figure: str | None, as_jso
         _print_summary(summary)
     if figure is not None:
         found.plot(figure)
+    if not as_json:
+        for place in (options["out"], figure):
+            if place is not None:
+                click.echo(f"written: {place}")
 
 
 def _print_summary(summary: Summary) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from duckemcc.serve.cli_show import new_console
+
     table = Table(title="Section 6.2: PNS of the first variable on the last", title_justify="left")
-    table.add_column("", no_wrap=True)
-    table.add_column("", no_wrap=True, justify="right")
+    table.add_column("figure", no_wrap=True)
+    table.add_column("found", no_wrap=True, justify="right")
     for k, line in enumerate(_summary_lines(summary)):
         table.add_row(*line, end_section=k in (1, 4, 9, 13))
-    Console().print(table)
+    new_console().print(table)
 
 
 def _summary_lines(s: Summary) -> list[tuple[str, str]]:

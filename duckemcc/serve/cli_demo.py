@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from duckemcc.serve.cli_show import interval
+from duckemcc.serve.cli_show import interval, new_console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,17 +24,16 @@ def demo(restarts: int, quiet: bool) -> None:
     necessary and sufficient for survival (PNS)? An embedded DuckDB answers from SQL, for each study and for both
     (O+I), with and without Gender in the model.
     """
-    from rich.console import Console
     from rich.syntax import Syntax
 
     from duckemcc.serve.demo import run
 
-    console = Console()
+    console = new_console()
     statements, answers = run(restarts)
     if not quiet:
         for sql in statements:
-            console.print(Syntax(sql, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
-            console.print()
+            coloured = Syntax("", "sql", theme="ansi_dark", background_color="default").highlight(sql)
+            console.print(coloured, soft_wrap=True)  # the terminal wraps it, so that what is copied is still SQL
     console.print(_demo_table(answers))
     console.print(
         "O: the registry (observational). I: the trial (interventional). O+I: both.\n"

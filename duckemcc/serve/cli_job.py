@@ -13,28 +13,30 @@ import click
 
 from duckemcc.errors import OptionError
 from duckemcc.serve.cli_show import show_bounds, show_explained, show_report
-from duckemcc.serve.job import check_job, count, run_job
-from duckemcc.serve.jobfile import JobFile, check_written, read_job
-from duckemcc.serve.output import check_target, to_csv, write
+from duckemcc.serve.job import check_job, count, run_job, study_names
+from duckemcc.serve.jobfile import JobFile, check_not_read, check_page, check_picture, read_job
+from duckemcc.serve.output import Target, check_target, to_csv, write
 from duckemcc.serve.progress import show_progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead, for machines; errors stay text on stderr."
+)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_OUT = click.option(
+    "--out", type=_FILE, help="Write the table here: .parquet .csv .json. Seen from where you are, not from the job."
+)
 _JOB = click.argument("job", type=click.Path(dir_okay=False))
 DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
 
 
 @click.command()
 @_JOB
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here: .parquet .csv .json."
-)
-@click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a report that opens offline: .html."
-)
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the intervals: .png .svg .pdf.")
+@_OUT
+@click.option("--report", type=_FILE, help="Write a report that opens offline: .html. Seen from where you are.")
+@click.option("--plot", type=_FILE, help="Draw the intervals: .png .svg .pdf. Needs duckemcc[plot].")
 @_JSON
 def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_json: bool) -> None:
     """Run the batch job of a TOML file.
@@ -78,9 +80,7 @@ def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_j
 
 @click.command()
 @_JOB
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the table here: .parquet .csv .json."
-)
+@_OUT
 @_JSON
 def check(job: str, out: Path | None, as_json: bool) -> None:
     """Do the studies of a job contradict the graph, or each other?
@@ -88,24 +88,24 @@ def check(job: str, out: Path | None, as_json: bool) -> None:
     One line for all studies together and one for each, with the misfit (the largest distance between observed and
     fitted frequencies), the p-value, and the pattern that contradicts most. Exit code 3 where something does.
     """
-    target = check_target(out, None, None, None)
+    asked = read_job(job, asked=False)
+    target = _target(asked, out)
     with show_progress() as progress:
-        table = check_job(read_job(job), progress)
+        table = check_job(asked, progress)
     if target is not None:
         write(table, target)
     if as_json:
         click.echo(json.dumps(_plain(table), ensure_ascii=False, default=str))
     else:
         show_report(table)
+        _tell_written(out)
     raise SystemExit(3 if False in table["compatible"].to_pylist() else 0)
 
 
 @click.command()
 @_JOB
 @click.option("--sql", "dialect", type=click.Choice(DIALECTS), help="Print the counting query for this engine instead.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the counts here: .parquet .csv .json."
-)
+@_OUT
 def counts(job: str, dialect: str | None, out: Path | None) -> None:
     """The count table of a job's studies, or the SQL that counts them elsewhere.
 
@@ -113,12 +113,16 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     study's source with weight = "n". For --sql, a source that is the name of a table or a SELECT needs no database.
     """
     if dialect is not None:
-        click.echo("\n\n".join(_counting_sql(read_job(job, located=False), dialect)))
+        if out is not None:
+            raise OptionError("--out takes the counts and --sql prints the query; give one of them")
+        click.echo("\n\n".join(_counting_sql(read_job(job, located=False, asked=False), dialect)))
         return
-    table = _count_table(read_job(job))
-    target = check_target(out, None, None, None)
+    asked = read_job(job, asked=False)
+    target = _target(asked, out)
+    table = _count_table(asked)
     if target is not None:
         write(table, target)
+        _tell_written(out)
     else:
         click.echo(to_csv(table), nl=False)
 
@@ -126,7 +130,7 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
 @click.command()
 @click.argument("what")
 @click.option("-q", "--query", "queries", multiple=True, help="Say what this query asks and how its ends are found.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the graph: .png .svg .pdf.")
+@click.option("--plot", type=_FILE, help="Draw the graph: .png .svg .pdf. Needs duckemcc[plot].")
 @_JSON
 def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
     """What a model or a job means and will cost, before it is asked.
@@ -135,6 +139,8 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
     Shown are the unmeasured causes with their numbers of states, the components, what merged <-> arcs leave open,
     and for each query what it asks, on which causes it depends, and whether its ends can be proven.
     """
+    if plot is not None:
+        check_picture(plot)
     model, told = _explained(what, queries)
     if plot is not None:
         from duckemcc.serve.plot import graph as plot_graph
@@ -144,6 +150,7 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
         show_explained(told)
+        _tell_written(plot)
 
 
 @click.command()
@@ -158,6 +165,7 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
     from duckemcc.serve.plot import bounds as plot_bounds
     from duckemcc.serve.plot import compare
 
+    check_picture(picture)
     named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
     read = {name: _read_result(path) for name, _, path in named}
     if len(read) < len(tables):
@@ -166,6 +174,7 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
         plot_bounds(next(iter(read.values()))).save(picture)
     else:
         compare(read).save(picture)
+    _tell_written(picture)
 
 
 # -- what they need ----------------------------------------------------------------------------
@@ -174,11 +183,25 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
 def _redirect(job: JobFile, out: Path | None, report: Path | None, plot: Path | None) -> JobFile:
     """The job with what the command line says instead."""
     if report is not None:
-        check_written(report, (".html",))
+        check_page(report)
     if plot is not None:
-        check_written(plot, (".png", ".svg", ".pdf"))
-    target = check_target(out, None, None, None) or job.target
+        check_picture(plot)
+    target = _target(job, out) or job.target
     return replace(job, target=target, report=report or job.report, plot=plot or job.plot)
+
+
+def _target(job: JobFile, out: Path | None) -> Target | None:
+    """What --out says, which is none of the job's sources."""
+    target = check_target(out, None, None, None)
+    if target is not None:
+        check_not_read(target, job.entries)
+    return target
+
+
+def _tell_written(*places: Path | None) -> None:
+    for place in places:
+        if place is not None:
+            click.echo(f"written: {place}")
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
@@ -200,15 +223,24 @@ def _count_table(job: JobFile) -> pa.Table:
 
 
 def _counting_sql(job: JobFile, dialect: str) -> list[str]:
-    """A statement for each study; no connection is opened."""
+    """A statement for each study, a comment for what is no table; no connection is opened."""
     from duckemcc.serve.warehouse import counts_sql
-    from duckemcc.study.study import Study, name_studies
+    from duckemcc.study.study import Study
 
-    studies = [study for entry in job.entries if isinstance(study := entry.open(entry.source, None), Study)]
-    if len(studies) < len(job.entries) or not studies:
-        raise OptionError("SQL is written for one study at a time: give each study an entry of its own, no relation")
-    named = zip(studies, name_studies(studies), strict=True)
-    return [f"-- {name}\n{counts_sql(job.model, s, dialect=dialect, by=job.by)};" for s, name in named]
+    told = []
+    for entry, name in zip(job.entries, study_names(job), strict=True):
+        study = entry.open(entry.source, None)
+        head = "-- " + " ".join(name.split())
+        if entry.is_file:
+            file = " ".join(Path(entry.source).name.split())
+            told.append(f"{head}: the file {file}, counted by duckdb where duckemcc runs")
+        elif isinstance(study, Study):
+            told.append(f"{head}\n{counts_sql(job.model, study, dialect=dialect, by=job.by)};")
+        else:
+            raise OptionError("SQL is written for one study at a time: give each an entry of its own, no relation")
+    if not told:
+        raise OptionError("SQL is written for the studies that a job lists, and this one lists none")
+    return told
 
 
 def _explained(what: str, queries: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
@@ -217,7 +249,7 @@ def _explained(what: str, queries: Sequence[str]) -> tuple[Any, Mapping[str, Any
     from duckemcc.serve.work import prepare
 
     if what.lower().endswith(".toml"):
-        asked = read_job(what)
+        asked = read_job(what, asked=False)
         job = prepare(asked.model, count(asked), asked.by, asked.options)
         told = explain_model(job.model) | explain_job(job)
         queries = [*asked.queries, *queries]

@@ -9,9 +9,14 @@ import click
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from rich.console import Console
     from rich.table import Table
 
 MOST_ROWS = 40
+MOST_NOTES = 10
+MOST_PLACES = 3
+WIDE = 10_000
+"""Columns where nobody looks, but a file or a program: nothing is folded there."""
 
 
 def interval(lower: float | None, upper: float | None, digits: int = 4) -> str:
@@ -40,13 +45,34 @@ def show_bounds(
     _print(shown)
     if table.num_rows > MOST_ROWS:
         click.echo(f"… and {table.num_rows - MOST_ROWS} more rows")
-    for message in dict.fromkeys(m for m in table["message"].to_pylist() if m is not None):
-        click.echo(f"note: {message}")
+    _show_notes(table, by)
     counted = ", ".join(f"{number} {status}" for status, number in statuses.items())
     took = ", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items())
-    click.echo(f"{table.num_rows} rows: {counted} ({took})")
+    click.echo(f"{table.num_rows} {'row' if table.num_rows == 1 else 'rows'}: {counted} ({took})")
     for place in written:
         click.echo(f"written: {place}")
+
+
+def _show_notes(table: pa.Table, by: Sequence[str]) -> None:
+    """Each message once, with the segments and queries that it is about, and the pattern that contradicts most."""
+    rows = table.select([*by, "query", "message", "fault"]).to_pylist()
+    queries = {row["query"] for row in rows}
+    noted: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["message"] is not None:
+            noted.setdefault((row["message"], row["fault"]), []).append(row)
+    for (message, fault), about in list(noted.items())[:MOST_NOTES]:
+        places = list(dict.fromkeys(", ".join(f"{b} = {row[b]}" for b in by) for row in about)) if by else []
+        if {row["query"] for row in about} != queries:
+            places += dict.fromkeys(row["query"] for row in about)
+        shown = "; ".join(places[:MOST_PLACES]) + (
+            f" and {len(places) - MOST_PLACES} more" * (len(places) > MOST_PLACES)
+        )
+        click.echo(f"note: {shown + ': ' if shown else ''}{message}")
+        if fault is not None:
+            click.echo(f"      contradicted most by {fault}")
+    if len(noted) > MOST_NOTES:
+        click.echo(f"… and {len(noted) - MOST_NOTES} more notes: the table's column message has all")
 
 
 def _adds(row: Mapping[str, Any], low: str, high: str) -> bool:
@@ -86,11 +112,12 @@ def show_explained(told: Mapping[str, Any]) -> None:
     """The variables, the unmeasured causes and the components; then studies, groups and queries where there are."""
     from rich.markup import escape
 
-    variables = _new_table("Variables", ("name", "states", "parents", ""))
+    latent = not all(v["measured"] for v in told["variables"])
+    variables = _new_table("Variables", ("name", "states", "parents", *(["measured"] if latent else [])))
     for v in told["variables"]:
         states = "learned from the data" if v["states"] is None else ", ".join(v["states"])
-        note = "" if v["measured"] else "unmeasured"
-        variables.add_row(*map(escape, (v["name"], states, ", ".join(v["parents"]), note)))
+        measured = ["yes" if v["measured"] else "no"] if latent else []
+        variables.add_row(*map(escape, (v["name"], states, ", ".join(v["parents"]), *measured)))
     _print(variables)
     causes = _new_table("Unmeasured causes", ("name", "of", "states"))
     for u in told["causes"]:
@@ -133,7 +160,15 @@ def _new_table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
+def new_console() -> Console:
+    """As wide as the terminal, or as the text where there is none."""
     from rich.console import Console
 
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
+
+
+def _print(table: Table) -> None:
+    new_console().print(table)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,7 +27,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A name beside `path` to write to, which takes its place once the block is left; the old file, or none, stays
     where the block fails or is killed."""
     whole = Path(path)
-    part = whole.with_name(f".{whole.name}.{os.getpid()}")
+    _sweep(whole)
+    part = whole.with_name(f"{_part_of(whole)}{os.getpid()}")
     try:
         yield part
         with part.open("rb+") as written:
@@ -32,3 +36,29 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(whole)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part_of(whole: Path) -> str:
+    """How the names of parts begin, before the process. The machine is named, as a folder may be shared by several."""
+    return f".{whole.name}.{re.sub('[^A-Za-z0-9-]', '-', platform.node())}."
+
+
+def _sweep(whole: Path) -> None:
+    """Takes away the parts that killed processes of this machine left."""
+    if os.name != "posix":
+        return
+    for part in whole.parent.glob(f"{glob.escape(_part_of(whole))}*"):
+        process = part.name.removeprefix(_part_of(whole))
+        if process.isdecimal() and not _lives(int(process)):
+            with suppress(OSError):
+                part.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

@@ -12,18 +12,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import Timeout
+from duckemcc.errors import DuckEmccError, Timeout
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import count_studies, read_queries
 from duckemcc.serve.files import replace_file
 from duckemcc.serve.jobfile import JobFile
-from duckemcc.serve.jobstudy import open_database
-from duckemcc.serve.options import Clock, Report
+from duckemcc.serve.jobstudy import STUDY, check_table, open_database
+from duckemcc.serve.options import Clock, Options, Report
 from duckemcc.serve.output import write
 from duckemcc.serve.report import pick_segments, report
+from duckemcc.serve.toml_words import in_toml
 from duckemcc.study.read import CountTable
 from duckemcc.study.relation import Studies
-from duckemcc.study.study import Study
+from duckemcc.study.study import Study, name_studies
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,9 +53,10 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data; nothing is written then."""
     clock = Clock(job.options.max_seconds, progress)
     tables = count(job, clock)
-    table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
-    text = _report(job, tables, table) if job.report is not None else None
-    picture = _draw(job, table) if job.plot is not None else None
+    with _told_by_line(job):
+        table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
+        text = _report(job, tables, table) if job.report is not None else None
+        picture = _draw(job, table) if job.plot is not None else None
     if job.target is not None:  # all that can go wrong before anything is written has gone right
         write(table, job.target)
     if text is not None and job.report is not None:
@@ -70,12 +72,14 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
 def check_job(job: JobFile, progress: Report | None = None) -> pa.Table:
     """The compatibility report of a job's studies."""
     clock = Clock(job.options.max_seconds, progress)
-    return report(job.model, count(job, clock), job.by, job.options, clock)
+    tables = count(job, clock)
+    with _told_by_line(job):
+        return report(job.model, tables, job.by, job.options, clock)
 
 
 def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
     """The count tables of a job's studies."""
-    with open_studies(job) as studies:
+    with _told_by_line(job), open_studies(job) as studies:
         tables = count_studies(job.model, studies, job.options, job.by, clock)
     if clock is not None:
         clock.lap("count")
@@ -149,7 +153,35 @@ def open_studies(job: JobFile) -> Iterator[Sequence[Study | Studies]]:
             database, name = job.catalog
             yield load_studies(connect(database), name)
         else:
+            for entry, name in zip(job.entries, study_names(job), strict=True):
+                if entry.database is not None:
+                    check_table(connect(entry.database), entry, name)
             yield [e.open(e.source, connect(e.database) if e.database else e.connection) for e in job.entries]
     finally:
         for con in opened.values():
             con.close()
+
+
+# -- mistakes that only the data show ----------------------------------------------------------
+
+
+def study_names(job: JobFile) -> list[str]:
+    """What messages call each study of a job."""
+    opened = [entry.open(entry.source, None) for entry in job.entries]
+    names = iter(name_studies([study for study in opened if isinstance(study, Study)]))
+    return [next(names) if isinstance(study, Study) else "studies" for study in opened]
+
+
+@contextmanager
+def _told_by_line(job: JobFile) -> Iterator[None]:
+    """What is wrong with the data is told in the job's words, with the line on which the study that it names stands,
+    or the query."""
+    try:
+        yield
+    except DuckEmccError as wrong:
+        message = in_toml(str(wrong), (*STUDY, *Options.__dataclass_fields__))
+        lines = [e.line for e, name in zip(job.entries, study_names(job), strict=True) if f"study {name!r}" in message]
+        if "the studies relation" in message:
+            lines = [entry.line for entry in job.entries if entry.relation]
+        place = f"{job.path.name}, line {lines[0]}: " if len(lines) == 1 else ""
+        raise type(wrong)(place + message) from wrong

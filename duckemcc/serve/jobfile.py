@@ -12,26 +12,27 @@ Paths are relative to the job's folder. ``${NAME}`` in a text stands for an envi
 
 from __future__ import annotations
 
-import json
+import glob
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import JobError, OptionError
+from duckemcc.errors import JobError, NotSupported, OptionError
 from duckemcc.model.scm import Model
-from duckemcc.query.assume import restrict
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query
-from duckemcc.serve.jobstudy import Entry, StudyReader, open_database
+from duckemcc.serve.jobmodel import ModelReader
+from duckemcc.serve.jobstudy import STUDY, Entry
 from duckemcc.serve.options import Options, read_options
-from duckemcc.serve.output import Target, check_target
+from duckemcc.serve.output import Target, check_place, check_target
 from duckemcc.serve.result import check_segment_names
+from duckemcc.study.columns import check_segments
 
 TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
-MODEL = ("graph", "file", "name")
 OUTPUT = ("file", "database", "connection", "table", "report", "plot")
 
 
@@ -54,9 +55,14 @@ class JobFile:
 
 
 def read_job(
-    path: str | os.PathLike[str], environ: Mapping[str, str] | None = None, *, located: bool = True
+    path: str | os.PathLike[str],
+    environ: Mapping[str, str] | None = None,
+    *,
+    located: bool = True,
+    asked: bool = True,
 ) -> JobFile:
-    """The job of a file. located: tables need a database or a connection, as they will be read.
+    """The job of a file. located: tables need a database or a connection, as they will be read. asked: it needs a
+    query, as they will be answered.
 
     Raises `JobError`, which lists every mistake with its line.
     """
@@ -64,23 +70,25 @@ def read_job(
     try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        raise JobError(f"the job {str(path)!r} cannot be read: {wrong}") from None
+        problem = wrong.strerror if isinstance(wrong, OSError) else wrong
+        raise JobError(f"the job {str(path)!r} cannot be read: {problem}") from None
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         raise JobError(f"{place.name} is no TOML: {wrong}") from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
-    reader.located = located
+    reader.located, reader.asked = located, asked
     job = reader.read(content)
     reader.refuse()
     assert job is not None
     return job
 
 
-class _Reader(StudyReader):
+class _Reader(ModelReader):
     """One method per part of the file."""
 
-    what, top = "a job", TOP
+    what, top, options = "a job", TOP, (*STUDY, *Options.__dataclass_fields__)
+    asked = True
 
     # -- the parts -----------------------------------------------------------------------------
 
@@ -94,40 +102,21 @@ class _Reader(StudyReader):
         by = self.read_names(content, "by")
         with self.noting("by"):
             check_segment_names(by)
+            check_segments(model.variables if model is not None else (), by, {}, {b: b for b in by})
         queries = self.read_queries(content, model)
         target, report, plot = self.read_output(content)
+        if target is not None:
+            with self.noting("output"):
+                check_not_read(target, entries)
         title = self.text_of(content, "title", ()) or self.path.stem
         if self.mistakes or model is None:
             return None
         return JobFile(self.path, title, model, entries, queries, by, options, target, report, plot, catalog)
 
-    def read_model(self, content: Mapping[str, Any]) -> tuple[Model | None, tuple[Path, str] | None]:
-        """The model, and where it is stored if it is."""
-        table = self.table_of(content, "model")
-        self.check_keys(table, MODEL, ("model",))
-        given = [key for key in MODEL if key in table]
-        if len(given) != 1:
-            found = ", ".join(given) or "none of them"
-            self.note(("model",), f"[model] takes one of graph, file and name; found {found}")
-            return None, None
-        text = self.text_of(table, given[0], ("model",))
-        if text is None:
-            return None, None
-        with self.noting("model", given[0]):
-            if given[0] == "graph":
-                return _checked(Model.parse(text)), None
-            if given[0] == "file":
-                return _checked(_read_model_file(self.folder / text)), None
-            if "database" not in content:
-                raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
-            if (database := self.database_of(content, ())) is not None and database.is_file():
-                return _load_stored(database, text), (database, text)
-        return None, None
-
     def read_queries(self, content: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
         """The queries, which fit the model for some states at least."""
         texts = self.read_names(content, "queries", what="a query or a list of them")
-        if not texts and not self.has_mistake("queries"):
+        if not texts and not self.has_mistake("queries") and (self.asked or "queries" in content):
             self.note(("queries",), 'there is no query; give queries = ["…"] above the first [section]')
         for i, text in enumerate(texts):
             with self.noting("queries", i):
@@ -143,13 +132,17 @@ class _Reader(StudyReader):
             table["level"] = None
         good: dict[str, Any] = {}
         for name, value in table.items():
-            with self.noting("options", name):
-                read_options(
-                    {name: value, **({"method": table["method"]} if name == "confidence" and "method" in table else {})}
-                )
+            try:
+                read_options({name: value})
                 good[name] = value
-        with self.noting("options"):
-            return read_options(good)
+            except OptionError as wrong:
+                self.note(("options", name), str(wrong) + (', or "exact"' if name == "level" else ""))
+        if len(good) == len(table):  # else what they say together is not known
+            try:
+                return read_options(good)
+            except OptionError as wrong:
+                named = next((name for name in good if str(wrong).startswith(f"{name} ")), None)
+                self.note(("options", *([named] if named else [])), str(wrong))
         return Options()
 
     def read_output(self, content: Mapping[str, Any]) -> tuple[Target | None, Path | None, Path | None]:
@@ -159,49 +152,37 @@ class _Reader(StudyReader):
         texts = {key: self.text_of(table, key, ("output",)) for key in OUTPUT}
         paths = {k: self.folder / v for k, v in texts.items() if v and k in ("file", "database", "report", "plot")}
         target = None
-        with self.noting("output"):
+        places = [key for key in ("file", "database", "connection") if key in table]
+        alone = len(places) == 1 and ("table" in table) != ("file" in table)  # else what is wrong is all of it
+        with self.noting("output", *(places if alone else [])):
             target = check_target(paths.get("file"), paths.get("database"), texts["connection"], texts["table"])
-        for key, endings in (("report", (".html",)), ("plot", (".png", ".svg", ".pdf"))):
+        for key, check in (("report", check_page), ("plot", check_picture)):
             if key in paths:
                 with self.noting("output", key):
-                    check_written(paths[key], endings)
+                    check(paths[key])
         return target, paths.get("report"), paths.get("plot")
 
 
-def check_written(path: Path, endings: Sequence[str]) -> None:
-    """Raises `OptionError` where no file of that name can be written."""
-    if not path.name.lower().endswith(tuple(endings)):
-        raise OptionError(f"{path.name!r} is written as its name ends, in {', '.join(endings)}")
-    if not path.parent.is_dir():
-        raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
+def check_not_read(target: Target, entries: Sequence[Entry]) -> None:
+    """Raises `OptionError` where the output would take the place of a study's records."""
+    for entry in entries:
+        if target.file is not None and entry.is_file:
+            read = [os.path.realpath(path) for path in glob.glob(entry.source, recursive=True)] or [entry.source]
+            taken = os.path.realpath(target.file) in read
+        else:
+            same = target.database is not None and entry.database is not None
+            taken = same and target.database == entry.database and target.table == entry.source
+        if taken:
+            raise OptionError(f"the output {target} would take the place of records that a study reads; name another")
 
 
-def _checked(model: Model) -> Model:
-    """The model, whose assumptions are read here if all states are known."""
-    if all(model.states.values()):
-        restrict(model)
-    return model
+def check_page(path: Path) -> None:
+    """Raises `OptionError` where no HTML of that name can be written."""
+    check_place(path, (".html",))
 
 
-def _read_model_file(path: Path) -> Model:
-    if not path.is_file():
-        raise OptionError(f"there is no file {str(path)!r}")
-    if path.suffix.lower() == ".uai":
-        return Model.from_uai(path)
-    text = path.read_text(encoding="utf-8")
-    if path.suffix.lower() != ".json":
-        return Model.parse(text)
-    try:
-        return Model.from_dict(json.loads(text))
-    except json.JSONDecodeError as wrong:
-        raise OptionError(f"{path.name} is no JSON: {wrong}") from None
-
-
-def _load_stored(database: Path, name: str) -> Model:
-    from duckemcc.serve.catalog import load_model
-
-    con = open_database(database)
-    try:
-        return load_model(con, name)
-    finally:
-        con.close()
+def check_picture(path: Path) -> None:
+    """Raises `OptionError` where no picture of that name can be written, `NotSupported` without matplotlib."""
+    check_place(path, (".png", ".svg", ".pdf"))
+    if find_spec("matplotlib") is None:
+        raise NotSupported("pictures need matplotlib, of the extra `plot`: pip install 'duckemcc[plot]'")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import DuckEmccError, SourceError
+from duckemcc.errors import DuckEmccError, SourceError, hint
 from duckemcc.model.scm import Model
 from duckemcc.serve.toml_lines import Path as KeyPath
+from duckemcc.serve.toml_lines import find_line
 from duckemcc.serve.toml_reader import TomlReader
 from duckemcc.study.columns import cause_name, model_name
 from duckemcc.study.relation import Studies
-from duckemcc.study.study import CSV, PARQUET, Study, name_studies, names_of, study_name
+from duckemcc.study.study import CSV, PARQUET, SELECT, Study, is_postgres, names_of, study_name
 
 STUDY = (
     "source", "database", "connection", "name", "do", "weight", "where", "columns", "unmeasured", "local", "selected",
@@ -30,13 +31,20 @@ RELATION = ("weight", "where", "columns", "shared")
 @dataclass(frozen=True)
 class Entry:
     """A study before its source is opened. source: as `Study` takes it, paths made absolute; place: the database file
-    or the connection's URI of a table, None for a file. relation: the source holds several studies."""
+    or the connection's URI of a table, None for a file. relation: the source holds several studies. line: of the job,
+    on which it begins."""
 
     source: str
     database: Path | None
     connection: str | None = field(repr=False)  # may hold a password
     options: Mapping[str, Any]
     relation: bool = False
+    line: int = 0
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is no table: a file, or several."""
+        return self.database is None and self.connection is None and self.source.lower().endswith(PARQUET + CSV)
 
     def open(self, source: str, con: Any) -> Study | Studies:
         """The study, or the several, with this connection."""
@@ -63,81 +71,103 @@ class StudyReader(TomlReader):
         if not listed and not stored:
             self.note((), "there is no study; give at least one [[studies]] with its source")
         entries = [self.read_study(content, study, i, model) for i, study in enumerate(listed)]
-        with self.noting("studies"):
-            name_studies([Study("study.parquet", name=e.options["name"]) for e in entries if e and "name" in e.options])
-        return tuple(entry for entry in entries if entry is not None)
+        seen: set[str] = set()
+        for i, entry in enumerate(entries):
+            name = str(entry.options.get("name", ""))
+            if name.casefold() in seen:
+                self.note(("studies", i, "name"), f"two studies are called {name!r}; give each a name of its own")
+            seen |= {name.casefold()} if name else set()
+        return tuple(entries)
 
-    def read_study(
-        self, content: Mapping[str, Any], study: Mapping[str, Any], i: int, model: Model | None
-    ) -> Entry | None:
+    def read_study(self, content: Mapping[str, Any], study: Mapping[str, Any], i: int, model: Model | None) -> Entry:
+        """A study with the options that are good; its source is empty where it has none, which is noted."""
         at = ("studies", i)
         self.check_keys(study, STUDY, at)
-        source = self.text_of(study, "source", at)
-        if source is None:
-            if "source" not in study:
-                self.note(at, "a study has a source: a file, a table of a database, or a SELECT for a connection")
-            return None
-        options = {k: v for k, v in study.items() if k in STUDY and k not in PLACE}
-        connection = self.text_of(study, "connection", at)
-        database = None if connection else self.database_of(study, at) or self.database_of(content, ())
-        is_file = connection is None and source.lower().endswith(PARQUET + CSV)
-        if is_file:
+        if "source" not in study:
+            self.note(at, "a study has a source: a file, a table of a database, or a SELECT for a connection")
+        source = self.text_of(study, "source", at) or ""
+        connection = self.connection_of(study, at)
+        database = None if "connection" in study else self.database_of(study, at) or self.database_of(content, ())
+        if "connection" not in study and source.lower().endswith(PARQUET + CSV):
             source, database = self.file_of(source, (*at, "source")), None
-        elif connection is None and database is None and self.located:
-            self.note(
-                (*at, "source"), f"{source!r} is no Parquet or CSV file; say in which database = … the table lies"
-            )
-        entry = Entry(source, database, connection, options, study.get("relation", False) is True)
-        if not isinstance(study.get("relation", False), bool):
-            self.note((*at, "relation"), f"relation takes true or false; found {study['relation']!r}")
-        if entry.relation:
-            for key in set(options) - set(RELATION):
-                advice = f"it takes {', '.join(RELATION)}, and its columns study and intervened say the rest"
-                self.note((*at, key), f"a relation of several studies has no {key}; {advice}")
-            entry = replace(entry, options={k: v for k, v in options.items() if k in RELATION})
-        try:
-            sample = entry.open("studies.parquet", None)
-        except DuckEmccError as wrong:
-            self.note(at, str(wrong))
-            return None
+        elif "connection" not in study and source and self.located:
+            self.check_table(source, database, (*at, "source"))
+        relation = study.get("relation", False)
+        if not isinstance(relation, bool):
+            self.note((*at, "relation"), f"relation takes true or false; found {relation!r}")
+        options = self.options_of(study, relation is True, at)
+        line = find_line(self.text, (*at, "source"))
+        entry = Entry(source, database, connection, options, relation is True, line)
         if model is not None:
-            name = "studies" if isinstance(sample, Studies) else study_name(sample, i + 1)
+            named = entry.open(source or "study.parquet", None)
+            name = "studies" if isinstance(named, Studies) else study_name(named, i + 1) if source else f"study {i + 1}"
             self.check_study(entry, name, model, at)
         return entry
+
+    def options_of(self, study: Mapping[str, Any], relation: bool, at: KeyPath) -> dict[str, Any]:
+        """What `Study` takes, as far as each is of the right kind."""
+        good: dict[str, Any] = {}
+        for key in (k for k in study if k in STUDY and k not in PLACE):
+            if relation and key not in RELATION:
+                advice = f"it takes {', '.join(RELATION)}, and its columns study and intervened say the rest"
+                self.note((*at, key), f"a relation of several studies has no {key}; {advice}")
+                continue
+            try:
+                Study("study.parquet", **{key: study[key]})
+                good[key] = study[key]
+            except DuckEmccError as wrong:
+                self.note((*at, key), str(wrong))
+        return good
 
     def check_study(self, entry: Entry, name: str, model: Model, at: KeyPath) -> None:
         """The names that a study gives, and its conditions."""
         from duckemcc.study.dialect import check_condition
         from duckemcc.study.selection import read_rule
 
-        def check(key: str, names: Any, find: Callable[[str], Any]) -> None:
-            for one in names_of(key, names):
+        causes = [u.name for u in model.exogenous]
+
+        def check(key: str, find: Callable[[str], Any]) -> None:
+            for one in names_of(key, entry.options.get(key, ())):
                 with self.noting(*at, key):
                     find(one)
 
-        options = entry.options
-        called = f"study {name!r}"
-        check("do", options.get("do", ()), lambda v: model_name(v, model.variables, f"{called} has do= for"))
-        check(
-            "unmeasured",
-            options.get("unmeasured", ()),
-            lambda v: model_name(v, model.variables, f"{called} calls unmeasured"),
-        )
-        check(
-            "columns",
-            options.get("columns", {}),
-            lambda v: model_name(v, model.variables, f"{called} has columns= for"),
-        )
-        causes = [u.name for u in model.exogenous]
-        check("local", options.get("local", ()), lambda u: cause_name(u, causes, f"{called} has local= for"))
-        if "where" in options:
-            with self.noting(*at, "where"):
-                check_condition(options["where"])
-        if "selected" in options:
-            with self.noting(*at, "selected"):
-                read_rule(options["selected"], model.variables, name)
+        def variable(said: str) -> Callable[[str], str]:
+            return lambda v: model_name(v, model.variables, f"study {name!r} {said}")
 
-    # -- files -----------------------------------------------------------------------------------
+        check("do", variable("has do for"))
+        check("unmeasured", variable("calls unmeasured"))
+        check("columns", variable("has columns for"))
+        check("local", lambda u: cause_name(u, causes, f"study {name!r} has local for"))
+        if "where" in entry.options:
+            with self.noting(*at, "where"):
+                check_condition(entry.options["where"])
+        if "selected" in entry.options:
+            with self.noting(*at, "selected"):
+                read_rule(entry.options["selected"], model.variables, name)
+
+    # -- places ----------------------------------------------------------------------------------
+
+    def connection_of(self, study: Mapping[str, Any], at: KeyPath) -> str | None:
+        text = self.text_of(study, "connection", at)
+        if text is not None and not is_postgres(text):  # not told what it is: it may hold a password
+            advice = "the address of a PostgreSQL server, postgresql://…; for others see `duckemcc counts --sql`"
+            self.note((*at, "connection"), f"connection takes {advice}")
+        if text is not None and "database" in study:
+            self.note((*at, "database"), "a study lies in a database or behind a connection; give one of them")
+        return text
+
+    def check_table(self, source: str, database: Path | None, path: KeyPath) -> None:
+        """What is no file is the name of a table, in a database."""
+        if SELECT.match(source):
+            self.note(
+                path, "a SELECT goes with a connection to PostgreSQL; in a database, make a view of it and name that"
+            )
+        elif database is None:
+            self.note(
+                path,
+                f"{source!r} is no Parquet or CSV file by its name ({', '.join(PARQUET + CSV)}); if it is a table, say "
+                "in which database = … it lies",
+            )
 
     def database_of(self, table: Mapping[str, Any], path: KeyPath) -> Path | None:
         text = self.text_of(table, "database", path)
@@ -166,3 +196,28 @@ def open_database(path: Path) -> Any:
         return duckdb.connect(os.fspath(path), read_only=True)
     except duckdb.Error as wrong:
         raise SourceError(f"the database {str(path)!r} cannot be opened: {str(wrong).splitlines()[0]}") from wrong
+
+
+def check_table(con: Any, entry: Entry, name: str) -> None:
+    """Raises `SourceError` for a table that the database does not have, with the names of those that it has."""
+    import duckdb
+
+    from duckemcc.study.duckdb import open_source
+
+    try:
+        open_source(Study(entry.source, con=con))
+    except duckdb.CatalogException:
+        rows = con.sql(
+            "SELECT if(schema_name = 'main', name, schema_name || '.' || name) FROM ("
+            "SELECT schema_name, table_name AS name FROM duckdb_tables() UNION ALL "
+            "SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal) ORDER BY ALL"
+        ).fetchall()
+        tables = [table for (table,) in rows]
+        shown = ", ".join(tables[:20]) + (", …" if len(tables) > 20 else "")
+        place = entry.database.name if entry.database is not None else "the database"
+        raise SourceError(
+            f"study {name!r}: {place} has no table {entry.source!r}; its tables are {shown or 'none'}."
+            + hint(entry.source, tables, "tables")
+        ) from None
+    except duckdb.Error:  # told when it is counted
+        return

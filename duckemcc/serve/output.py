@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,12 +38,26 @@ def check_target(file: Path | None, database: Path | None, connection: str | Non
         raise OptionError(
             "an output is a file = …, or a database = … or connection = … with table = …; give one of them"
         )
-    written = file if file is not None else database
-    if file is not None and not file.name.lower().endswith(ENDINGS):
-        raise OptionError(f"{file.name!r} is written as its name ends, in {', '.join(ENDINGS)}")
-    if written is not None and not written.parent.is_dir():
-        raise OptionError(f"there is no folder {str(written.parent)!r}; create it")
+    if file is not None:
+        check_place(file, ENDINGS)
+    elif database is not None:
+        check_folder(database)
     return Target(file, database, connection, table)
+
+
+def check_place(path: Path, endings: Sequence[str]) -> None:
+    """Raises `OptionError` where no file of that name can be written, which ends in one of these."""
+    if not path.name.lower().endswith(tuple(endings)):
+        raise OptionError(f"{path.name!r} is written as its name ends, in {', '.join(endings)}")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raises `OptionError` where there is no folder for it, or there is one of its name."""
+    if not path.parent.is_dir():
+        raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
+    if path.is_dir():
+        raise OptionError(f"{str(path)!r} is a folder; name a file")
 
 
 def write(table: pa.Table, target: Target) -> None:

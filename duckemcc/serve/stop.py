@@ -1,13 +1,16 @@
 """Ctrl-C for the command `duckemcc`: exit code 130 and one line, whatever it is that is being imported or run.
 
 Within DuckDB it arrives as an error of DuckDB's, and a library may wrap that in another; so what counts is that the
-signal came, not which exception it became. Nothing heavy is imported here, as the imports themselves may be stopped.
+signal came, not which exception it became. Where an engine's own thread does the work, Python's main thread may
+wait for it without end: a thread beside it then ends the process. Nothing heavy is imported here, as the imports
+themselves may be stopped.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 STOPPED = 130
-TOLD = "stopped; nothing was written"
+PATIENCE = 2.0
+"""Seconds in which Python is to see that Ctrl-C was pressed, and to put things in order."""
 
 
 class Pressed:
@@ -49,11 +53,29 @@ def listening() -> Iterator[Pressed]:
     if not _is_ours():
         yield pressed
         return
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    threading.Thread(target=_watch, args=(ours,), daemon=True).start()
     before = signal.signal(signal.SIGINT, pressed)
+    woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)  # written to as the signal comes
     try:
         yield pressed
     finally:
+        signal.set_wakeup_fd(woken)
         signal.signal(signal.SIGINT, before)
+        theirs.close()
+
+
+def _watch(wakes: socket.socket) -> None:
+    """Ends the process where the block is not left in time, and when Ctrl-C is pressed again."""
+    with wakes:
+        if not wakes.recv(1):
+            return  # the block was left
+        wakes.settimeout(PATIENCE)
+        with suppress(TimeoutError):
+            if not wakes.recv(1):
+                return
+        _leave()
 
 
 def _is_ours() -> bool:
@@ -64,5 +86,5 @@ def _is_ours() -> bool:
 
 def _leave(*_: Any) -> None:
     with suppress(OSError):
-        os.write(2, f"{TOLD}\n".encode())
+        os.write(2, b"stopped\n")
     os._exit(STOPPED)

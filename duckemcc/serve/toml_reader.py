@@ -11,20 +11,34 @@ from typing import Any
 from duckemcc.errors import DuckEmccError, JobError, hint
 from duckemcc.serve.toml_lines import Path as KeyPath
 from duckemcc.serve.toml_lines import find_line
+from duckemcc.serve.toml_words import in_toml
+
+_VARIABLE = r"\$\{(\w+)\}"
 
 
 class TomlReader:
-    """Collects mistakes, so that all are told at once. what: the file, in words; top: the keys above its sections."""
+    """Collects mistakes, so that all are told at once. what: the file, in words; top: the keys above its sections;
+    options: keys whose values messages may say as Python does."""
 
-    what, top = "the file", tuple[str, ...]()
+    what, top, options = "the file", tuple[str, ...](), tuple[str, ...]()
 
     def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
         self.path, self.text, self.environ = path, text, environ
         self.mistakes: list[tuple[int, str]] = []
+        self.wrong: set[KeyPath] = set()
+        self.unfilled: set[KeyPath] = set()
 
-    def note(self, path: KeyPath, message: str) -> None:
-        """Keeps a mistake."""
-        self.mistakes.append((find_line(self.text, path), message))
+    def note(self, path: KeyPath, message: str, *, line: int | None = None) -> None:
+        """Keeps a mistake, once, with the line of its key; of a text that lacks a variable of the environment only
+        that is told."""
+        if any(path[: len(text)] == text for text in self.unfilled):
+            return
+        if path[:1] in (("studies",), ("options",)):
+            message = in_toml(message, self.options)
+        told = (find_line(self.text, path) if line is None else line, message)
+        if told not in self.mistakes:
+            self.mistakes.append(told)
+        self.wrong.add(path)
 
     def refuse(self) -> None:
         """Raises `JobError` where there were mistakes."""
@@ -52,12 +66,12 @@ class TomlReader:
         if not isinstance(part, str):
             return part
 
-        def value_of(found: re.Match[str]) -> str:
-            if found[1] not in self.environ:
-                self.note(path, f"the environment has no variable {found[1]}; set it, or write the text here")
-            return self.environ.get(found[1], found[0])
-
-        return re.sub(r"\$\{(\w+)\}", value_of, part)
+        for name in re.findall(_VARIABLE, part):
+            if name not in self.environ:
+                self.note(path, f"the environment has no variable {name}; set it, or write the text here")
+        if path in self.wrong:
+            self.unfilled.add(path)
+        return re.sub(_VARIABLE, lambda found: self.environ.get(found[1], found[0]), part)
 
     def check_keys(self, table: Mapping[str, Any], known: Sequence[str], path: KeyPath) -> None:
         """Keeps a mistake for each key that is not known there."""
@@ -94,8 +108,8 @@ class TomlReader:
         return ()
 
     def has_mistake(self, key: str) -> bool:
-        line = find_line(self.text, (key,))
-        return any(at == line for at, _ in self.mistakes)
+        """Whether something is wrong at this key or below it."""
+        return any(path[:1] == (key,) for path in self.wrong)
 
 
 def _indented(message: str) -> str:

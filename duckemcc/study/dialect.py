@@ -103,7 +103,9 @@ def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str],
     except _Refused as refused:
         problem = str(refused)
     except SqlglotError as error:
-        problem = f"cannot be read: {str(error).splitlines()[0]}"
+        at = next(iter(getattr(error, "errors", None) or ()), None)  # its text names classes of the parser's
+        said = f"near {at['highlight']!r}, column {at['col']}" if at else str(error).splitlines()[0]
+        problem = f"cannot be read: {said}"
     except RecursionError:
         problem = "is nested too deeply"
     shown = text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,46 @@
+"""Messages in the words of a job: they say ``columns={'X': 'drug'}``, as in Python, where TOML says
+``columns = {X = "drug"}``."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_VALUE = r"""\{[^{}]*\}|\[[^\[\]]*\]|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|True|False|None|-?\d[\d.e+-]*(?<=\d)"""
+
+
+_PHRASES = {"True or False": "true or false", "{'Gender': 'sex'}": '{Gender = "sex"}'}
+
+
+def in_toml(message: str, keys: Sequence[str]) -> str:
+    """The message with what it says of these keys as TOML has it; texts in it that are no Python stay."""
+    for python, toml in _PHRASES.items():
+        message = message.replace(python, toml)
+    given = re.compile(rf"(?<![\w\[(])({'|'.join(keys)})=({_VALUE})")
+    return given.sub(lambda found: f"{found[1]} = {_told(found[1], found[2])}", message)
+
+
+def _told(key: str, value: str) -> str:
+    if value == "…":
+        return {"columns": "{…}", "shared": "true"}.get(key, '"…"')
+    if (key, value) == ("level", "None"):
+        return '"exact"'
+    try:
+        return _toml(ast.literal_eval(value))
+    except (ValueError, SyntaxError):
+        return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
