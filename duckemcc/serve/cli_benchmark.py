@@ -39,6 +39,9 @@ def benchmark(folder: str | None, models: int | None, figure: str | None, as_jso
     (I), and bound the PNS of the first variable on the last from O, from I and from both. A model takes from a second
     to some minutes; a terminal shows which are at work, and the summary comes at the end. A run with --out that was
     stopped, by Ctrl-C or otherwise, goes on where it was when the command is given again.
+
+    \b
+    duckemcc benchmark --models 2 --restarts 10 --out rows.parquet
     """
     from duckemcc.serve.benchmark import benchmark as run
     from duckemcc.serve.figure import read_format

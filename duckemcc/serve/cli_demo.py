@@ -22,7 +22,10 @@ def demo(restarts: int, quiet: bool) -> None:
 
     A drug was tried in a randomised trial (I) and recorded in a registry (O). What is the probability that it was
     necessary and sufficient for survival (PNS)? An embedded DuckDB answers from SQL, for each study and for both
-    (O+I), with and without Gender in the model.
+    (O+I), with and without Gender in the model. The SQL is printed as it ran.
+
+    \b
+    duckemcc demo --quiet
     """
     from rich.syntax import Syntax
 

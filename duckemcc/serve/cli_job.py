@@ -22,12 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document instead, for machines; errors stay text on stderr."
+    "--json", "as_json", is_flag=True, help="Print JSON on stdout instead, for machines; errors stay text on stderr."
 )
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_OUT = click.option(
-    "--out", type=_FILE, help="Write the table here: .parquet .csv .json. Seen from where you are, not from the job."
-)
+_OUT = click.option("--out", type=_FILE, help="Write the table here: .parquet .csv .json.")
 _JOB = click.argument("job", type=click.Path(dir_okay=False))
 DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
 
@@ -35,7 +33,7 @@ DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake"
 @click.command()
 @_JOB
 @_OUT
-@click.option("--report", type=_FILE, help="Write a report that opens offline: .html. Seen from where you are.")
+@click.option("--report", type=_FILE, help="Write a report that opens offline: .html.")
 @click.option("--plot", type=_FILE, help="Draw the intervals: .png .svg .pdf. Needs duckemcc[plot].")
 @_JSON
 def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_json: bool) -> None:
@@ -43,7 +41,11 @@ def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_j
 
     JOB names the model, the studies, the queries and where the bounds go. It is checked whole before any data are
     read, and every mistake is told with its line. Files and tables are replaced in one go: a job that is stopped
-    leaves the old ones.
+    leaves the old ones. Paths in the job are seen from its folder, those of --out, --report and --plot from yours.
+
+    \b
+    duckemcc run job.toml
+    duckemcc run job.toml --out bounds.csv --report report.html
 
     \b
     Exit codes   0  every row is bounded or identified
@@ -86,7 +88,11 @@ def check(job: str, out: Path | None, as_json: bool) -> None:
     """Do the studies of a job contradict the graph, or each other?
 
     One line for all studies together and one for each, with the misfit (the largest distance between observed and
-    fitted frequencies), the p-value, and the pattern that contradicts most. Exit code 3 where something does.
+    fitted frequencies), the p-value, and the pattern that contradicts most. Exit code 3 where something does. The job
+    needs no queries.
+
+    \b
+    duckemcc check job.toml --out report.parquet
     """
     asked = read_job(job, asked=False)
     target = _target(asked, out)
@@ -110,7 +116,12 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     """The count table of a job's studies, or the SQL that counts them elsewhere.
 
     A warehouse that duckemcc cannot reach runs the SQL itself; its small result comes back as a file, which is then a
-    study's source with weight = "n". For --sql, a source that is the name of a table or a SELECT needs no database.
+    study's source with weight = "n". For --sql, a source that is the name of a table or a SELECT needs no database, and
+    one that is a file is a comment. Without --sql and --out the table is printed as CSV. The job needs no queries.
+
+    \b
+    duckemcc counts job.toml --sql snowflake
+    duckemcc counts job.toml --out counts.parquet
     """
     if dialect is not None:
         if out is not None:
@@ -135,9 +146,13 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
 def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
     """What a model or a job means and will cost, before it is asked.
 
-    WHAT is a job (.toml), whose studies are then counted, or a graph text: 'X {0, 1}; Y {0, 1}; X -> Y; X <-> Y'.
-    Shown are the unmeasured causes with their numbers of states, the components, what merged <-> arcs leave open,
-    and for each query what it asks, on which causes it depends, and whether its ends can be proven.
+    WHAT is a job (.toml), whose studies are then counted, or a graph text. Shown are the unmeasured causes with their
+    numbers of states, the components, what merged <-> arcs leave open, and for each query what it asks, on which causes
+    it depends, and whether its ends can be proven. The job needs no queries.
+
+    \b
+    duckemcc explain job.toml --plot graph.svg
+    duckemcc explain 'X {0, 1}; Y {0, 1}; X -> Y; X <-> Y' -q 'PNS(X=1, Y=1)'
     """
     if plot is not None:
         check_picture(plot)
@@ -159,8 +174,12 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
 def plot(tables: tuple[str, ...], picture: Path) -> None:
     """Draw the intervals of result tables, as written by `duckemcc run`.
 
-    TABLES are .parquet files; several, named as in O=registry.parquet I=trial.parquet, stand side by side. PICTURE
-    ends in .png, .svg or .pdf.
+    TABLES are .parquet files; several, with a name before each, stand side by side. PICTURE ends in .png, .svg or .pdf.
+    Needs duckemcc[plot].
+
+    \b
+    duckemcc plot bounds.parquet bounds.svg
+    duckemcc plot before=old.parquet after=bounds.parquet both.png
     """
     from duckemcc.serve.plot import bounds as plot_bounds
     from duckemcc.serve.plot import compare

@@ -6,13 +6,14 @@ job file ─► studies ─► count tables ─► bounds ─► output · repor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import DuckEmccError, Timeout
+from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import count_studies, read_queries
 from duckemcc.serve.files import replace_file
@@ -180,8 +181,19 @@ def _told_by_line(job: JobFile) -> Iterator[None]:
         yield
     except DuckEmccError as wrong:
         message = in_toml(str(wrong), (*STUDY, *Options.__dataclass_fields__))
-        lines = [e.line for e, name in zip(job.entries, study_names(job), strict=True) if f"study {name!r}" in message]
-        if "the studies relation" in message:
-            lines = [entry.line for entry in job.entries if entry.relation]
+        lines = _lines_of(job, wrong)
         place = f"{job.path.name}, line {lines[0]}: " if len(lines) == 1 else ""
         raise type(wrong)(place + message) from wrong
+
+
+def _lines_of(job: JobFile, wrong: DuckEmccError) -> list[int]:
+    """The lines of what an error names: a study, an option at its beginning, or the query that has its first name."""
+    message = str(wrong)
+    if isinstance(wrong, QueryError):
+        named = re.search(r"'([^']+)'", message)
+        return [job.lines[text] for text in job.queries if named and named[1] in text]
+    if isinstance(wrong, OptionError) and message.partition(" ")[0] in job.lines:
+        return [job.lines[message.partition(" ")[0]]]
+    if "the studies relation" in message:
+        return [entry.line for entry in job.entries if entry.relation]
+    return [e.line for e, name in zip(job.entries, study_names(job), strict=True) if f"study {name!r}" in message]

@@ -16,7 +16,7 @@ import glob
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,16 @@ from duckemcc.serve.jobstudy import STUDY, Entry
 from duckemcc.serve.options import Options, read_options
 from duckemcc.serve.output import Target, check_place, check_target
 from duckemcc.serve.result import check_segment_names
+from duckemcc.serve.toml_lines import find_line
 from duckemcc.study.columns import check_segments
+from duckemcc.study.study import names_of
 
 TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
+ADVICE = {
+    "Invalid value": "; a text stands in quotes",
+    "Cannot declare": "; a section stands once, but for [[studies]]",
+    "Cannot overwrite": "; a key stands once",
+}
 OUTPUT = ("file", "database", "connection", "table", "report", "plot")
 
 
@@ -52,6 +59,8 @@ class JobFile:
     plot: Path | None
     catalog: tuple[Path, str] | None = None
     """The database and name of a stored model, whose registered studies are asked where the job lists none."""
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Where each query stands, and each option."""
 
 
 def read_job(
@@ -75,7 +84,8 @@ def read_job(
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        raise JobError(f"{place.name} is no TOML: {wrong}") from None
+        advice = next((said for words, said in ADVICE.items() if words in str(wrong)), "")
+        raise JobError(f"{place.name} is no TOML: {wrong}{advice}") from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
     reader.located, reader.asked = located, asked
     job = reader.read(content)
@@ -101,6 +111,7 @@ class _Reader(ModelReader):
         options = self.read_options(content)
         by = self.read_names(content, "by")
         with self.noting("by"):
+            names_of("by", by)
             check_segment_names(by)
             check_segments(model.variables if model is not None else (), by, {}, {b: b for b in by})
         queries = self.read_queries(content, model)
@@ -111,7 +122,9 @@ class _Reader(ModelReader):
         title = self.text_of(content, "title", ()) or self.path.stem
         if self.mistakes or model is None:
             return None
-        return JobFile(self.path, title, model, entries, queries, by, options, target, report, plot, catalog)
+        lines = {text: find_line(self.text, ("queries", i)) for i, text in enumerate(queries)}
+        lines |= {name: find_line(self.text, ("options", name)) for name in content.get("options", ())}
+        return JobFile(self.path, title, model, entries, queries, by, options, target, report, plot, catalog, lines)
 
     def read_queries(self, content: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
         """The queries, which fit the model for some states at least."""

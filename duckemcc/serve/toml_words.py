@@ -20,18 +20,18 @@ def in_toml(message: str, keys: Sequence[str]) -> str:
     for python, toml in _PHRASES.items():
         message = message.replace(python, toml)
     given = re.compile(rf"(?<![\w\[(])({'|'.join(keys)})=({_VALUE})")
-    return given.sub(lambda found: f"{found[1]} = {_told(found[1], found[2])}", message)
+    return given.sub(lambda found: _told(found[1], found[2]) or found[0], message)
 
 
-def _told(key: str, value: str) -> str:
+def _told(key: str, value: str) -> str | None:
     if value == "…":
-        return {"columns": "{…}", "shared": "true"}.get(key, '"…"')
-    if (key, value) == ("level", "None"):
-        return '"exact"'
+        return f"{key} = " + {"columns": "{…}", "shared": "true"}.get(key, '"…"')
+    if value == "None":
+        return 'level = "exact"' if key == "level" else None
     try:
-        return _toml(ast.literal_eval(value))
+        return f"{key} = {_toml(ast.literal_eval(value))}"
     except (ValueError, SyntaxError):
-        return value
+        return None
 
 
 def _toml(value: Any) -> str:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import CliRunner
 
+import duckemcc as emcc
 from duckemcc.errors import OptionError
 from duckemcc.serve.cli import cli
 from duckemcc.serve.demo import QUESTIONS
+
+SCRIPT = Path(sys.executable).parent / "duckemcc"
 
 
 def invoke(*words):
@@ -47,9 +55,165 @@ def test_help_says_what_the_program_is_for():
     assert "randomised trial (I)" in invoke("demo", "--help").output
 
 
+def test_what_the_demo_prints_as_sql_runs_when_it_is_copied():
+    done = subprocess.run([SCRIPT, "demo"], capture_output=True, text=True, timeout=300, check=True)
+    sql = done.stdout[: done.stdout.index("Table 1: was")]
+    assert sql.count("FROM emcc_bounds(") == 6
+    con = duckdb.connect()
+    emcc.register(con)
+    for statement in re.split(r";\n", sql):
+        if statement.strip():
+            found = con.execute(statement).fetchall()
+    assert len(found) == 3
+
+
+# -- examples ----------------------------------------------------------------------------------
+
+HELPS = ("", *cli.commands)
+
+
+def help_of(command):
+    return invoke(*command.split(), "--help").output
+
+
+def examples_of(command):
+    """The commands that a help shows, and the job of `run`."""
+    return re.findall(r"(?:^|  )(duckemcc .+)$", help_of(command), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    """A folder with what the examples read: the job that `run --help` shows, its studies, an older table."""
+    folder = tmp_path_factory.mktemp("help")
+    text = help_of("run")
+    job = text[text.index("  title = ") : text.index("\nOptions:")]
+    (folder / "job.toml").write_text(job)
+    con = duckdb.connect()
+    con.execute(emcc.read_sql("drug_trial"))
+    con.execute(f"COPY (SELECT Treatment, Survival FROM trial, range(trial.n)) TO '{folder}/trial.parquet'")
+    con.execute(f"COPY registry TO '{folder}/registry.csv'")
+    for out in ("old.parquet", "bounds.parquet"):
+        subprocess.run([SCRIPT, "run", "job.toml", "--out", out], cwd=folder, check=True, timeout=120)
+    return folder
+
+
+@pytest.mark.parametrize("command", HELPS)
+def test_every_example_of_every_help_runs(walked, command):
+    pytest.importorskip("matplotlib")
+    found = examples_of(command)
+    assert found
+    for example in found:
+        assert example.split()[1] == (command or example.split()[1])
+        words = shlex.split(example)[1:]
+        done = subprocess.run([SCRIPT, *words], cwd=walked, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, (example, done.stderr)
+
+
+def test_the_group_begins_with_an_example_of_most_commands():
+    assert {example.split()[1] for example in examples_of("")} == {"demo", "explain", "run", "check", "counts"}
+
+
+# -- Ctrl-C --------------------------------------------------------------------------------------
+
+SLOW = "CREATE VIEW slow AS SELECT (range % 2)::INT AS X, (hash(range) % 2)::INT AS Y FROM range(100000000000)"
+"""Minutes of work for DuckDB."""
+
+
+def stop(words, folder, wait=None, environ=None):
+    """Exit code and stderr of a command that is stopped `wait` seconds after its start, or once it says so."""
+    process = subprocess.Popen(
+        [SCRIPT, *words] if isinstance(words[0], str) else [sys.executable, *words[0]],
+        cwd=folder,
+        env=os.environ | (environ or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if wait is None:
+        assert process.stdout.readline() == "now\n"
+    else:
+        time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    return process.returncode, told
+
+
+def assert_stopped(found):
+    code, told = found
+    assert code == 130, told
+    assert re.fullmatch(r"\n?stopped.*\n", told), told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+@pytest.mark.parametrize("words", [["demo"], ["run", "job.toml"], ["--version"]])
+def test_ctrl_c_while_the_program_is_imported_is_one_line(tmp_path, words):
+    (tmp_path / "numpy.py").write_text("import time\nprint('now', flush=True)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(emcc.__file__).parents[1])])
+    assert_stopped(stop(words, tmp_path, environ={"PYTHONPATH": path}))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_ctrl_c_in_the_demo_is_one_line(tmp_path):
+    code = (
+        "import sys, time; from duckemcc.serve import cli, functions\n"
+        "functions.answer = lambda *_: (print('now', flush=True), time.sleep(60))\n"
+        "sys.argv = ['duckemcc', 'demo']; cli.main()"
+    )
+    assert_stopped(stop([["-c", code]], tmp_path))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+@pytest.mark.parametrize("command", ["run", "check", "counts", "explain"])
+def test_ctrl_c_while_a_study_is_counted_is_one_line(tmp_path, command):
+    with duckdb.connect(str(tmp_path / "slow.duckdb")) as con:
+        con.execute(SLOW)
+    (tmp_path / "job.toml").write_text(
+        'queries = "P(Y=1)"\ndatabase = "slow.duckdb"\n[model]\ngraph = "X -> Y"\n[[studies]]\nsource = "slow"\n'
+        '[output]\nfile = "bounds.parquet"\n'
+    )
+    assert_stopped(stop([command, "job.toml"], tmp_path, wait=3))
+    assert not (tmp_path / "bounds.parquet").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
+def test_ctrl_c_in_a_benchmark_is_one_line(tmp_path):
+    code, told = stop(["benchmark", "--models", "9", "--restarts", "5000", "--processes", "1"], tmp_path, wait=3)
+    assert code == 130
+    assert told.strip() == "stopped; give --out to keep what is done"
+
+
+def test_an_error_that_an_engine_made_of_ctrl_c_is_one_line(monkeypatch, capsys):
+    from duckemcc.serve import cli as module
+
+    def interrupted(**_):
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr(module, "cli", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "stopped; nothing was written\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_of_an_engine_without_ctrl_c_is_not_hidden(monkeypatch):
+    from duckemcc.serve import cli as module
+
+    def broken(**_):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(module, "cli", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        module.main()
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
 def test_bad_input_ends_with_one_line_and_exit_code_2():
-    script = Path(sys.executable).parent / "duckemcc"
-    done = subprocess.run([script, "demo", "--restarts", "0"], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([SCRIPT, "demo", "--restarts", "0"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "0 is not in the range x>=1" in done.stderr
     assert "Traceback" not in done.stderr
@@ -78,6 +242,8 @@ def test_the_benchmark_prints_the_figures_of_section_6_2_and_draws_figure_3(tmp_
     for line in ("models", "compatible", "identified with all data", "shrink of I by O", "time of a model, median"):
         assert line in done.output
     assert re.search(r"models\s*│\s*2 of 2", done.output)
+    assert re.search(r"┃ figure\s*┃\s*found ┃", done.output)
+    assert f"written: {tmp_path / 'figure.png'}" in done.output
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,14 @@ def test_the_table_holds_the_answers_that_python_gives(con):
     table = con.table("benefit").to_arrow_table()
     assert table.column_names == answers.column_names
     assert table.to_pylist() == answers.to_pylist()
+
+
+def test_the_readme_shows_the_table_with_what_dbt_brings(project):
+    [shown] = [line for line in (PROJECT / "README.md").read_text().splitlines() if "python -c " in line]
+    words = shlex.split(shown)
+    done = subprocess.run([sys.executable, *words[1:]], cwd=project, capture_output=True, text=True, check=True)
+    for word in ("region", "north", "0.3845"):
+        assert word in done.stdout
 
 
 def test_each_region_has_the_published_bounds_of_its_studies(con):

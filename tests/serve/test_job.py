@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
@@ -274,11 +275,188 @@ def test_the_counting_query_of_a_warehouse_needs_no_connection(folder):
     assert "say in which database" in str(invoke("run", folder / "job.toml").exception)
 
 
-def test_a_relation_is_not_written_as_sql(folder):
-    (folder / "job.toml").write_text(JOB.replace('do = "Treatment"', "relation = true"))
-    assert "give each study an entry of its own" in str(
-        invoke("counts", folder / "job.toml", "--sql", "trino").exception
+def test_a_study_that_is_a_file_is_a_comment_beside_the_sql_of_the_others(folder):
+    job = changed(folder, 'source = "trial.parquet"', 'source = "own.trial"')
+    done = invoke("counts", job, "--sql", "duckdb")
+    assert done.exit_code == 0, done.output
+    assert "-- registry: the file registry.csv, counted by duckdb where duckemcc runs" in done.output
+    with duckdb.connect(str(folder / "clinic.duckdb")) as con:
+        con.execute("CREATE SCHEMA own; CREATE TABLE own.trial AS FROM main.trial")
+        assert con.execute(done.output).fetchall()
+
+
+def test_a_job_of_files_has_comments_for_sql(folder):
+    done = invoke("counts", folder / "job.toml", "--sql", "snowflake")
+    assert done.exit_code == 0, done.output
+    lines = [line for line in done.output.splitlines() if line]
+    assert len(lines) == 2
+    assert all(line.startswith("-- ") for line in lines)
+
+
+def test_a_relation_of_several_studies_is_not_written_as_sql(folder):
+    text = JOB.replace('do = "Treatment"', "relation = true").replace("trial.parquet", "clinic.studies")
+    (folder / "job.toml").write_text(text)
+    assert "give each an entry of its own" in str(invoke("counts", folder / "job.toml", "--sql", "trino").exception)
+
+
+def test_a_stored_job_has_no_studies_to_write_as_sql(folder):
+    with duckdb.connect(str(folder / "clinic.duckdb")) as con:
+        emcc.save_model(con, "drug", GRAPH)
+    (folder / "job.toml").write_text('database = "clinic.duckdb"\n[model]\nname = "drug"\n')
+    assert "this one lists none" in str(invoke("counts", folder / "job.toml", "--sql", "trino").exception)
+
+
+def test_the_query_and_a_file_for_the_counts_exclude_each_other(folder):
+    done = invoke("counts", folder / "job.toml", "--sql", "trino", "--out", folder / "c.csv")
+    assert "give one of them" in str(done.exception)
+
+
+@pytest.mark.parametrize("command", ["check", "counts", "explain"])
+def test_what_asks_nothing_needs_no_query(folder, command):
+    job = changed(folder, f'queries = ["{PNS}"]\n', "")
+    done = invoke(command, job)
+    assert done.exit_code == 0, done.output
+    assert "there is no query" in str(invoke("run", job).exception)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "counts"])
+def test_no_command_writes_over_the_records_it_reads(folder, command):
+    before = (folder / "registry.csv").read_bytes()
+    done = invoke(command, folder / "job.toml", "--out", folder / "." / "registry.csv")
+    assert "would take the place of records that a study reads" in str(done.exception)
+    assert (folder / "registry.csv").read_bytes() == before
+
+
+def test_an_output_table_is_none_of_those_that_are_read(folder):
+    job = JOB.replace('by = "Gender"', 'by = "Gender"\ndatabase = "clinic.duckdb"').replace("trial.parquet", "trial")
+    (folder / "job.toml").write_text(
+        job.replace('file = "bounds.parquet"', 'database = "clinic.duckdb"\ntable = "trial"')
     )
+    with pytest.raises(emcc.errors.JobError, match="would take the place of records that a study reads"):
+        read_job(folder / "job.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        (
+            'graph = "',
+            'graph = "Age -> Survival; ',
+            8,
+            'Map it with columns = {Age = "…"}, or say unmeasured = ["Age"]',
+        ),
+        ('do = "Treatment"\nweight = "n"', 'weight = "Gender"', 8, "a weight is a number"),
+        ('do = "Treatment"', "where = \"Gender = 'x'\"", 8, "that satisfy where = \"Gender = 'x'\""),
+        ('by = "Gender"', 'by = "region"', 8, "shared = true"),
+        ("registry.csv", 'trial.parquet"\nwhere = "Agee > 4', 12, "has no column for the name Agee"),
+        ("Survival=survived", "Survival=surived", 3, "Survival has no state 'surived'"),
+        ("[output]", '[options]\npopulation = "trail"\n[output]', 15, "did you mean one of these names: ['trial']"),
+        (
+            'source = "trial.parquet"\ndo = "Treatment"',
+            'source = "studies.csv"\nrelation = true',
+            8,
+            "a weight is a number",
+        ),
+    ],
+)
+def test_a_mistake_that_only_the_data_show_is_told_with_the_line_of_its_study(folder, old, new, line, message):
+    (folder / "studies.csv").write_text("study,Treatment,Survival,Gender,n\na,drug,dead,male,count\n")
+    done = invoke("run", changed(folder, old, new))
+    told = str(done.exception)
+    assert told.startswith(f"job.toml, line {line}: "), told
+    assert message in told
+    assert not (folder / "bounds.parquet").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "check", "counts", "explain"])
+def test_a_misspelt_table_is_told_with_those_that_there_are(folder, command):
+    job = JOB.replace('by = "Gender"', 'by = "Gender"\ndatabase = "clinic.duckdb"').replace("trial.parquet", "trail")
+    (folder / "job.toml").write_text(job)
+    told = str(invoke(command, folder / "job.toml").exception)
+    assert told.startswith("job.toml, line 9: study 'trail': clinic.duckdb has no table 'trail'; its tables are")
+    assert "registry, studies, trial" in told
+    assert "Hint: did you mean one of these tables: ['trial']?" in told
+
+
+def test_incompatible_rows_are_told_with_their_segment_and_the_pattern_at_fault(tmp_path):
+    rows = [(s, x, y, n) for s in "ab" for x in (0, 1) for y, n in ((0, 60), (1, 40))]
+    pl.DataFrame(rows, ["seg", "X", "Y", "n"], orient="row").write_parquet(tmp_path / "records.parquet")
+    other = [(s, 1, y, 500 if (s, y) == ("b", 0) else 1) for s in "ab" for y in (0, 1)]
+    other = [(s, x, y, {"a": 50 + 10 * (1 - y), "b": n}[s]) for s, x, y, n in other]
+    pl.DataFrame(other, ["seg", "X", "Y", "n"], orient="row").write_parquet(tmp_path / "trial.parquet")
+    (tmp_path / "job.toml").write_text(
+        'queries = ["P(Y[X=1]=1)", "ACE(X=1, Y=1)"]\nby = "seg"\n[model]\ngraph = "X -> Y"\n[[studies]]\n'
+        'source = "records.parquet"\nweight = "n"\n[[studies]]\nsource = "trial.parquet"\ndo = "X"\nweight = "n"\n'
+    )
+    done = invoke("run", tmp_path / "job.toml")
+    assert done.exit_code == 3, done.output
+    notes = [line for line in done.output.splitlines() if line.startswith("note: ")]
+    assert notes
+    assert all(note.startswith("note: seg = b: ") for note in notes)
+    found = run_job(read_job(tmp_path / "job.toml")).table.filter(pa.compute.field("seg") == "b")
+    for fault in set(found["fault"].to_pylist()):
+        assert f"contradicted most by {fault}" in done.output
+
+
+def test_many_notes_are_not_all_printed(capsys):
+    from duckemcc.serve.cli_show import MOST_NOTES, _show_notes
+
+    rows = [{"s": k, "query": "q", "message": f"m{k % 20}", "fault": None} for k in range(100)]
+    _show_notes(pa.Table.from_pylist(rows), ["s"])
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == MOST_NOTES + 1
+    assert told[0] == "note: s = 0; s = 20; s = 40 and 2 more: m0"
+    assert "10 more notes" in told[-1]
+
+
+def test_a_note_names_its_query_where_others_have_none(capsys):
+    from duckemcc.serve.cli_show import _show_notes
+
+    rows = [{"query": q, "message": m, "fault": None} for q, m in (("P(X=1)", None), ("P(Y=1)", "why"))]
+    _show_notes(pa.Table.from_pylist(rows), [])
+    assert capsys.readouterr().out == "note: P(Y=1): why\n"
+
+
+def test_where_nobody_looks_tables_are_as_wide_as_their_texts(folder):
+    long = f"{PNS} - P(Survival=survived) + P(Survival=dead) - P(Treatment=drug) + P(Survival[Treatment=drug]=dead)"
+    done = invoke("run", changed(folder, f'["{PNS}"]', f'["{long}"]'))
+    assert done.exit_code == 0, done.output
+    assert any(long in line and "female" in line for line in done.output.splitlines())
+    lines = invoke("check", folder / "job.toml").output.splitlines()
+    assert any("trial[Treatment=no drug]" in line for line in lines)
+
+
+def test_every_command_says_what_it_wrote(folder, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(folder)
+    assert "2 rows: " in invoke("run", "job.toml").output
+    assert "1 row: " in invoke("run", changed(folder, 'by = "Gender"\n', "")).output
+    for words in (
+        ("check", "job.toml", "--out", "c.csv"),
+        ("counts", "job.toml", "--out", "n.csv"),
+        ("explain", "job.toml", "--plot", "g.svg"),
+        ("plot", "bounds.parquet", "p.png"),
+    ):
+        done = invoke(*words)
+        assert done.exit_code == 0, done.output
+        assert f"written: {words[-1]}" in done.output
+        assert (folder / words[-1]).is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
+def test_parts_that_killed_processes_left_are_swept_and_those_of_living_ones_kept(tmp_path):
+    from duckemcc.serve.files import _part_of, replace_file
+
+    whole = tmp_path / "b[1].parquet"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(timeout=60)
+    dead, living = (tmp_path / f"{_part_of(whole)}{process}" for process in (gone.pid, os.getppid()))
+    other = tmp_path / f".{whole.name}.elsewhere.{gone.pid}"
+    for part in (dead, living, other):
+        part.write_text("part")
+    with replace_file(whole) as part:
+        part.write_text("whole")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in (whole, living, other))
 
 
 def test_a_report_and_a_picture_are_written_beside_the_table(folder):
@@ -307,6 +485,8 @@ def test_a_report_and_a_picture_are_written_beside_the_table(folder):
         (("run", "job.toml", "--report", "x.pdf"), "is written as its name ends, in .html"),
         (("run", "job.toml", "--plot", "x.gif"), "is written as its name ends, in .png"),
         (("check", "job.toml", "--out", "x.xls"), "is written as its name ends"),
+        (("counts", "job.toml", "--out", "x.xls"), "is written as its name ends"),
+        (("explain", "job.toml", "--plot", "x.gif"), "is written as its name ends, in .png"),
     ],
 )
 def test_what_cannot_be_written_or_drawn_is_told_before_the_work(folder, monkeypatch, words, message):

@@ -37,6 +37,7 @@ report = "report.html"
 @pytest.fixture
 def write(tmp_path):
     (tmp_path / "trial.csv").write_text("not read here\n")
+    (tmp_path / "f.csv").mkdir()
 
     def write(text):
         path = tmp_path / "job.toml"
@@ -100,25 +101,36 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(write):
         ('source = "trial.csv"', 'source = "trial"\nconnection = "${PG}"', 10, "the environment has no variable PG"),
         ('source = "trial.csv"', "", 8, "a study has a source"),
         ('source = "trial.csv"', "source = 1", 9, "source takes a text that is not empty; found 1"),
-        ('do = ["X"]', 'do = ["Z"]', 10, "do= for Z, which is no variable of the model"),
-        ('do = ["X"]', "do = 4", 8, "do takes a name or a list of names; found 4"),
+        ('do = ["X"]', 'do = ["Z"]', 10, "has do for Z, which is no variable of the model"),
+        ('do = ["X"]', "do = 4", 10, "do takes a name or a list of names; found 4"),
         ('do = ["X"]', 'unmeasured = "Q"', 10, "Q, which is no variable of the model"),
-        ('do = ["X"]', 'local = ["U_X"]', 10, "local= for U_X"),
+        ('do = ["X"]', 'local = ["U_X"]', 10, "has local for U_X"),
         ('do = ["X"]', 'selected = "Z = 1"', 10, "selected= over Z"),
-        ('do = ["X"]', 'shared = "yes"', 8, "shared takes True or False"),
+        ('do = ["X"]', 'shared = "yes"', 10, "shared takes true or false; found 'yes'"),
         ('where = "age > 40"', "relation = true", 10, "a relation of several studies has no do; it takes weight"),
         ('where = "age > 40"', "relation = 1", 11, "relation takes true or false; found 1"),
         ('where = "age > 40"', "where = \"read_csv('x') > 1\"", 11, "which is not allowed"),
-        ('columns = {X = "drug"}', 'columns = {Z = "drug"}', 13, "columns= for Z"),
+        ('columns = {X = "drug"}', 'columns = {Z = "drug"}', 13, "has columns for Z"),
         ("restarts = 7", 'method = "sharpest"', 16, "method is 'sharpest'"),
         ("restarts = 7", "restart = 7", 16, "Hint: did you mean one of these options: ['restarts', 'start']?"),
         ("restarts = 7", 'confidence = 0.95\nmethod = "emcc"', 16, "takes a number between 0 and"),
-        ('file = "bounds.parquet"', 'file = "bounds.xls"', 19, ".parquet, .csv, .json"),
-        ('file = "bounds.parquet"', 'file = "no/bounds.csv"', 19, "there is no folder"),
+        ('file = "bounds.parquet"', 'file = "bounds.xls"', 20, ".parquet, .csv, .json"),
+        ('file = "bounds.parquet"', 'file = "no/bounds.csv"', 20, "there is no folder"),
         ('file = "bounds.parquet"', 'file = "b.csv"\ntable = "b"', 19, "give one of them"),
         ('file = "bounds.parquet"', 'table = "b"', 19, "give one of them"),
         ('report = "report.html"', 'report = "report.txt"', 21, "is written as its name ends, in .html"),
         ('report = "report.html"', 'plot = "x.gif"', 21, "in .png, .svg, .pdf"),
+        ('file = "bounds.parquet"', 'file = "f.csv"', 20, "f.csv' is a folder; name a file"),
+        ('file = "bounds.parquet"', 'file = "trial.csv"', 19, "would take the place of records that a study reads"),
+        ('by = "region"', 'by = "x"', 3, "by names x, which is the variable X of the model"),
+        ('by = "region"', 'by = ["a", "A"]', 3, "which are the same name; give it once"),
+        ('source = "trial.csv"', 'source = "SELECT 1"', 9, "a SELECT goes with a connection to PostgreSQL"),
+        ('source = "trial.csv"', 'source = "t"\nconnection = "mysql://u:pw@h"', 10, "postgresql://…"),
+        ('source = "trial.csv"', 'source = "t"\nconnection = "postgres://h"\ndatabase = "d"', 11, "give one of them"),
+        ('where = "age > 40"', 'where = "age > 4 AND"', 11, "cannot be read: near 'AND', column 11"),
+        ('columns = {X = "drug"}', 'columns = "drug"', 13, 'columns maps variables to column names, {Gender = "sex"}'),
+        ('level = "exact"', 'level = "exakt"', 17, "level is 'exakt'; it takes a number from 0 to 1, or \"exact\""),
+        ("restarts = 7", "confidence = 1.0", 16, "and method = \"sharp\""),
         ("[options]", "[optionen]", 15, "Hint: did you mean one of these keys: ['options']?"),
         ("[[studies]]", "[studies]", 8, "write [[studies]] above each"),
     ],
@@ -127,6 +139,103 @@ def test_a_mistake_is_told_with_its_line(write, old, new, line, message):
     assert old in GOOD
     found = mistakes(write(GOOD.replace(old, new)))
     assert any(at == line and message in told for at, told in found), found
+
+
+def test_a_mistake_in_one_option_hides_no_other_and_is_told_once(write):
+    options = 'confidence = 1.5\nmethod = "emcc"\nnulls = "none"\nrestarts = 0'
+    found = mistakes(write(GOOD.replace("restarts = 7", options)))
+    assert [line for line, _ in found] == [16, 18, 19]
+    assert "confidence is 1.5; it takes a number from 0 to 1" in found[0][1]
+
+
+def test_options_that_exclude_each_other_are_told_once_all_are_good_alone(write):
+    [(line, told)] = mistakes(write(GOOD.replace("restarts = 7", 'method = "emcc"\nconfidence = 0.95')))
+    assert line == 17
+    assert 'confidence is 0.95 with method = "emcc"' in told
+
+
+@pytest.mark.parametrize("source", ['source = "trial.csv"', "", 'source = "none.csv"', "source = 3"])
+def test_each_key_of_a_study_is_told_at_its_own_line_whatever_else_is_wrong_in_it(write, source):
+    text = GOOD.replace('source = "trial.csv"', source).replace('do = ["X"]', "do = 4")
+    text = text.replace('where = "age > 40"', 'where = "age >"').replace('weight = "n"', "weight = 3\nshared = 1")
+    found = [(line, told) for line, told in mistakes(write(text)) if line >= 10]
+    assert [line for line, _ in found] == [10, 11, 12, 13]
+    for (_, told), words in zip(found, ("do takes", "where =", "weight takes", "shared takes"), strict=True):
+        assert words in told
+
+
+def test_what_lacks_a_variable_of_the_environment_is_not_judged_further(write):
+    text = GOOD.replace("trial.csv", "${DATA}/trial.csv").replace("bounds.parquet", "${OUT}/bounds.parquet")
+    text = text.replace('where = "age > 40"', 'where = "age > ${AGE} AND"')
+    text = text.replace("[model]", 'database = "${DB}/d.duckdb"\n[model]')
+    found = mistakes(write(text))
+    assert [re.sub(".* has no variable (\\w+);.*", r"\1", told) for _, told in found] == ["DB", "DATA", "AGE", "OUT"]
+
+
+def test_a_secret_that_is_no_address_is_not_told(write):
+    text = GOOD.replace('source = "trial.csv"', 'source = "t"\nconnection = "${PG}"')
+    [(_, told)] = mistakes(write(text), {"PG": "mysql://u:hunter2@h/db"})
+    assert "hunter2" not in told
+
+
+def test_an_empty_job_tells_all_that_it_lacks(write):
+    told = "\n".join(told for _, told in mistakes(write("")))
+    for lack in ("one of graph, file and name", "there is no query", "there is no study"):
+        assert lack in told
+
+
+def test_a_job_that_asks_nothing_may_lack_queries_but_not_have_wrong_ones(write):
+    path = write(GOOD.replace('queries = ["PNS(X=1, Y=1)"]\n', ""))
+    assert read_job(path, {}, asked=False).queries == ()
+    with pytest.raises(JobError, match="there is no query"):
+        read_job(path, {})
+    with pytest.raises(JobError, match="'Z', which the model does not have"):
+        read_job(write(GOOD.replace("X=1, Y=1", "X=1, Z=1")), {}, asked=False)
+
+
+@pytest.mark.parametrize(
+    ("graph", "line", "column"),
+    [
+        ('"""\nX -> Y\nX <-> Y\nX -> -> Y\n"""', 9, 6),
+        ('"""X -> Y\nX -> -> Y"""', 7, 6),
+        ("'''\n\n  X -> -> Y'''", 8, 8),
+        ('"X -> Y; X -> -> Y"', 6, 23),
+    ],
+)
+def test_a_mistake_in_a_graph_is_told_with_its_line_and_column_in_the_job(write, graph, line, column):
+    text = GOOD.replace('"X -> Y; X <-> Y"', graph)
+    (at, told), *_ = mistakes(write(text))
+    assert (at, told.partition(":")[0]) == (line, f"column {column}")
+    assert text.splitlines()[line - 1][column - 1 :].startswith("-> Y")
+
+
+def test_a_graph_that_hides_its_lines_behind_escapes_is_told_with_its_own(write):
+    (at, told), *_ = mistakes(write(GOOD.replace('"X -> Y; X <-> Y"', '"X -> Y\\nX -> -> Y"')))
+    assert (at, told.partition(":")[0]) == (6, "line 2, column 6")
+
+
+def test_a_mistake_in_a_model_file_is_told_with_the_file(write, tmp_path):
+    (tmp_path / "m.txt").write_text("X -> Y\nX -> -> Y")
+    (at, told), *_ = mistakes(write(GOOD.replace('graph = "X -> Y; X <-> Y"', 'file = "m.txt"')))
+    assert (at, told.partition(":")[0]) == (6, "m.txt, line 2, column 6")
+
+
+def test_pictures_are_refused_before_the_work_where_there_is_nothing_to_draw_with(write, monkeypatch):
+    from duckemcc.serve import jobfile
+
+    monkeypatch.setattr(jobfile, "find_spec", lambda _: None)
+    [(line, told)] = mistakes(write(GOOD.replace('report = "report.html"', 'plot = "x.svg"')))
+    assert line == 21
+    assert "pip install 'duckemcc[plot]'" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("title = Did it", "a text stands in quotes"), ("a = 1\na = 2", "a key stands once"), ("[a]\n[a]", "[[studies]]")],
+)
+def test_what_is_no_toml_is_told_with_advice(write, text, advice):
+    with pytest.raises(JobError, match=re.escape(advice)):
+        read_job(write(text))
 
 
 def test_two_studies_of_one_name_are_refused(write):
