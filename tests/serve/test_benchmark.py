@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -508,3 +509,18 @@ def test_models_of_the_authors_run():
     (o, i, both) = benchmark(smallest, restarts=10, processes=1).table.to_pylist()
     assert o["status"] == i["status"] == both["status"] == "done"
     assert both["compatible"]
+
+
+def test_the_bar_says_which_models_are_at_work(monkeypatch):
+    told = []
+
+    class Bars:
+        def add_task(self, description, **_):
+            told.append(description)
+
+        def update(self, _, *, description, **__):
+            told.append(description)
+
+    monkeypatch.setattr(module, "show_bars", lambda: contextlib.nullcontext(Bars()))
+    benchmark(2, restarts=3, records=100, processes=1)
+    assert told == ["models (at work: random_0000)", "models (at work: random_0001)", "models"]

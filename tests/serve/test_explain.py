@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -63,6 +64,14 @@ def test_the_command_shows_all_of_it():
     for word in ("U_X_Y", "8", "is       P(Y[X=1]=1, Y[X=0]!=1)", "its ends one linear program each: proven"):
         assert word in done.output
     assert json.loads(invoke(BOW, "--json").output)["variables"][1]["parents"] == ["X"]
+
+
+def test_every_column_has_a_name_and_something_to_say():
+    heads = re.findall(r"┏[━┳]+┓\n┃(.*)┃\n", invoke(BOW).output)
+    assert heads
+    assert all(name.strip() for head in heads for name in head.split("┃"))
+    assert "measured" not in heads[0]
+    assert "measured" in invoke(BOW + "; unmeasured Y").output
 
 
 def test_a_query_needs_the_states():
