@@ -1,7 +1,8 @@
 """The command line: `duckemcc`, a group of commands. Each lives in a file of its own beside this one.
 
     demo, benchmark     cli_demo.py, cli_benchmark.py
-    run, check, counts, explain, plot    cli_job.py
+    run, check, counts  cli_job.py
+    explain, plot       cli_look.py
 
 Exit codes: those of `job.py`; 2 for bad input, whose message is on stderr; 130 after Ctrl-C.
 """
@@ -15,7 +16,8 @@ import click
 from duckemcc.errors import DuckEmccError
 from duckemcc.serve.cli_benchmark import benchmark
 from duckemcc.serve.cli_demo import demo
-from duckemcc.serve.cli_job import check, counts, explain, plot, run
+from duckemcc.serve.cli_job import check, counts, run
+from duckemcc.serve.cli_look import explain, plot
 from duckemcc.serve.job import BAD_INPUT
 from duckemcc.serve.stop import STOPPED, listening
 

@@ -1,10 +1,9 @@
-"""`duckemcc run`, `check`, `counts`, `explain` and `plot`: batch jobs from a file, and a look before and after."""
+"""`duckemcc run`, `check` and `counts`: batch jobs from a file."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duckemcc.errors import OptionError
-from duckemcc.serve.cli_show import show_bounds, show_explained, show_report
+from duckemcc.serve.cli_show import show_bounds, show_report, tell_written
 from duckemcc.serve.job import check_job, count, run_job, study_names
 from duckemcc.serve.jobfile import JobFile, check_not_read, check_page, check_picture, read_job
 from duckemcc.serve.output import Target, check_target, to_csv, write
@@ -21,11 +20,11 @@ from duckemcc.serve.progress import show_progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_JSON = click.option(
+JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout instead, for machines; errors stay text on stderr."
 )
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_OUT = click.option("--out", type=_FILE, help="Write the table here: .parquet .csv .json.")
+FILE = click.Path(dir_okay=False, path_type=Path)
+_OUT = click.option("--out", type=FILE, help="Write the table here: .parquet .csv .json.")
 _JOB = click.argument("job", type=click.Path(dir_okay=False))
 DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
 
@@ -33,9 +32,9 @@ DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake"
 @click.command()
 @_JOB
 @_OUT
-@click.option("--report", type=_FILE, help="Write a report that opens offline: .html.")
-@click.option("--plot", type=_FILE, help="Draw the intervals: .png .svg .pdf. Needs duckemcc[plot].")
-@_JSON
+@click.option("--report", type=FILE, help="Write a report that opens offline: .html.")
+@click.option("--plot", type=FILE, help="Draw the intervals: .png .svg .pdf. Needs duckemcc[plot].")
+@JSON
 def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_json: bool) -> None:
     """Run the batch job of a TOML file.
 
@@ -83,7 +82,7 @@ def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_j
 @click.command()
 @_JOB
 @_OUT
-@_JSON
+@JSON
 def check(job: str, out: Path | None, as_json: bool) -> None:
     """Do the studies of a job contradict the graph, or each other?
 
@@ -104,7 +103,7 @@ def check(job: str, out: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(_plain(table), ensure_ascii=False, default=str))
     else:
         show_report(table)
-        _tell_written(out)
+        tell_written(out)
     raise SystemExit(3 if False in table["compatible"].to_pylist() else 0)
 
 
@@ -133,67 +132,9 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     table = _count_table(asked)
     if target is not None:
         write(table, target)
-        _tell_written(out)
+        tell_written(out)
     else:
         click.echo(to_csv(table), nl=False)
-
-
-@click.command()
-@click.argument("what")
-@click.option("-q", "--query", "queries", multiple=True, help="Say what this query asks and how its ends are found.")
-@click.option("--plot", type=_FILE, help="Draw the graph: .png .svg .pdf. Needs duckemcc[plot].")
-@_JSON
-def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
-    """What a model or a job means and will cost, before it is asked.
-
-    WHAT is a job (.toml), whose studies are then counted, or a graph text. Shown are the unmeasured causes with their
-    numbers of states, the components, what merged <-> arcs leave open, and for each query what it asks, on which causes
-    it depends, and whether its ends can be proven. The job needs no queries.
-
-    \b
-    duckemcc explain job.toml --plot graph.svg
-    duckemcc explain 'X {0, 1}; Y {0, 1}; X -> Y; X <-> Y' -q 'PNS(X=1, Y=1)'
-    """
-    if plot is not None:
-        check_picture(plot)
-    model, told = _explained(what, queries)
-    if plot is not None:
-        from duckemcc.serve.plot import graph as plot_graph
-
-        plot_graph(model).save(plot)
-    if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
-    else:
-        show_explained(told)
-        _tell_written(plot)
-
-
-@click.command()
-@click.argument("tables", nargs=-1, required=True)
-@click.argument("picture", type=click.Path(dir_okay=False, path_type=Path))
-def plot(tables: tuple[str, ...], picture: Path) -> None:
-    """Draw the intervals of result tables, as written by `duckemcc run`.
-
-    TABLES are .parquet files; several, with a name before each, stand side by side. PICTURE ends in .png, .svg or .pdf.
-    Needs duckemcc[plot].
-
-    \b
-    duckemcc plot bounds.parquet bounds.svg
-    duckemcc plot before=old.parquet after=bounds.parquet both.png
-    """
-    from duckemcc.serve.plot import bounds as plot_bounds
-    from duckemcc.serve.plot import compare
-
-    check_picture(picture)
-    named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
-    read = {name: _read_result(path) for name, _, path in named}
-    if len(read) < len(tables):
-        raise OptionError("two tables bear the same name; name them, as in O=registry.parquet I=trial.parquet")
-    if len(read) == 1:
-        plot_bounds(next(iter(read.values()))).save(picture)
-    else:
-        compare(read).save(picture)
-    _tell_written(picture)
 
 
 # -- what they need ----------------------------------------------------------------------------
@@ -215,12 +156,6 @@ def _target(job: JobFile, out: Path | None) -> Target | None:
     if target is not None:
         check_not_read(target, job.entries)
     return target
-
-
-def _tell_written(*places: Path | None) -> None:
-    for place in places:
-        if place is not None:
-            click.echo(f"written: {place}")
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
@@ -260,37 +195,3 @@ def _counting_sql(job: JobFile, dialect: str) -> list[str]:
     if not told:
         raise OptionError("SQL is written for the studies that a job lists, and this one lists none")
     return told
-
-
-def _explained(what: str, queries: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
-    from duckemcc.serve.ask import read_model
-    from duckemcc.serve.explain import explain_job, explain_model, explain_query
-    from duckemcc.serve.work import prepare
-
-    if what.lower().endswith(".toml"):
-        asked = read_job(what, asked=False)
-        job = prepare(asked.model, count(asked), asked.by, asked.options)
-        told = explain_model(job.model) | explain_job(job)
-        queries = [*asked.queries, *queries]
-        model = job.model
-    else:
-        model = read_model(what)
-        told = explain_model(model)
-    if queries and not all(model.states.values()):
-        unknown = next(v for v, states in model.states.items() if not states)
-        raise OptionError(f"the states of {unknown} are not known; declare them: {unknown} {{0, 1}}, or explain a job")
-    return model, told | {"queries": [explain_query(model, text) for text in queries]}
-
-
-def _read_result(path: str) -> pa.Table:
-    from pyarrow import ArrowException, parquet
-
-    from duckemcc.serve.result import COLUMNS
-
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as wrong:
-        raise OptionError(f"{path!r} cannot be read as Parquet: {wrong}") from None
-    if not set(COLUMNS) <= set(table.column_names):
-        raise OptionError(f"{path!r} is no table of bounds; `duckemcc run` writes one")
-    return table

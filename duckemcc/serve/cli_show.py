@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,7 +42,7 @@ def show_bounds(
     shown = _new_table(escape(title), (*by, "query", "bounds", *pairs, "status"))
     for row in rows:
         ends = [_interval_of(row), *(interval(row[low], row[high]) for low, high in pairs.values())]
-        shown.add_row(*(escape(str(row[name])) for name in by), escape(row["query"]), *ends, row["status"])
+        shown.add_row(*(escape(_segment(row[name])) for name in by), escape(row["query"]), *ends, row["status"])
     _print(shown)
     if table.num_rows > MOST_ROWS:
         click.echo(f"… and {table.num_rows - MOST_ROWS} more rows")
@@ -49,8 +50,14 @@ def show_bounds(
     counted = ", ".join(f"{number} {status}" for status, number in statuses.items())
     took = ", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items())
     click.echo(f"{table.num_rows} {'row' if table.num_rows == 1 else 'rows'}: {counted} ({took})")
-    for place in written:
-        click.echo(f"written: {place}")
+    tell_written(*written)
+
+
+def tell_written(*places: str | Path | None) -> None:
+    """What a command wrote, for people."""
+    for place in places:
+        if place is not None:
+            click.echo(f"written: {place}")
 
 
 def _show_notes(table: pa.Table, by: Sequence[str]) -> None:
@@ -62,7 +69,7 @@ def _show_notes(table: pa.Table, by: Sequence[str]) -> None:
         if row["message"] is not None:
             noted.setdefault((row["message"], row["fault"]), []).append(row)
     for (message, fault), about in list(noted.items())[:MOST_NOTES]:
-        places = list(dict.fromkeys(", ".join(f"{b} = {row[b]}" for b in by) for row in about)) if by else []
+        places = list(dict.fromkeys(", ".join(f"{b} = {_segment(row[b])}" for b in by) for row in about)) if by else []
         if {row["query"] for row in about} != queries:
             places += dict.fromkeys(row["query"] for row in about)
         shown = "; ".join(places[:MOST_PLACES]) + (
@@ -73,6 +80,10 @@ def _show_notes(table: pa.Table, by: Sequence[str]) -> None:
             click.echo(f"      contradicted most by {fault}")
     if len(noted) > MOST_NOTES:
         click.echo(f"… and {len(noted) - MOST_NOTES} more notes: the table's column message has all")
+
+
+def _segment(value: Any) -> str:
+    return "NULL" if value is None else str(value)
 
 
 def _adds(row: Mapping[str, Any], low: str, high: str) -> bool:
@@ -99,10 +110,10 @@ def show_report(table: pa.Table) -> None:
         told = ("-", "-", "-")
         if row["compatible"] is not None:  # else there is no record
             told = f"{row['misfit']:.4f}", f"{row['p_value']:.3g}", "yes" if row["compatible"] else "NO"
-        shown.add_row(*(escape(str(row[b])) for b in by), name, f"{row['n']:g}", *told)
+        shown.add_row(*(escape(_segment(row[b])) for b in by), name, f"{row['n']:g}", *told)
     _print(shown)
     for row in table.to_pylist():
-        place = "".join(f"{b} = {row[b]}, " for b in by) + (row["study"] or "all together")
+        place = "".join(f"{b} = {_segment(row[b])}, " for b in by) + (row["study"] or "all together")
         for told in (row["fault"], row["message"]):
             if told is not None:
                 click.echo(f"{place}: {told}")

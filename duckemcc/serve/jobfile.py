@@ -79,7 +79,7 @@ def read_job(
     try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        problem = wrong.strerror if isinstance(wrong, OSError) else wrong
+        problem = wrong.strerror if isinstance(wrong, OSError) else "it is no text; a job is a TOML file"
         raise JobError(f"the job {str(path)!r} cannot be read: {problem}") from None
     try:
         content = tomllib.loads(text)

@@ -36,7 +36,7 @@ class ModelReader(StudyReader):
             return self.read_graph(text), None
         with self.noting("model", given[0]):
             if given[0] == "file":
-                return _checked(_read_model_file(self.folder / text)), None
+                return _checked(read_model_file(self.folder / text)), None
             if "database" not in content:
                 raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
             if (database := self.database_of(content, ())) is not None and database.is_file():
@@ -68,7 +68,8 @@ def _checked(model: Model) -> Model:
     return model
 
 
-def _read_model_file(path: Path) -> Model:
+def read_model_file(path: Path) -> Model:
+    """The model of a file: UAI or JSON by its name, else graph text. Raises `OptionError`, and as `Model.parse`."""
     if not path.is_file():
         raise OptionError(f"there is no file {str(path)!r}")
     if path.suffix.lower() == ".uai":

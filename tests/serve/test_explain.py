@@ -80,6 +80,20 @@ def test_a_query_needs_the_states():
     assert "the states of X are not known; declare them: X {0, 1}, or explain a job" in str(done.exception)
 
 
+@pytest.mark.parametrize("suffix", [".txt", ".json", ".uai"])
+def test_a_file_of_a_model_is_explained(tmp_path, suffix):
+    model = emcc.Model.parse(BOW)
+    text = {".txt": BOW, ".json": json.dumps(model.to_dict()), ".uai": model.to_uai()}[suffix]
+    (tmp_path / f"m{suffix}").write_text(text)
+    told = json.loads(invoke(tmp_path / f"m{suffix}", "--json").output)
+    assert [u["states"] for u in told["causes"]] == [8]
+
+
+@pytest.mark.parametrize("what", ["job.tml", "none.txt", "drug"])
+def test_what_is_neither_a_file_nor_graph_text_is_told(what):
+    assert f"there is no file {what!r}; explain takes a job (.toml)" in str(invoke(what).exception)
+
+
 def test_a_job_shows_its_counts_and_the_work(tmp_path):
     (tmp_path / "x.csv").write_text("X,Y\n0,0\n0,1\n1,1\n")
     (tmp_path / "job.toml").write_text(

@@ -398,6 +398,19 @@ def test_incompatible_rows_are_told_with_their_segment_and_the_pattern_at_fault(
         assert f"contradicted most by {fault}" in done.output
 
 
+def test_a_segment_of_null_is_called_so(tmp_path):
+    rows = [(None, 0, 0), (None, 1, 1), ("a", 0, 1), ("a", 1, 1)]
+    pl.DataFrame(rows, ["seg", "X", "Y"], orient="row").write_parquet(tmp_path / "records.parquet")
+    (tmp_path / "job.toml").write_text(
+        'queries = "P(Y[X=1]=1)"\nby = "seg"\n[model]\ngraph = "X -> Y; X <-> Y"\n[[studies]]\n'
+        'source = "records.parquet"\n'
+    )
+    for command in ("run", "check"):
+        output = invoke(command, tmp_path / "job.toml").output
+        assert "│ NULL" in output
+        assert "None" not in output
+
+
 def test_many_notes_are_not_all_printed(capsys):
     from duckemcc.serve.cli_show import MOST_NOTES, _show_notes
 

@@ -266,6 +266,12 @@ def test_what_is_no_toml_is_told_with_its_place(write):
         read_job(write("a = = 1"))
 
 
+def test_a_job_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "job.parquet").write_bytes(b"PAR1\x90")
+    with pytest.raises(JobError, match="it is no text; a job is a TOML file"):
+        read_job(tmp_path / "job.parquet")
+
+
 def test_a_job_that_is_not_there_is_told(tmp_path):
     with pytest.raises(JobError, match="cannot be read"):
         read_job(tmp_path / "none.toml")
