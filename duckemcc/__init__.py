@@ -5,7 +5,7 @@ from importlib.metadata import version as _version
 from duckemcc.serve import stop as _stop
 
 if _stop.is_command():  # Ctrl-C may come while all that follows is imported
-    _stop.end_at_once()
+    _stop.take_ctrl_c()
 
 from duckemcc import errors
 from duckemcc.errors import DuckEmccError

@@ -9,8 +9,6 @@ Exit codes: those of `job.py`; 2 for bad input, whose message is on stderr; 130 
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import click
 
 from duckemcc.errors import DuckEmccError
@@ -19,7 +17,7 @@ from duckemcc.serve.cli_demo import demo
 from duckemcc.serve.cli_job import check, counts, run
 from duckemcc.serve.cli_look import explain, plot
 from duckemcc.serve.job import BAD_INPUT
-from duckemcc.serve.stop import STOPPED, listening
+from duckemcc.serve.stop import STOPPED, TOLD, take_ctrl_c, watch
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,28 +39,21 @@ for command in (demo, run, check, counts, explain, plot, benchmark):
 
 
 def main() -> None:
-    """The entry point: errors of the input are told in words, with exit code 2; Ctrl-C in one line, with 130."""
-    with listening() as pressed:
-        try:
-            raise SystemExit(cli(standalone_mode=False))
-        except (click.Abort, KeyboardInterrupt):
-            _stop()
-        except click.ClickException as wrong:
-            wrong.show()
-            raise SystemExit(wrong.exit_code) from None
-        except Exception as wrong:
-            if pressed.once:  # the error that an engine made of it
-                _stop()
-            if not isinstance(wrong, DuckEmccError):
-                raise
-            click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
-            raise SystemExit(BAD_INPUT) from None
-
-
-def _stop() -> NoReturn:
-    click.echo("stopped; nothing was written", err=True)
-    raise SystemExit(STOPPED) from None
+    """The entry point: errors of the input are told in words, with exit code 2."""
+    watch()
+    try:
+        raise SystemExit(cli(standalone_mode=False))
+    except DuckEmccError as wrong:
+        click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
+        raise SystemExit(BAD_INPUT) from None
+    except click.ClickException as wrong:
+        wrong.show()
+        raise SystemExit(wrong.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):  # where Ctrl-C is not ours, as in a program that calls this
+        click.echo(TOLD, err=True)
+        raise SystemExit(STOPPED) from None
 
 
 if __name__ == "__main__":
+    take_ctrl_c()
     main()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duckemcc.errors import OptionError
-from duckemcc.serve.stop import STOPPED
+from duckemcc.serve.stop import STOPPED, telling
 
 if TYPE_CHECKING:
     from duckemcc.serve.figure import Summary
@@ -52,11 +52,13 @@ def benchmark(folder: str | None, models: int | None, figure: str | None, as_jso
     if figure is not None:  # before the work, not after it
         read_format(figure)
         check_picture(Path(figure))
+    kept = f"; what is done is in {options['out']}, and the same command goes on from there"
+    told = "stopped" + (kept if options["out"] else "; give --out to keep what is done")
     try:
-        found = run(folder if folder is not None else models or 130, **options)
+        with telling(told):
+            found = run(folder if folder is not None else models or 130, **options)
     except KeyboardInterrupt:
-        kept = f"; what is done is in {options['out']}, and the same command goes on from there"
-        click.echo("stopped" + (kept if options["out"] else "; give --out to keep what is done"), err=True)
+        click.echo(told, err=True)
         raise SystemExit(STOPPED) from None
     summary = found.summary
     if as_json:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from duckemcc.serve.stop import undoing
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -30,7 +32,8 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     _sweep(whole)
     part = whole.with_name(f"{_part_of(whole)}{os.getpid()}")
     try:
-        yield part
+        with undoing(part.unlink):
+            yield part
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(whole)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from duckemcc.serve.options import Progress
+from duckemcc.serve.stop import undoing
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress
@@ -30,7 +31,8 @@ def show_bars() -> Iterator[rich_progress.Progress]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     left = (TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal) as bars:
+    bars = Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal)
+    with bars, undoing(bars.stop):  # it hides the cursor
         yield bars
 
 

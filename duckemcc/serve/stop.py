@@ -1,9 +1,9 @@
 """Ctrl-C for the command `duckemcc`: exit code 130 and one line, whatever it is that is being imported or run.
 
-Within DuckDB it arrives as an error of DuckDB's, and a library may wrap that in another; so what counts is that the
-signal came, not which exception it became. Where an engine's own thread does the work, Python's main thread may
-wait for it without end: a thread beside it then ends the process. Nothing heavy is imported here, as the imports
-themselves may be stopped.
+The process ends there and then. A `KeyboardInterrupt` would do less: it is an error of DuckDB's where that is at work,
+whose threads are then waited for until their scan is done; and PostgreSQL's driver does not look for signals at all.
+Nothing is lost by it, as files and tables are replaced in one go and servers roll back. What else is to be put in order
+says so by `undoing`. Nothing heavy is imported here, as the imports themselves may be stopped.
 """
 
 from __future__ import annotations
@@ -13,26 +13,37 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 STOPPED = 130
-PATIENCE = 2.0
-"""Seconds in which Python is to see that Ctrl-C was pressed, and to put things in order."""
+TOLD = "stopped; nothing was written"
+PATIENCE = 1.0
+"""Seconds that Python has to see the signal, before it is ended from beside."""
+
+_undone: list[Callable[[], Any]] = []
 
 
-class Pressed:
-    """Whether Ctrl-C was pressed. The first time it is a `KeyboardInterrupt`, the second time the end."""
+@contextmanager
+def undoing(undo: Callable[[], Any]) -> Iterator[None]:
+    """What Ctrl-C does beforehand while the block is run: a file to take away, a text to tell."""
+    _undone.append(undo)
+    try:
+        yield
+    finally:
+        _undone.remove(undo)
 
-    def __init__(self) -> None:
-        self.once = False
 
-    def __call__(self, *_: Any) -> None:
-        if self.once:
-            _leave()
-        self.once = True
-        raise KeyboardInterrupt
+@contextmanager
+def telling(text: str) -> Iterator[None]:
+    """What Ctrl-C says while the block is run."""
+    global TOLD
+    before, TOLD = TOLD, text
+    try:
+        yield
+    finally:
+        TOLD = before
 
 
 def is_command() -> bool:
@@ -40,51 +51,33 @@ def is_command() -> bool:
     return os.path.basename(sys.argv[0] if sys.argv else "").partition(".")[0] == "duckemcc"
 
 
-def end_at_once() -> None:
-    """From here on Ctrl-C ends the process: while it imports, there is nothing to put in order."""
-    if _is_ours():
+def take_ctrl_c() -> None:
+    """From here on Ctrl-C ends the process; not where the shell has it ignored, nor in another thread."""
+    ours = threading.current_thread() is threading.main_thread()
+    if ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
 
-@contextmanager
-def listening() -> Iterator[Pressed]:
-    """Ctrl-C is kept in mind within the block."""
-    pressed = Pressed()
-    if not _is_ours():
-        yield pressed
+def watch() -> None:
+    """Ends the process also where an engine keeps Python from seeing the signal. For a process that takes Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is not _leave:
         return
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    threading.Thread(target=_watch, args=(ours,), daemon=True).start()
-    before = signal.signal(signal.SIGINT, pressed)
-    woken = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)  # written to as the signal comes
-    try:
-        yield pressed
-    finally:
-        signal.set_wakeup_fd(woken)
-        signal.signal(signal.SIGINT, before)
-        theirs.close()
+    signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)  # written to as the signal comes
 
-
-def _watch(wakes: socket.socket) -> None:
-    """Ends the process where the block is not left in time, and when Ctrl-C is pressed again."""
-    with wakes:
-        if not wakes.recv(1):
-            return  # the block was left
-        wakes.settimeout(PATIENCE)
-        with suppress(TimeoutError):
-            if not wakes.recv(1):
-                return
+    def wait() -> None:
+        ours.recv(1)
+        threading.Event().wait(PATIENCE)
         _leave()
 
-
-def _is_ours() -> bool:
-    """Whether Ctrl-C may be taken: not in another thread than the main one, nor where the shell has it ignored."""
-    given = (signal.default_int_handler, _leave)
-    return threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) in given
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _leave(*_: Any) -> None:
+    for undo in reversed(_undone):
+        with suppress(Exception):
+            undo()
     with suppress(OSError):
-        os.write(2, b"stopped\n")
+        os.write(2, f"{TOLD}\n".encode())
     os._exit(STOPPED)
