@@ -24,7 +24,9 @@ FLOOR = 1e-8
 _DIRICHLET = re.compile(r"\s*dirichlet\s*\(\s*([0-9.eE+-]+)\s*\)\s*", re.IGNORECASE)
 
 
-def draw_starts(start: str, cards: Sequence[int], restarts: int | Sequence[int], seed: int) -> list[Floats]:
+def draw_starts(
+    start: str, cards: Sequence[int], restarts: int | Sequence[int], seed: int, tick: Callable[[], None] = lambda: None
+) -> list[Floats]:
     """Chances [r, u] for each exogenous variable, each row a PMF bounded away from zero. restarts: of each, or of all.
 
     A variable's draws depend only on the seed and its position, and fewer restarts are a prefix of more.
@@ -35,7 +37,11 @@ def draw_starts(start: str, cards: Sequence[int], restarts: int | Sequence[int],
     each = [restarts] * len(cards) if isinstance(restarts, int) else restarts
     for position, (card, size) in enumerate(zip(cards, each, strict=True)):
         rng = np.random.default_rng([seed, position])
-        rows = np.maximum(np.stack([draw(rng, card) for _ in range(size)]), FLOOR / card)
+        rows = np.empty((size, card))
+        for row in rows:
+            tick()
+            row[:] = draw(rng, card)
+        np.maximum(rows, FLOOR / card, out=rows)
         starts.append(rows / rows.sum(axis=1, keepdims=True))
     return starts
 

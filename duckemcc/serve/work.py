@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from duckemcc.errors import OptionError, TooLarge, hint
 from duckemcc.learn.compatibility import Compatibility, StudyTest, check
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
 from duckemcc.learn.restarts import Effort, Learned, learn
 from duckemcc.learn.start import draw_starts
@@ -29,6 +30,9 @@ from duckemcc.study.selection import add_selectors
 
 BATCH = 128
 """Segments learned together; larger batches fall out of the cache."""
+
+LARGEST_RUN, LARGEST_BATCH = 2**26, 2**24
+"""Chances of states and patterns in all restarts: of one segment, and of those that are learned together, at most."""
 
 
 class Part(NamedTuple):
@@ -77,16 +81,16 @@ class Job:
         for number, kind in enumerate(self._kinds()):
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms)
+                starts, together = self._starts(compiled, kind, spread, clock.tick)
             except TooLarge as large:
                 if refused is None:
                     raise
                 refused |= dict.fromkeys(kind.segments, large)
                 continue
-            starts = self._starts(compiled, spread)
             clock.lap("compile")
-            for first in range(0, len(kind.segments), BATCH):
+            for first in range(0, len(kind.segments), together):
                 clock.tick()
-                batch = slice(first, first + BATCH)
+                batch = slice(first, first + together)
                 likelihood = compiled.part(batch)
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
                 learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
@@ -102,13 +106,23 @@ class Job:
             for own in split_by_support(self.learned_model, kind):
                 yield own._replace(segments=there[own.segments].tolist())
 
-    def _starts(self, compiled: Likelihood, spread: bool) -> dict[str, Floats]:
-        """One where no restart is made of a variable."""
+    def _starts(self, compiled: Likelihood, kind: Kind, spread: bool, tick: Tick) -> tuple[dict[str, Floats], int]:
+        """The starts, one where no restart is made of a variable; and how many segments to learn together.
+
+        Raises `TooLarge` for so many restarts that they fit into no memory.
+        """
         tied = {name for group in compiled.groups if not group.concave for name in group.names}
         sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
         cards = [self.model.card(cause) for cause in compiled.causes.values()]
-        drawn = draw_starts(self.options.start, cards, sizes, self.options.seed)
-        return dict(zip(compiled.causes, drawn, strict=True))
+        patterns = sum(len(arm.codes) for arm in kind.arms)
+        size = sum(rows * card for rows, card in zip(sizes, cards, strict=True)) + max(sizes, default=1) * patterns
+        if size > LARGEST_RUN:
+            raise TooLarge(
+                f"{max(sizes):,} restarts of {sum(cards):,} states and {patterns:,} patterns are {size:,} chances, "
+                f"more than the {LARGEST_RUN:,} that are learned at once; ask for fewer restarts"
+            )
+        drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
+        return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))
 
     @property
     def empty_segments(self) -> list[int]:

@@ -427,6 +427,16 @@ def test_a_canonical_cause_that_is_too_large_says_how_large_and_what_to_do():
         emcc.bounds(arcs, data, "P(Y=1)")
 
 
+def test_more_restarts_than_memory_holds_are_refused_where_they_are_made():
+    with pytest.raises(errors.TooLarge, match=r"1,000,000,000 restarts of .* states and .* patterns.*fewer restarts"):
+        emcc.bounds(GRAPH, [obs(), rct()], PNS, method="emcc", restarts=10**9)
+    assert one(GRAPH, [obs(), rct()], PNS, restarts=10**9)["status"] == "bounded"  # sharp bounds need none here
+
+
+def test_the_draw_of_many_restarts_keeps_to_max_seconds():
+    assert one(GRAPH, obs(), PNS, method="emcc", restarts=10**6, max_seconds=0.2)["status"] == "timeout"
+
+
 def test_a_callback_hears_how_far_the_work_is():
     heard = []
     emcc.bounds(GRAPH, [obs(), rct()], PNS, progress=heard.append)

@@ -92,8 +92,9 @@ def check_that_segments_are_alone(ask, seed, name):
         return
     whole = by_segment(ask(model, studies(model, do, registry, trial, shared=shared), queries))
     with pytest.MonkeyPatch.context() as patch:
-        for batch in (1, 2):
+        for batch, memory in ((1, 2**24), (2, 2**24), (128, 1000)):
             patch.setattr(work, "BATCH", batch)
+            patch.setattr(work, "LARGEST_BATCH", memory)
             mixed = [f.sample(fraction=1, shuffle=True, seed=seed + batch) for f in (registry, trial)]
             assert by_segment(ask(model, studies(model, do, *mixed, shared=shared), queries)) == whole
     for segment, rows in whole.items():
@@ -228,6 +229,8 @@ def test_a_segment_that_is_too_large_says_so_and_the_others_are_answered(monkeyp
     assert (large["message"], large["n"]) == ("16 patterns over 10 ** 9 states; declare fewer", 2.0)
     with pytest.raises(errors.TooLarge, match="declare fewer"):
         emcc.bounds(model, emcc.Study(frame.drop("g")), "P(Y=1)")
+    found = emcc.bounds(model, emcc.Study(frame), "P(Y=1)", by="g", method="emcc", restarts=10**9)
+    assert set(found["status"].to_pylist()) == {"too_large"}
 
 
 def test_a_thousand_segments_are_a_thousand_rows_in_order():
