@@ -1,29 +1,29 @@
 """What DuckDB calls behind emcc_bounds, emcc_bounds_by and emcc_compatibility: counts in, rows out.
 
 Counts travel as one BLOB, Arrow inside: a lateral join then carries bytes, which are cheap to compare, and not lists of
-structs. Answers are remembered by content, as DuckDB may call a function more than once for one row.
+structs.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import EmptyStudy, OptionError, SourceError
 from duckemcc.model.scm import Model
+from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import is_name, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
 from duckemcc.serve.options import Clock, Options, read_options
 from duckemcc.serve.registered import read_counted, write_registered_sql
+from duckemcc.serve.remembered import keep, recall
 from duckemcc.serve.report import report
 from duckemcc.serve.sources import text_sql
 from duckemcc.serve.stored import (
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 
 PLACE = "emcc_segment"
 """The column of a segment's number, from 1; segments come back by their number."""
-
-KEPT, KEPT_ROWS = 64, 10_000
-"""So many answers are remembered, of so many rows at most."""
 
 SOURCE = "the studies relation"
 
@@ -111,33 +108,65 @@ def pack(counts: Any) -> Any:
 
 
 def bounds(query: Any, counts: Any, options: Any) -> Any:
-    """The rows of emcc_bounds, each with the number of its segment: a list of them per row."""
+    """The rows of emcc_bounds, each with the number of its segment: a list of them per row.
 
-    def answer_row(asked: Any, packed: bytes, given: Mapping[str, Any]) -> Any:
-        settings, queries = read_sql_options(given), read_queries(asked)
+    Rows that ask the same counts with the same options, as those of a joined table of queries do, are one call.
+    """
+    calls = [_read_call(*row) for row in _rows(query, counts, options)]
+    known = {call.key: recall(call.key) for call in calls}
+    together: dict[tuple[Any, ...], list[_Call]] = {}
+    for call in {call.key: call for call in calls if known[call.key] is None}.values():
+        together.setdefault(call.key[2:], []).append(call)
+    for asked in together.values():
+        known |= _answer_calls(asked)
+    return _lists([known[call.key] for call in calls])
 
-        def work(clock: Clock) -> Any:
-            model, tables = read_counts(packed, settings)
-            return answer(model, tables, queries, (PLACE,), settings, clock)
 
-        return _remember(("bounds", tuple(t for t, _ in queries), settings, blake2b(packed).digest()), settings, work)
+class _Call(NamedTuple):
+    """What one row asks. key: "bounds", the queries, the options, the counts."""
 
-    return _lists([answer_row(*row) for row in _rows(query, counts, options)])
+    key: tuple[Any, ...]
+    queries: list[tuple[str, Query]]
+    packed: bytes
+    settings: Options
+
+
+def _read_call(query: Any, packed: bytes, options: Mapping[str, Any]) -> _Call:
+    settings, queries = read_sql_options(options), read_queries(query)
+    key = "bounds", tuple(text for text, _ in queries), settings, blake2b(packed).digest()
+    return _Call(key, queries, packed, settings)
+
+
+def _answer_calls(calls: Sequence[_Call]) -> dict[Any, pa.StructArray]:
+    """The answers by key; the calls differ in their queries alone."""
+    import numpy as np
+
+    settings = calls[0].settings
+    model, tables = read_counts(calls[0].packed, settings)
+    queries = dict(asked for call in calls for asked in call.queries)
+    table = answer(model, tables, list(queries.items()), (PLACE,), settings, Clock(settings.max_seconds))
+    rows = np.arange(table.num_rows).reshape(-1, len(queries))  # by segment and query
+    place = {text: i for i, text in enumerate(queries)}
+    found = {}
+    for call in calls:
+        found[call.key] = as_structs(table.take(rows[:, [place[text] for text, _ in call.queries]].ravel()))
+        keep(call.key, found[call.key])
+    return found
 
 
 def compatibility(counts: Any, options: Any) -> Any:
     """The rows of emcc_compatibility, a list of them per row."""
+    return _lists([_report_row(packed, read_sql_options(given)) for packed, given in _rows(counts, options)])
 
-    def report_row(packed: bytes, given: Mapping[str, Any]) -> Any:
-        settings = read_sql_options(given)
 
-        def work(clock: Clock) -> Any:
-            model, tables = read_counts(packed, settings)
-            return report(model, tables, (PLACE,), settings, clock)
-
-        return _remember(("compatibility", settings, blake2b(packed).digest()), settings, work)
-
-    return _lists([report_row(*row) for row in _rows(counts, options)])
+def _report_row(packed: bytes, settings: Options) -> pa.StructArray:
+    key = "compatibility", settings, blake2b(packed).digest()
+    if (known := recall(key)) is not None:
+        return known
+    model, tables = read_counts(packed, settings)
+    found = as_structs(report(model, tables, (PLACE,), settings, Clock(settings.max_seconds)))
+    keep(key, found)
+    return found
 
 
 # -- what SQL gives ----------------------------------------------------------------------------
@@ -214,9 +243,6 @@ def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = ""
 
 # -- what it gets ------------------------------------------------------------------------------
 
-_answers: OrderedDict[Any, pa.StructArray] = OrderedDict()
-_answers_lock = threading.Lock()
-
 
 def as_structs(table: pa.Table) -> pa.StructArray:
     """A row of a table as one value, with the fields that `duck.register` declares: DuckDB matches them by name."""
@@ -234,19 +260,3 @@ def _lists(found: Sequence[pa.StructArray]) -> pa.ListArray:
     import pyarrow as pa
 
     return pa.ListArray.from_arrays([0, *accumulate(map(len, found))], pa.concat_arrays(found))
-
-
-def _remember(key: tuple[Any, ...], settings: Options, work: Callable[[Clock], pa.Table]) -> pa.StructArray:
-    with _answers_lock:
-        if key in _answers:
-            _answers.move_to_end(key)
-            return _answers[key]
-    table = work(Clock(settings.max_seconds))
-    found = as_structs(table)
-    late = "status" in table.column_names and "timeout" in table["status"].to_pylist()
-    if table.num_rows <= KEPT_ROWS and not late:
-        with _answers_lock:
-            _answers[key] = found
-            while len(_answers) > KEPT:
-                _answers.popitem(last=False)
-    return found

@@ -28,8 +28,9 @@ from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import NO_RECORDS, answer, how_asked
-from duckemcc.serve.functions import KEPT, PLACE, as_structs, check_variables, read_sql_options, split
+from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
+from duckemcc.serve.remembered import KEPT
 from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.stored import read_resolved
 from duckemcc.study.relation import with_lists

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve import functions, groups
+from duckemcc.serve import functions, groups, remembered
 
 STUDIES = """SELECT range AS id, range % 2 = 0 AS x, ['a', 'b'][1 + (range // 2) % 2]::ENUM('a', 'b', 'unused') AS Y,
     ['o', 't'][1 + (range // 4) % 2] AS study, CASE WHEN (range // 4) % 2 = 1 THEN ['X'] WHEN range % 8 = 0 THEN [] END
@@ -48,7 +48,7 @@ def count():
 def jobs(monkeypatch):
     """The computations that are made, by name; nothing is remembered from before."""
     made = []
-    functions._answers.clear()
+    remembered.forget()
     for module, name in ((functions, "write_counts_sql"), (functions, "answer"), (groups, "answer")):
         work = getattr(module, name)
         label = {"write_counts_sql": "sql"}.get(name, module.__name__.split(".")[-1])

@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve import functions
+from duckemcc.serve import remembered
 
 MODEL = "X -> Y; X <-> Y"
 EQUAL = [
@@ -52,7 +52,7 @@ def run_all(con, statements):
 
 
 def forget():
-    functions._answers.clear()
+    remembered.forget()
 
 
 # -- many at once ------------------------------------------------------------------------------

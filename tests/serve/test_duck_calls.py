@@ -67,7 +67,27 @@ def test_a_lateral_join_may_be_by_segments_and_over_lists(questions):
 def test_a_lateral_join_counts_once_and_answers_each_query_once(questions, jobs):
     sql = "SELECT k, n FROM questions q, emcc_bounds('X -> Y', q.query, 'studies', restarts := 1) b"
     assert len(questions.execute(sql).fetchall()) == 3
-    assert jobs == ["sql", "functions", "functions"]
+    assert jobs == ["sql", "functions"]
+
+
+def test_joined_queries_are_answered_as_each_would_be_alone(con):
+    con.execute("CREATE TABLE asked AS FROM (VALUES ('P(X=true)'), ('ACE(X=true, Y=a)'), ('P(Y[X=true]=a)')) t(query)")
+    for function, more in (("emcc_bounds", ""), ("emcc_bounds_by", "'region', ")):
+        options = f"'studies', {more}method := 'emcc', restarts := 4"
+        together = con.execute(
+            f"SELECT b.* FROM asked, {function}('X -> Y; X <-> Y', asked.query, {options}) b"
+        ).fetchall()
+        apart = [
+            row
+            for (query,) in con.execute("FROM asked").fetchall()
+            for row in con.execute(f"FROM {function}('X -> Y; X <-> Y', $1, {options})", [query]).fetchall()
+        ]
+        assert sorted(map(repr, together)) == sorted(map(repr, apart))
+
+
+def test_a_query_that_is_listed_twice_has_two_rows(con):
+    sql = "SELECT query FROM emcc_bounds('X -> Y', ['P(X=true)', 'P(Y=a)', 'P(X=true)'], 'studies', restarts := 1)"
+    assert con.execute(sql).fetchall() == [("P(X=true)",), ("P(Y=a)",), ("P(X=true)",)]
 
 
 @pytest.mark.parametrize("call", ["emcc_bounds({}, 'studies')", "emcc_bounds_by({}, 'studies', 'region')"])
