@@ -104,7 +104,8 @@ def match_columns(
     mapped = {model_name(v, variables, f"{where} has columns= for"): c for v, c in study.columns.items()}
     absent = {model_name(v, variables, f"{where} has unmeasured= for") for v in study.unmeasured} | {*latent}
     _check_measured(where, [v for v in variables if v in absent], do, mapped, len(variables))
-    matched = {v: _variable_column(where, v, mapped, found) for v in variables if v not in absent}
+    several = bool(own)  # studies in one source, none of which can say unmeasured=
+    matched = {v: _variable_column(where, v, mapped, found, several) for v in variables if v not in absent}
     for column in matched.values():
         owners = [v for v, c in matched.items() if c == column]
         if len(owners) > 1:
@@ -172,16 +173,12 @@ def _find_name(name: str, known: Sequence[str], said: str) -> str:
     raise UnknownName(f"{said} {', '.join(known) or 'none'}.{hint(name, known)}")
 
 
-def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str]) -> str:
+def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str], several: bool) -> str:
     column = mapped.get(variable)
     if column is None:
-        return find_column(
-            where,
-            variable,
-            f"variable {variable}",
-            found,
-            f" Map it with columns={{{variable!r}: '…'}}, or say unmeasured=[{variable!r}].",
-        )
+        unmeasured = "say in the graph: unmeasured " + variable if several else f"say unmeasured=[{variable!r}]"
+        advice = f" Map it with columns={{{variable!r}: '…'}}, or {unmeasured}."
+        return find_column(where, variable, f"variable {variable}", found, advice)
     if column in found:  # said in full, so that it also chooses between names that differ by case
         return column
     return find_column(where, column, f"variable {variable}, which columns= maps to {column}", found)
