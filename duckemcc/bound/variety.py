@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.program import Program
 from duckemcc.learn.accelerate import project_onto
-from duckemcc.learn.emcc import join
+from duckemcc.learn.emcc import join, weigh_others
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.restarts import Fitted
 
@@ -115,7 +115,10 @@ def _linearise(group: Group, fitted: tuple[Floats, ...], masses: Point) -> tuple
         cube = block.yields[seen].reshape(-1, *(cards[j] for j in block.causes))
         total = np.zeros(len(cube))
         for j, own in enumerate(rows):
-            slope = _open(cube, block.causes, masses, j) if j in block.causes else np.zeros((len(cube), cards[j]))
+            slope = np.zeros((len(cube), cards[j]))
+            if j in block.causes:
+                others = [masses[i][None, None] for i in block.causes]
+                slope = weigh_others(cube[None], others, block.causes.index(j))[0]
             own.append(slope)
             total = total + slope @ masses[j]
         here = total / len(block.causes)  # P is linear in each variable
@@ -125,11 +128,3 @@ def _linearise(group: Group, fitted: tuple[Floats, ...], masses: Point) -> tuple
             own.append(np.full((1, cards[j]), float(i == j)))
         right.append(np.ones(1))
     return [np.vstack(own) for own in rows], np.concatenate(right)
-
-
-def _open(cube: Floats, causes: Sequence[int], masses: Point, j: int) -> Floats:
-    """∂P_p/∂θ_j [p, class]: the cube [p, …] weighted by the other variables' chances."""
-    for axis in range(len(causes) - 1, -1, -1):
-        if causes[axis] != j:
-            cube = np.tensordot(cube, masses[causes[axis]], axes=(axis + 1, 0))
-    return cube

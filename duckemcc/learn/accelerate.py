@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, put, take
+from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, put, take, weigh_others
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
 
@@ -193,19 +193,8 @@ def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
 
 def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j: int) -> Floats:
     """∂P_p/∂θ_j(u) [b, p, u]: the block's patterns averaged over its other variables."""
-    others = [i for i in causes if i != j]
-    letters = {i: "cdefghijklmn"[k] for k, i in enumerate(causes)}
-    spec = (
-        "p"
-        + "".join(letters[i] for i in causes)
-        + ","
-        + ",".join("b" + letters[i] for i in others)
-        + "->bp"
-        + letters[j]
-    )
-    if not others:
-        return np.broadcast_to(cube[None], (len(chances[j]), *cube.shape))
-    return np.asarray(np.einsum(spec, cube, *(chances[i] for i in others), optimize=True))
+    found = weigh_others(cube[None], [chances[i][:, None] for i in causes], causes.index(j))
+    return np.broadcast_to(found, (len(chances[j]), *found.shape[1:]))
 
 
 def squarem(
