@@ -185,20 +185,26 @@ def join(chances: Chances, block: Block) -> Floats:
 
 def _marginal_slope(slope: Floats, chances: Chances, block: Block, j: int) -> Floats:
     """∂LL/∂θ_j [s, r, u] from the slope over joint states: weighted by the chances of the block's other variables."""
-    own = [chances[i] for i in block.causes]
-    cube = slope.reshape(*slope.shape[:2], *(c.shape[2] for c in own))
-    return weigh_others(cube, own, block.causes.index(j))
+    if len(block.causes) == 1:
+        return slope
+    cube = slope.reshape(*slope.shape[:2], *(chances[i].shape[2] for i in block.causes))
+    for i in reversed(block.causes):  # from the last axis on, so that the axes before keep their places
+        if i != j:
+            axis = 2 + block.causes.index(i)
+            weight = chances[i].reshape(*slope.shape[:2], *(chances[i].shape[2] if k == i else 1 for k in block.causes))
+            cube = (cube * weight).sum(axis=axis, keepdims=True)  # a product of BLAS would round with the batch
+    return cube.reshape(*slope.shape[:2], -1)
 
 
 def weigh_others(cube: Floats, chances: Sequence[Floats], own: int) -> Floats:
     """Σ over all axes of a cube [a, b, u_1, …, u_J] but u_own, weighted by their chances [a, b, u_j]: [a, b, u_own].
 
     a and b broadcast. A product of its own for each pair of them, and no copy of the cube, so that none rounds with the
-    number of the others.
+    number of the others; nor with the memory's order, by which numpy chooses its way to multiply.
     """
     states = cube.shape[2 + own]
     for axis in range(len(chances) - 1, -1, -1):
-        theta = chances[axis]
+        theta = np.ascontiguousarray(chances[axis])
         lead = cube.shape[:2]
         if axis > own:  # the last that is left
             cube = np.matmul(cube.reshape(*lead, -1, theta.shape[2]), theta[..., None])[..., 0]
