@@ -241,17 +241,22 @@ class Range:
 
     def climb(self, point: Chances, regions: Mapping[Factor, Region], sign: float, *, gain: float = _GAIN) -> End:
         """The end that is reached by moving one factor at a time, each as far as it goes, until a round of all gains
-        no more than `gain`. Its outer bound holds for the factor moved last, the others held."""
+        no more than `gain`. Its outer bound holds for each factor as it was searched last, the others held: also where
+        no better value was found in it."""
         end = End(value := self._value(point)[0], value, point)
+        outer: dict[Factor, float] = {}
         for _ in range(_ROUNDS):
             before = end.value
             for factor, region in regions.items():
                 found = self.improve(factor, region, end.chances, sign)
-                if found is not None and sign * (found.value - end.value) > 0:
+                if found is None:
+                    continue
+                outer[factor] = sign * found.outer
+                if sign * (found.value - end.value) > 0:
                     end = found
             if len(regions) == 1 or sign * (end.value - before) <= gain:
                 break
-        return end
+        return end._replace(outer=sign * max([sign * end.value, *outer.values()]))
 
     def _value(self, point: Chances) -> tuple[float, float]:
         found = self.query.at({f: c[None] for f, c in point.items()})

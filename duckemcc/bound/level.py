@@ -1,10 +1,11 @@
 """max c·θ subject to Σ_p n_p log (Yθ)_p ≥ ℓ: the PMFs of one factor that are likely enough, searched along a barrier.
 
-The set is convex but not a polytope. With f(m) = Σ_p n_p log m_p, the maximum of c·θ + μ (Σ_u log θ_u + log(f(Yθ) − ℓ))
-on the simplex is followed as μ goes to zero (Newton's method; Boyd & Vandenberghe 2004, §11.3). In the scale of θ the
-Hessian is I + BᵀB with a row of B per pattern, and one more, so a step solves equations of that size only: with Bᵀ =
-QR, (I + BᵀB)⁻¹ = I − QQᵀ + Q(I + RRᵀ)⁻¹Qᵀ. As f is concave, c·θ' ≤ max_u (c + λYᵀ∇f)_u + λ(f − ℓ − ∇f·m) on the set
-for every λ ≥ 0: the bound told.
+The set is convex but not a polytope. With a floor t_p ≤ log m_p for each pattern it is Σ_p n_p t_p ≥ ℓ within a product
+of exponential cones, and the maximum of c·θ + μ (Σ_u log θ_u + Σ_p [log(log m_p − t_p) + log m_p] + log(Σ n t − ℓ)) is
+followed as μ goes to zero: these are self-concordant, so Newton's method comes to each (Boyd & Vandenberghe 2004, §9.6,
+§11.5). Floors are eliminated. In the scale of θ the Hessian is I + BᵀB with a row of B per pattern, and one more, so a
+step solves equations of that size only: with Bᵀ = QR, (I + BᵀB)⁻¹ = I − QQᵀ + Q(I + RRᵀ)⁻¹Qᵀ. As f is concave, c·θ' ≤
+max_u (c + λYᵀ∇f)_u + λ(f − ℓ − ∇f·m) on the set for every λ ≥ 0: the bound told.
 
 The range of a query over {θ : 2 (LL_sat − LL(θ)) ≤ χ²} is a confidence interval (`confidence.py`). The same set, with ℓ
 the best log-likelihood found, holds whatever attains it.
@@ -30,10 +31,11 @@ LEAST = 1e-2
 
 _CLOSE = 1e-6  # of the value and its bound
 _NEAR = 1e-4  # the same, where columns are priced
-_FIRST, _SHRINK, _LAST = 0.1, 0.15, 1e-13  # of the barrier's weight
-_FIRST_NEWTON, _NEWTON = 200, 20  # steps at the first weight, and at each of the others
-_DECREMENT = 1e-8
+_FIRST, _SHRINK, _LAST = 0.1, 0.3, 1e-11  # of the barrier's weight
+_NEWTON = 100  # steps at each weight
+_DECREMENT = 1e-3
 _RACE = 40  # primal and dual steps; then the barrier's way is taken
+_START = 0.1  # of mu over the number of columns, where primal and dual steps begin
 _FAR, _SHORT = 0.99, 1e-6  # of the way to the boundary; a step that gets nowhere
 _LEFT = 1e-3  # of the margin, that a step leaves at least
 _FAST, _SLOW = 0.05, 0.5  # of μ, that the next step aims at
@@ -48,6 +50,31 @@ class _Both(NamedTuple):
     dual: Floats
     price: float
     mu: float
+
+
+class _Way(NamedTuple):
+    """What was found with some of the columns: their masses with the largest value; upper, a bound over all columns,
+    and own, over these; worth of all columns, where `own` is least: their costs and parts in the likelihood."""
+
+    masses: Floats
+    value: float
+    upper: float
+    own: float
+    worth: Floats
+
+    def after(self, masses: Floats, value: float, worth: Floats, rest: float, dearest: float) -> _Way:
+        """The same after a point whose bound is `rest` above the worth of the dearest column."""
+        masses, value = (masses, value) if value > self.value else (self.masses, self.value)
+        upper = min(self.upper, float(worth.max()) + rest)
+        own, worth = (dearest + rest, worth) if dearest + rest < self.own else (self.own, self.worth)
+        return _Way(masses, value, upper, own, worth)
+
+
+class _Cones(NamedTuple):
+    """θ with the floors t [p] below the logarithms of its fitted probabilities."""
+
+    theta: Floats
+    floor: Floats
 
 
 class LevelSet(Polytope):
@@ -73,72 +100,65 @@ class LevelSet(Polytope):
     def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
         """All columns at once, or few, and then those that could raise the maximum of these; errors of the
         peak do not matter, as the level is its own."""
+        highest = float(costs.max())
         if len(costs) <= PRICED:
-            return *self._follow(self.yields, self.inside, costs, self.yields, costs)[:2], 0.0
+            way = self._follow(costs, np.arange(len(costs)))
+            return way.masses, min(way.upper, highest), 0.0
         size = 4 * len(self.fitted)
-        chosen = np.union1d(self._chosen, find_largest(costs, size))
-        upper = float(costs.max())
+        chosen, upper = np.union1d(self._chosen, find_largest(costs, size)), highest
         for _ in range(_ROUNDS):
-            inside = self.inside[chosen]
-            masses, bound, priced = self._follow(self.yields[:, chosen], inside, costs[chosen], self.yields, costs)
-            upper = min(upper, bound)
-            gain = priced - priced[chosen].max()
+            way = self._follow(costs, chosen)
+            best, upper = np.zeros(len(costs)), min(upper, way.upper)
+            best[chosen] = way.masses
+            gain = way.worth - way.worth[chosen].max()
             dear = find_largest(gain, size)
-            if upper - costs[chosen] @ masses <= _NEAR * max(1.0, float(np.ptp(costs))) or gain[dear].max() <= _CLOSE:
+            if upper - way.value <= _NEAR * max(1.0, float(np.ptp(costs))) or gain[dear].max() <= _CLOSE:
                 break
             chosen = np.union1d(chosen, dear[gain[dear] > 0])
-        best = np.zeros(len(costs))
-        best[chosen] = masses
-        self._chosen = np.union1d(np.flatnonzero(self.inside), chosen[masses > _USED])
+        self._chosen = np.flatnonzero((self.inside > 0) | (best > _USED))
         return best, upper, 0.0
 
-    def _follow(
-        self, yields: Floats, inside: Floats, costs: Floats, all_yields: Floats, all_costs: Floats
-    ) -> tuple[Floats, float, Floats]:
-        """The barrier's way with some of the columns: masses of these, a bound over all columns, and what each of all
-        columns is worth, its cost and its part in the likelihood."""
-        theta = self._interior(yields, inside)
-        span = max(float(np.ptp(costs)), 1e-300)
+    def _follow(self, costs: Floats, chosen: Ints) -> _Way:
+        """The way with some of the columns."""
+        yields, own = self.yields[:, chosen], costs[chosen]
+        theta = self._interior(yields, self.inside[chosen])
+        span = max(float(np.ptp(own)), 1e-300)
+        close = _CLOSE * max(1.0, span)
         with np.errstate(all="ignore"):  # what goes astray is found out by the bound
-            best, upper, priced = self._race(yields, theta, costs, span, all_yields, all_costs)
-        if upper - costs @ best <= _CLOSE * max(1.0, span):
-            return best, min(upper, float(all_costs.max())), priced
-        weight, steps = _FIRST * span / len(costs), _FIRST_NEWTON
-        while weight >= _LAST * span:
-            centered = self._center(yields, theta, costs / weight, steps)
-            if centered is None:  # the weight is at the end of what rounding allows
+            way = self._race(costs, chosen, theta, span, close)
+        fitted = yields @ theta
+        at, weight = _Cones(theta, np.log(fitted) - self._margin(fitted) / 2), _FIRST * span
+        while weight >= _LAST * span and not way.own - way.value <= close:
+            at, moved = self._center(yields, at, own / weight)
+            price = weight / (float(self.share @ at.floor) - self.level)
+            way = self._pass(way, costs, chosen, at.theta, price)
+            if not moved:
                 break
-            theta = centered
-            if costs @ theta > costs @ best:
-                best = theta
-            fitted = yields @ theta
-            bound, worth = self._bound(fitted, all_yields, all_costs, weight / self._margin(fitted))
-            if bound < upper:
-                upper, priced = bound, worth
-            if upper - costs @ best <= _CLOSE * max(1.0, span):
-                break
-            weight, steps = weight * _SHRINK, _NEWTON
-        return best, min(upper, float(all_costs.max())), priced
+            weight *= _SHRINK
+        return way
 
-    def _race(
-        self, yields: Floats, theta: Floats, costs: Floats, span: float, all_yields: Floats, all_costs: Floats
-    ) -> tuple[Floats, float, Floats]:
+    def _race(self, costs: Floats, chosen: Ints, theta: Floats, span: float, close: float) -> _Way:
         """The same by primal and dual steps, which need a quarter of the iterations but may stray from the way."""
-        best, upper, priced = theta, np.inf, all_costs
-        mu, margin = _FIRST / len(costs), self._margin(yields @ theta)
+        yields, own = self.yields[:, chosen], costs[chosen]
+        mu, margin = _START / len(own), self._margin(yields @ theta)
+        way = _Way(theta, float(own @ theta), np.inf, np.inf, costs)
         at: _Both | None = _Both(theta, mu / theta, mu / margin, mu) if margin > 0 else None
         for _ in range(_RACE):
             if at is None:
                 break
-            bound, worth = self._bound(yields @ at.theta, all_yields, all_costs, at.price * span)
-            if bound < upper:
-                upper, priced = bound, worth
-            if costs @ at.theta > costs @ best:
-                best = at.theta
-            if not upper - costs @ best > _CLOSE * max(1.0, span):
+            way = self._pass(way, costs, chosen, at.theta, at.price * span)
+            if way.own - way.value <= close:
                 break
-            at = self._move(yields, costs / span, at)
-        return best, upper, priced
+            at = self._move(yields, own / span, at)
+        return way
+
+    def _pass(self, way: _Way, costs: Floats, chosen: Ints, theta: Floats, price: float) -> _Way:
+        """What a point on the way tells: with ∇f there and a price λ of the likelihood, a bound."""
+        fitted = self.yields[:, chosen] @ theta
+        slope = self.share / fitted
+        worth = costs + price * (slope @ self.yields)
+        rest = price * (self._margin(fitted) - float(slope @ fitted))
+        return way.after(theta, float(costs[chosen] @ theta), worth, rest, float(worth[chosen].max()))
 
     def _move(self, yields: Floats, costs: Floats, at: _Both) -> _Both | None:
         """One Newton step towards z θ = μ, λ (f − ℓ) = μ and cost + λ Yᵀ∇f + z = ν: it solves (z / θ + AᵀA) dθ = cost +
@@ -182,49 +202,54 @@ class LevelSet(Polytope):
             return -np.inf
         return float(self.share @ np.log(fitted)) - self.level
 
-    def _center(self, yields: Floats, theta: Floats, costs: Floats, steps: int) -> Floats | None:
-        """Newton's method for max costs·θ + Σ log θ + log margin on the simplex; None where it gets nowhere."""
-        for _ in range(steps):
-            fitted = yields @ theta
-            margin = self._margin(fitted)
-            slope = self.share / fitted
-            if margin <= 0:
-                return None
-            gradient = costs + 1 / theta + slope @ yields / margin
-            with np.errstate(over="ignore", invalid="ignore"):  # told from what follows: no step is taken
-                step = self._newton_step(yields, theta, fitted, margin, gradient)
-                gain = float(gradient @ step)
-            if abs(gain) <= _DECREMENT:
-                return theta
-            advanced = self._advance(yields, theta, step, costs, gain) if 0 < gain < np.inf else None
-            if advanced is None:
-                return None
-            theta = advanced
-        return theta
+    def _center(self, yields: Floats, at: _Cones, costs: Floats) -> tuple[_Cones, bool]:
+        """Newton's method for max costs·θ + barrier on the simplex, and whether it moved."""
+        moved = False
+        for _ in range(_NEWTON):
+            with np.errstate(all="ignore"):  # told from the gain: no step is taken
+                step, gain = self._newton_step(yields, at, costs)
+            new = self._advance(yields, at, step, costs, gain) if _DECREMENT < gain < np.inf else None
+            if new is None:
+                break
+            at, moved = new, True
+        return at, moved
 
-    def _newton_step(self, yields: Floats, theta: Floats, fitted: Floats, margin: float, gradient: Floats) -> Floats:
-        rows = yields * (np.sqrt(self.share / margin) / fitted)[:, None]
-        return _along_simplex(np.vstack([rows, (self.share / fitted / margin) @ yields]), theta, gradient)
+    def _newton_step(self, yields: Floats, at: _Cones, costs: Floats) -> tuple[_Cones, float]:
+        """The step, its floors eliminated, and what it gains to the first order."""
+        theta, floor = at
+        fitted, share = yields @ theta, self.share
+        above, excess = np.log(fitted) - floor, float(share @ floor) - self.level
+        size = excess**2 + float((share * above) @ (share * above))
 
-    def _advance(self, yields: Floats, theta: Floats, step: Floats, costs: Floats, gain: float) -> Floats | None:
+        def over_floors(v: Floats) -> Floats:
+            """(1 / above² + share shareᵀ / excess²)⁻¹ v, over above²."""
+            return v - share * (float((share * above**2) @ v) / size)
+
+        slope = share / excess - 1 / above  # of the floors
+        gradient = costs + 1 / theta + ((1 / above + 1) / fitted) @ yields
+        rows = np.vstack(
+            [yields * (np.sqrt(1 / above + 1) / fitted)[:, None], (share / fitted) @ yields / np.sqrt(size)]
+        )
+        along = _along_simplex(rows, theta, gradient + (over_floors(slope) / fitted) @ yields)
+        lift = above**2 * over_floors(slope + yields @ along / (above**2 * fitted))
+        return _Cones(along, lift), float(gradient @ along + slope @ lift)
+
+    def _advance(self, yields: Floats, at: _Cones, step: _Cones, costs: Floats, gain: float) -> _Cones | None:
         """Along the step as far as the objective grows and the point stays inside; None where it does not grow."""
-        shrinking = step < 0
-        length = min(1.0, 0.95 * float((-theta[shrinking] / step[shrinking]).min(initial=np.inf)))
-        here = costs @ theta + np.log(theta).sum() + np.log(self._margin(yields @ theta))
-        while length > 1e-6:
-            new = theta + length * step
-            margin = self._margin(yields @ new)
-            if margin > 0 and costs @ new + np.log(new).sum() + np.log(margin) >= here + 0.1 * length * gain:
-                return np.asarray(new / new.sum())
+        length, here = _length(at.theta, step.theta), self._worth(yields, at, costs)
+        while length > 1e-9:
+            new = _Cones(at.theta + length * step.theta, at.floor + length * step.floor)
+            if self._worth(yields, new, costs) >= here + 0.1 * length * gain:
+                return new._replace(theta=new.theta / new.theta.sum())
             length /= 2
         return None
 
-    def _bound(self, fitted: Floats, yields: Floats, costs: Floats, price: float) -> tuple[float, Floats]:
-        """The bound over all columns at a price λ of the likelihood, and what each is worth there."""
-        margin = self._margin(fitted)
-        slope = self.share / fitted
-        worth = costs + price * (slope @ yields)
-        return float(worth.max() + price * (margin - slope @ fitted)), worth
+    def _worth(self, yields: Floats, at: _Cones, costs: Floats) -> float:
+        fitted = yields @ at.theta
+        above, excess = np.log(fitted) - at.floor, float(self.share @ at.floor) - self.level
+        if not (above.min() > 0 and excess > 0):
+            return -np.inf
+        return float(costs @ at.theta + np.log(at.theta).sum() + np.log(above * fitted).sum() + np.log(excess))
 
 
 def _length(value: Floats, step: Floats) -> float:

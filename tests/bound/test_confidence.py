@@ -101,3 +101,31 @@ def test_a_query_whose_condition_cannot_happen_has_no_limits():
     row = ask(BOW, [study(BOW, {(0, 0): 30.0, (0, 1): 20.0})], "PN(X=1 vs 0, Y=1)", confidence=0.95)
     assert row["status"] == "undefined"
     assert row["lower_ci"] is None
+
+
+# -- where NULLs tie causes together -----------------------------------------------------------
+
+
+def with_nulls(n, do):
+    """Records of S -> G -> Y; S -> Y; G <-> Y, a tenth of them without S; G by the toss of a coin where it is set."""
+    rng = np.random.default_rng(1)
+    ways = rng.dirichlet(np.full(64, 0.3)).reshape(8, 8)  # of G given S, and of Y given G
+    s = rng.integers(0, 3, n)
+    way = rng.choice(64, n, p=ways.ravel())
+    g = rng.integers(0, 2, n) if do else (way // 8 >> s) & 1
+    y = (way % 8 >> g + (s == 2)) & 1
+    frame = pl.DataFrame({"S": s, "G": g, "Y": y, "lost": rng.random(n) < 0.1})
+    return emcc.Study(
+        frame.with_columns(S=pl.when("lost").then(None).otherwise("S")), do=["G"] if do else [], name=do or "registry"
+    )
+
+
+def test_limits_grow_with_confidence_and_are_wider_than_the_bounds_where_causes_are_tied():
+    model = "S -> G -> Y; S -> Y; G <-> Y; S {0, 1, 2}; G {0, 1}; Y {0, 1}"
+    studies = [with_nulls(9000, ""), with_nulls(9000, "trial")]
+    rows = [ask(model, studies, "PNS(G=1 vs 0, Y=1)", confidence=c, restarts=2) for c in (0.5, 0.8, 0.95)]
+    assert all(row["lower_ci"] < row["lower"] < row["upper"] < row["upper_ci"] for row in rows)
+    for narrow, wide in pairwise(rows):
+        assert wide["lower_ci"] <= narrow["lower_ci"] + 1e-3  # the third digit is that of a climb
+        assert narrow["upper_ci"] <= wide["upper_ci"] + 1e-3
+    assert rows[0]["outer_lower"] > 0.02 or rows[0]["outer_upper"] < 0.98  # the relaxed set says something

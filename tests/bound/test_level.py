@@ -109,3 +109,27 @@ def test_one_parameter_has_the_root_of_the_likelihood_s_equation():
         fall = 7 * np.log(p / 0.7) + 3 * np.log((1 - p) / 0.3)
         assert fall == pytest.approx(-1.92, abs=1e-5)
     assert lower < 0.7 < upper
+
+
+def test_a_thin_set_of_many_columns_and_patterns_is_searched_to_its_end():
+    """The likelihood is sharp, and the chances of most columns free: primal and dual steps go astray here."""
+    rng = np.random.default_rng(0)
+    states = np.indices((3, 8, 64)).reshape(3, -1)  # of S, of G given S, of Y given S and G
+    s, g, y = states[0], states[1], states[2]
+    patterns = []
+    for value in (0, 1, 2, None):
+        for set_to in (None, 0, 1):
+            got = (g >> s) & 1 if set_to is None else np.full(len(s), set_to)
+            out = (y >> (2 * s + got)) & 1
+            here = np.ones(len(s), bool) if value is None else s == value
+            patterns += [here & (got == a) & (out == b) for a in (0, 1) for b in (0, 1) if set_to in (None, a)]
+    yields = np.array(patterns, float)
+    count = 2e4 * (yields @ rng.dirichlet(np.full(len(s), 0.05)))
+    yields, count = yields[count > 0], count[count > 0]
+    peak, _, _ = _maximise_one(yields, count)
+    region = LevelSet(np.arange(len(s)), yields, peak, count, 3.0)
+    harmed = ((y >> (2 * s + 1)) & 1).astype(float) * (1 - ((y >> (2 * s)) & 1))
+    for cost in (harmed, -harmed):
+        found = region.maximise(cost)
+        assert 0 <= found.upper - found.value <= 2e-2
+        assert loglik_of(yields, count, found.chances) >= loglik_of(yields, count, peak) - 3 - 1e-6
