@@ -34,16 +34,17 @@ def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequenc
     keys = [f"emcc_b{i}" for i in range(len(by))]
     patterns = patterns_sql(source, [*names, "study", "intervened"], dict(zip(keys, by, strict=True)), weight)
     segment = ", ".join(f"{quote(name)} := {key}" for name, key in zip(by, keys, strict=True))
+    grouped = f" GROUP BY {', '.join(keys)}" if by else ""
     segments = (
-        f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS segment, "
+        f"SELECT {f'struct_pack({segment})' if by else 'NULL'} AS emcc_keys, "
         "list(emcc_pattern ORDER BY emcc_pattern) AS patterns "  # in order, so that equal counts are equal bytes
-        f"FROM ({patterns} LIMIT {MOST_PATTERNS + 1}) AS emcc_pattern{' GROUP BY segment' if by else ''}"
+        f"FROM ({patterns} LIMIT {MOST_PATTERNS + 1}) AS emcc_pattern{grouped}"
     )
-    order = ", ".join(f"segment.{quote(name)} NULLS FIRST" for name in by)  # as in Python
+    order = ", ".join(f"emcc_keys.{quote(name)} NULLS FIRST" for name in by)  # as in Python
     order = f" ORDER BY {order}" if by else ""
     return (
         f"SELECT {columns_sql(source)} AS columns, "
-        f"list(struct_pack(segment := segment, patterns := patterns){order}) AS segments "
+        f"list(struct_pack(segment := emcc_keys, patterns := patterns){order}) AS segments "
         f"FROM ({segments})"
     )
 

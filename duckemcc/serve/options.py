@@ -52,9 +52,9 @@ class Options:
         _one_of("method", self.method, ("emcc", "sharp"))
         _one_of("nulls", self.nulls, ("mar", "mcar", "drop", "error"))
         _one_of("incompatible", self.incompatible, ("null", "report"))
-        _whole("restarts", self.restarts, 1)
-        _whole("seed", self.seed, 0)
-        _whole("max_steps", self.max_steps, 1)
+        _whole("restarts", self.restarts, 1, 10**9)
+        _whole("seed", self.seed, 0, 2**63 - 1)
+        _whole("max_steps", self.max_steps, 1, 2**63 - 1)
         _number("gap", self.gap, 0, 1)
         _number("tolerance", self.tolerance, 0, 1)
         if self.level is not None:
@@ -143,11 +143,11 @@ def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
         raise OptionError(f"{name} is {value!r}; it may be {', '.join(map(repr, allowed))}")
 
 
-def _whole(name: str, value: Any, least: int) -> None:
+def _whole(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise OptionError(f"{name} is {value!r}; it takes a whole number of at least {least}")
-    if value >= 2**63:
-        raise OptionError(f"{name} is {value!r}; it takes a whole number below 2^63, as results hold it")
+    if value > most:
+        raise OptionError(f"{name} is {value!r}; it takes a whole number of at most {most:,}")
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:

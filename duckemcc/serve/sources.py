@@ -6,6 +6,8 @@ and found in the database of the catalog, whatever a statement calls by the same
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +22,7 @@ _BARE = r"[^\W\d]\w*"
 _NAME = rf'(?:{_BARE}|"(?:[^"\0]|"")+")'
 _TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
 _PART = re.compile(_NAME)
+_ENTRY = re.compile(rf"{_NAME}(?:\.{_NAME})?")
 _PATH = re.compile(r"[^\"\0;]+")
 
 
@@ -59,6 +62,8 @@ def _files_sql(source: str) -> str | None:
     if not path.lower().endswith(PARQUET + CSV) or not _PATH.fullmatch(path):
         return None
     is_csv = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
+    if os.path.isfile(path):  # its name may be a pattern that matches another
+        path = glob.escape(path)
     return f"read_csv({text_sql(path)}, header := true)" if is_csv else f"read_parquet({text_sql(path)})"
 
 
@@ -96,10 +101,11 @@ def find_source(con: duckdb.DuckDBPyConnection, source: str, home: str) -> Found
 def _find_table(con: duckdb.DuckDBPyConnection, source: str, home: str) -> str:
     """[[database.]schema.]table, without what `registered_sql` adds."""
     parts = _parts(source)
-    database, schema = con.execute("SELECT current_database(), current_schema()").fetchall()[0]
+    path = _search_path(con)
+    database, schema = path[0]
     places = {
-        1: [("temp", "main", *parts), (database, schema, *parts), (database, "main", *parts)],
-        2: [(database, *parts), (parts[0], "main", parts[-1])],
+        1: [("temp", "main", *parts), *((*place, *parts) for place in path)],
+        2: [*((there, *parts) for there, _ in path), (parts[0], "main", parts[-1])],
         3: [tuple(parts)],
     }
     found = next((spelled for place in places[len(parts)] if (spelled := _spelled(con, place))), None)
@@ -116,6 +122,16 @@ def _find_table(con: duckdb.DuckDBPyConnection, source: str, home: str) -> str:
     return ".".join(part if re.fullmatch(_BARE, part) else quote(part) for part in kept)
 
 
+def _search_path(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """The databases and schemas in which a bare name is looked up, in order."""
+    set_to, database, schema = con.execute(
+        "SELECT current_setting('search_path'), current_database(), current_schema()"
+    ).fetchall()[0]
+    parts = [[_unquoted(part) for part in _PART.findall(entry)] for entry in _ENTRY.findall(set_to)]
+    named = [(entry[0], entry[1]) if len(entry) > 1 else (database, entry[0]) for entry in parts if entry]
+    return list(dict.fromkeys([*(named or [(database, schema)]), (database, "main")]))
+
+
 def _spelled(con: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> tuple[str, ...] | None:
     """The database, schema and name of a table or view there, as they are spelled."""
     rows = con.execute(
@@ -129,7 +145,11 @@ def _spelled(con: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> tuple[st
 def _parts(name: str) -> list[str]:
     if not _TABLE.match(name):
         raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
-    return [part[1:-1].replace('""', '"') if part[0] == '"' else part for part in _PART.findall(name)]
+    return [_unquoted(part) for part in _PART.findall(name)]
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part[0] == '"' else part
 
 
 def quote(name: str) -> str:

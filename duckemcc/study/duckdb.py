@@ -73,18 +73,23 @@ def open_source(study: Study) -> tuple[Any, Any]:
 
 def _table(emcc_con: Any, emcc_table: str) -> Any:
     """In a scope of its own: DuckDB would take a Python variable of this name for a missing table."""
-    try:
-        return emcc_con.table(emcc_table)
-    except Exception as missing:
-        if type(missing).__name__ != "CatalogException" or "." not in emcc_table:
-            raise
-        import sqlglot
+    import duckdb
 
-        try:  # DuckDB 1.4 takes the whole name of a view, schema.view, for one word
-            named = sqlglot.exp.to_table(emcc_table, dialect="duckdb").sql(dialect="duckdb", identify=True)
-        except sqlglot.errors.SqlglotError:
-            raise missing from None
-        return emcc_con.sql(f"FROM {named}")
+    found = emcc_con.table(emcc_table) if duckdb.__version__[:2] != "1." else _named(emcc_con, emcc_table)
+    return emcc_con.table(emcc_table) if found is None else found
+
+
+def _named(emcc_con: Any, emcc_table: str) -> Any:
+    """The same on DuckDB 1, whose `table` looks in main, not in the schema in use, and knows no schema.view. None for
+    what is no name."""
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    try:
+        named = exp.to_table(emcc_table, dialect="duckdb").sql(dialect="duckdb", identify=True)
+    except SqlglotError:
+        return None
+    return emcc_con.sql(f"FROM {named}")
 
 
 def _found_path(path: str) -> str:
