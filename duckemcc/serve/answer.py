@@ -46,19 +46,20 @@ def answer(
                 asked[part.kind] = [_compile(q, job, part, clock) for _, q in queries]
             for i, segment in enumerate(part.segments):
                 shared = _shared_columns(job, part, i, segment)
-                rows[segment] = [
-                    {"query": text} | shared | _answer_one(one, job, part, i, options)
-                    for (text, _), one in zip(queries, asked[part.kind], strict=True)
-                ]
-                clock.tick()
+                own = rows[segment] = []
+                for (text, _), one in zip(queries, asked[part.kind], strict=True):
+                    own.append({"query": text} | shared | _answer_one(one, job, part, i, options))
+                    clock.tick()
             clock.lap("bound")
             clock.advance("answer", len(rows), job.segment_count)
     except Timeout as late:
-        untold |= dict.fromkeys(set(range(job.segment_count)) - set(rows) - set(untold), ("timeout", str(late)))
+        left = {s for s in range(job.segment_count) if len(rows.get(s, ())) < len(queries)}
+        untold |= dict.fromkeys(left - set(untold), ("timeout", str(late)))
     untold |= {segment: ("too_large", str(large)) for segment, large in (refused or {}).items()}
     for segment, (status, message) in untold.items():
         shared = _described(job, segment) | {"status": status, "message": message}
-        rows[segment] = [{"query": text} | shared for text, _ in queries]
+        own = rows.setdefault(segment, [])
+        own += [{"query": text} | shared for text, _ in queries[len(own) :]]
     table = in_order(rows, COLUMNS, job, clock)
     if options.confidence is None:
         return table

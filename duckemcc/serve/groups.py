@@ -7,11 +7,7 @@ cannot bear is the answer of that group, by its status, and no error of the whol
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import (
@@ -30,7 +26,7 @@ from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import NO_RECORDS, answer, how_asked
 from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.remembered import KEPT
+from duckemcc.serve.remembered import batch_clock
 from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.stored import read_resolved
 from duckemcc.study.relation import with_lists
@@ -55,48 +51,24 @@ def groups(model: Any, query: Any, entries: Any, options: Any, moment: Any) -> A
     """Arrow columns in, with a row per group; a STRUCT of `result.COLUMNS` per group out.
 
     entries: map_entries(histogram({record, weight})), NULL for a group without records. moment: when the transaction
-    began; it tells statements apart.
+    began.
     """
     import polars as pl
 
-    places: dict[tuple[str, str, str], list[int]] = {}
     asked = list(zip(model.to_pylist(), query.to_pylist(), options.to_pylist(), strict=True))
+    places: dict[tuple[str, str, str], list[int]] = {}
     for place, (text, question, given) in enumerate(asked):
         places.setdefault((text, repr(question), repr(given)), []).append(place)
     records = _read_entries(entries)
-    rows: list[dict[str, Any]] = [{}] * len(entries)
-    for statement, own in places.items():
+    rows: list[dict[str, Any]] = [{}] * len(asked)
+    for key, own in places.items():
         text, question, given = asked[own[0]]
         settings = read_sql_options(given)
         frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
-        with _clock((moment[0].as_py(), *statement), settings.max_seconds) as clock:
+        with batch_clock((moment[0].as_py(), *key), len(own), settings.max_seconds) as clock:
             for place, row in _answer_groups(_read_task(text, question, settings, clock), own, frame).items():
                 rows[place] = row
     return as_structs(make_table(rows, COLUMNS, pl.DataFrame(), [], {}))
-
-
-PAUSE = 0.5
-"""Seconds between two batches of groups that are of one statement, at most: a transaction may ask the same again."""
-
-_running: OrderedDict[tuple[Any, ...], tuple[float, float]] = OrderedDict()
-_running_lock = threading.Lock()
-
-
-@contextmanager
-def _clock(statement: tuple[Any, ...], max_seconds: float | None) -> Iterator[Clock]:
-    """A clock that goes on from one batch of a statement to the next."""
-    clock = Clock(max_seconds)
-    with _running_lock:
-        begun, ended = _running.get(statement, (clock.begun, clock.begun))
-        clock.begun = begun if clock.begun - ended < PAUSE else clock.begun
-    try:
-        yield clock
-    finally:
-        with _running_lock:
-            _running[statement] = clock.begun, time.perf_counter()
-            _running.move_to_end(statement)
-            while len(_running) > KEPT:
-                _running.popitem(last=False)
 
 
 def _read_task(model: Any, query: Any, settings: Options, clock: Clock) -> Task:

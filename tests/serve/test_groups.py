@@ -8,7 +8,6 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.errors import Timeout
 from duckemcc.serve.answer import NO_RECORDS
 from duckemcc.serve.result import COLUMNS, SQL_TYPES
 
@@ -205,23 +204,23 @@ def test_records_with_a_null_may_be_dropped_in_each_group(drug):
 # -- many batches of groups --------------------------------------------------------------------
 
 
-def test_time_is_measured_over_all_groups_of_a_statement_and_begins_anew_with_the_next(monkeypatch):
-    from duckemcc.serve import groups, options
+def test_a_transaction_gives_each_of_its_statements_time_of_its_own(drug, monkeypatch):
+    from duckemcc.serve import options
 
-    now = [0.0]
-    monkeypatch.setattr(options.time, "perf_counter", lambda: now[0])
-    with groups._clock(("statement", 1), 10.0) as clock:
-        now[0] += 6
-        clock.tick()
-    with groups._clock(("statement", 1), 10.0) as clock:
-        now[0] += 6
-        with pytest.raises(Timeout):
-            clock.tick()
-    with groups._clock(("statement", 2), 10.0) as clock:
-        clock.tick()
-    now[0] += 1  # longer than between two batches: the transaction asks again
-    with groups._clock(("statement", 1), 10.0) as clock:
-        clock.tick()
+    now = itertools.count()
+    monkeypatch.setattr(options.time, "perf_counter", lambda: next(now) * 1e-6)
+    con = drug.cursor()
+    con.begin()
+
+    def status(least, max_seconds):
+        call = CALL.replace("weight := n", f"weight := n, method := 'emcc', max_seconds := {max_seconds}")
+        return con.execute(f"SELECT {call}.status FROM studies WHERE n > $1", [least]).fetchone()
+
+    begun = next(now)
+    status(0, 1e9)
+    one_statement = (next(now) - begun) * 1e-6
+    assert [status(least, 1.5 * one_statement) for least in range(12)] == [("bounded",)] * 12
+    con.commit()
 
 
 def test_many_batches_of_groups_share_max_seconds(drug, monkeypatch):
