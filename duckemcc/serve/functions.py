@@ -38,11 +38,11 @@ from duckemcc.serve.stored import (
     resolve_model,
     stamp_sql,
 )
-from duckemcc.study.columns import find_column
+from duckemcc.study.columns import Columns, find_column
 from duckemcc.study.encode import all_shared
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.relation import check_height, split_relation
-from duckemcc.study.types import check_own_types, column_type
+from duckemcc.study.types import check_source_types, column_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -201,16 +201,15 @@ def read_counts(packed: bytes, settings: Options) -> tuple[Model, list[CountTabl
         found = counted.field("studies")
         return model, read_counted(found, studies, model, header["by"], settings.nulls, PLACE)
     types = {column["name"]: column_type(column["type"]) for column in counted.field("columns")[0].as_py()}
-    check_variables(list(types), model)
-    _check_own(header["by"], header["weight"], types)
+    check_source_types(SOURCE, _find_columns(model, header["by"], header["weight"], list(types)), types)
     return model, split(unpack(counted.field("segments")), model, settings, header["weight"] or "")
 
 
-def _check_own(by: Sequence[str], weight: str | None, types: Mapping[str, str]) -> None:
-    """The columns of segments and weights. Raises `MissingColumn`, `UnsupportedColumn`."""
-    segments = {b: find_column(SOURCE, b, f"segment {b}", list(types)) for b in by}
-    called = None if weight is None else find_column(SOURCE, weight, f"weight {weight}", list(types))
-    check_own_types(SOURCE, segments, called, types)
+def _find_columns(model: Model, by: Sequence[str], weight: str | None, found: Sequence[str]) -> Columns:
+    """Raises `MissingColumn`, which says what there is."""
+    segments = {b: find_column(SOURCE, b, f"segment {b}", found) for b in by}
+    called = None if weight is None else find_column(SOURCE, weight, f"weight {weight}", found)
+    return Columns(find_variables(found, model), segments, called, ())
 
 
 def unpack(segments: Any) -> pl.DataFrame:
@@ -226,12 +225,11 @@ def unpack(segments: Any) -> pl.DataFrame:
     return frame
 
 
-def check_variables(found: Sequence[str], model: Model) -> None:
-    """Every variable has a column, but those that the model calls unmeasured. Raises `MissingColumn` with a hint."""
+def find_variables(found: Sequence[str], model: Model) -> dict[str, str]:
+    """The column of every variable but the unmeasured ones. Raises `MissingColumn` with a hint."""
     advice = " A study that does not measure it has NULL in it throughout."
-    for variable in model.variables:
-        if variable not in model.unmeasured:
-            find_column(SOURCE, variable, f"variable {variable}", found, advice)
+    measured = (v for v in model.variables if v not in model.unmeasured)
+    return {v: find_column(SOURCE, v, f"variable {v}", found, advice) for v in measured}
 
 
 def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = "") -> list[CountTable]:

@@ -24,7 +24,7 @@ from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import NO_RECORDS, answer, how_asked
-from duckemcc.serve.functions import PLACE, as_structs, check_variables, read_sql_options, split
+from duckemcc.serve.functions import PLACE, as_structs, find_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.remembered import batch_clock
 from duckemcc.serve.result import COLUMNS, make_table
@@ -84,6 +84,7 @@ def _read_entries(entries: Any) -> pl.DataFrame:
 
     from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
 
+    _refuse_intervals(entries.type.value_type)
     frame = pl.DataFrame(
         {PLACE: range(len(entries)), "entry": pl.from_arrow(entries)}, schema_overrides={PLACE: pl.Int64}
     )
@@ -107,10 +108,23 @@ def _read_entries(entries: Any) -> pl.DataFrame:
     )
 
 
+def _refuse_intervals(kind: Any) -> None:
+    """The one type of DuckDB that polars cannot read. Raises `UnsupportedColumn`."""
+    import pyarrow as pa
+
+    key = kind.field("key").type
+    record = key.field("record").type
+    fields = [*(record if pa.types.is_struct(record) else ()), key.field("weight")]
+    if named := [field.name for field in fields if field.type == pa.month_day_nano_interval()]:
+        raise UnsupportedColumn(
+            f"the record of emcc() has {named[0]} of type INTERVAL; leave it out, or cast it to text"
+        )
+
+
 def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> dict[int, dict[str, Any]]:
     import polars as pl
 
-    check_variables([c for c in records.columns if not c.startswith("emcc_")], task.model)
+    find_variables([c for c in records.columns if not c.startswith("emcc_")], task.model)
     measured = [v for v in task.model.variables if v not in task.model.unmeasured]
     wanted = {v.casefold() for v in measured} | {"study", "intervened"}
     records = with_lists(records)

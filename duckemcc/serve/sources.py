@@ -22,7 +22,7 @@ _BARE = r"[^\W\d]\w*"
 _NAME = rf'(?:{_BARE}|"(?:[^"\0]|"")+")'
 _TABLE = re.compile(rf"\s*{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}\s*\Z")
 _PART = re.compile(_NAME)
-_ENTRY = re.compile(rf"{_NAME}(?:\.{_NAME})?")
+_STEP = re.compile(r'"(?:[^"]|"")+"|[^,."]+')  # of DuckDB's search path, which quotes only what has a point
 _PATH = re.compile(r"[^\"\0;]+")
 
 
@@ -127,9 +127,13 @@ def _search_path(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     set_to, database, schema = con.execute(
         "SELECT current_setting('search_path'), current_database(), current_schema()"
     ).fetchall()[0]
-    parts = [[_unquoted(part) for part in _PART.findall(entry)] for entry in _ENTRY.findall(set_to)]
-    named = [(entry[0], entry[1]) if len(entry) > 1 else (database, entry[0]) for entry in parts if entry]
-    return list(dict.fromkeys([*(named or [(database, schema)]), (database, "main")]))
+    named: list[tuple[str, ...]] = [()]
+    for found in re.finditer(rf"({_STEP.pattern})([.,]|$)", set_to):
+        named[-1] += (_unquoted(found[1]),)
+        if found[2] == ",":
+            named.append(())
+    path = [(steps[0], steps[1]) if len(steps) > 1 else (database, steps[0]) for steps in named if steps]
+    return list(dict.fromkeys([(database, schema), *path, (database, "main")]))
 
 
 def _spelled(con: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> tuple[str, ...] | None:

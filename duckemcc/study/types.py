@@ -41,27 +41,27 @@ def column_type(text: str) -> str:
 
 
 def check_types(name: str, columns: Columns, types: Mapping[str, str]) -> None:
-    """Raises UnsupportedColumn. types: of the source's columns, as `type_name` calls them."""
+    """Raises UnsupportedColumn. name: of the study. types: of the source's columns, as `type_name` calls them."""
+    check_source_types(f"study {name!r}", columns, types)
+
+
+def check_source_types(where: str, columns: Columns, types: Mapping[str, str]) -> None:
+    """The same. where: what messages call the source."""
     for variable, column in columns.variables.items():
         if types[column] not in _STATES:
-            raise _unsupported(name, variable, column, types[column].upper())
-    check_own_types(f"study {name!r}", columns.by, columns.weight, types)
-
-
-def check_own_types(where: str, by: Mapping[str, str], weight: str | None, types: Mapping[str, str]) -> None:
-    """The same of segments and the weight."""
-    for segment, column in by.items():
+            raise _unsupported(where, variable, column, types[column].upper())
+    for segment, column in columns.by.items():
         if types[column] not in _STATES | _TIMES:
             raise _no_segment(where, segment, types[column].upper())
-    if weight and types[weight] not in INTEGERS | FLOATS | {"decimal"}:
-        raise _no_number(where, weight, types[weight].upper())
+    if columns.weight and types[columns.weight] not in INTEGERS | FLOATS | {"decimal"}:
+        raise _no_number(where, columns.weight, types[columns.weight].upper())
 
 
 def check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType]) -> None:
     """The same of a polars schema."""
     for variable, column in columns.variables.items():
         if not has_labels(schema[column]):
-            raise _unsupported(name, variable, column, str(schema[column]))
+            raise _unsupported(f"study {name!r}", variable, column, str(schema[column]))
     for segment, column in columns.by.items():
         if not (has_labels(schema[column]) or schema[column].is_temporal()):
             raise _no_segment(f"study {name!r}", segment, str(schema[column]))
@@ -69,11 +69,9 @@ def check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType])
         raise _no_number(f"study {name!r}", columns.weight, str(schema[columns.weight]))
 
 
-def _unsupported(name: str, variable: str, column: str, type_name: str) -> UnsupportedColumn:
+def _unsupported(where: str, variable: str, column: str, type_name: str) -> UnsupportedColumn:
     called = column if column == variable else f"{column} (variable {variable})"
-    return UnsupportedColumn(
-        f"study {name!r}: the column {called} has type {type_name}; cast it to text in the source."
-    )
+    return UnsupportedColumn(f"{where}: the column {called} has type {type_name}; cast it to text in the source.")
 
 
 def _no_segment(where: str, segment: str, type_name: str) -> UnsupportedColumn:
