@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import OptionError, SourceError, StudyError
+from duckemcc.errors import DuckEmccError, OptionError, SourceError, StudyError
 from duckemcc.model.scm import Model
 from duckemcc.serve.counting import Where, columns_sql, patterns_sql
 from duckemcc.serve.sources import quote, registered_sql, source_sql
@@ -18,6 +18,7 @@ from duckemcc.study.columns import Columns, cause_name, find_column, match_colum
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
 from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
+from duckemcc.study.study import Study
 from duckemcc.study.types import AS_TEXT, FLOATS, INTEGERS, check_types, column_type
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def write_registered_sql(
     columns and patterns are as in `write_counts_sql`; a pattern has the number of its segment besides, from 1, unless
     it is of a shared study. Raises what reading a source or a condition raises.
     """
+    for study in studies:
+        _check_said(study)
     _check_kinds(studies, by)
     keys = {f"emcc_b{i}": name for i, name in enumerate(by)}
     tables = [_study_sql(study, model, {} if study.shared else keys, home) for study in studies]
@@ -98,13 +101,22 @@ def write_registered_sql(
     return f"WITH {', '.join(common)} SELECT struct_pack({cells}) AS studies, {listed} AS keys"
 
 
+def _check_said(study: Registered) -> None:
+    """What `Study` takes, of a row that may be written by hand. Raises a `DuckEmccError` with the study's name."""
+    said = {k: getattr(study, k) for k in ("do", "weight", "columns", "unmeasured", "local", "selected", "where")}
+    try:
+        Study("study.parquet", name=study.name, **said)
+    except DuckEmccError as wrong:
+        raise type(wrong)(f"study {study.name!r} of the catalog: {wrong}") from None
+
+
 def _study_sql(study: Registered, model: Model, keys: Mapping[str, str], home: str | None) -> str:
     absent = {v.casefold() for v in (*model.unmeasured, *study.unmeasured)}
     mapped = {v.casefold(): column for v, column in study.columns.items()}
     names = [mapped.get(v.casefold(), v) for v in model.variables if v.casefold() not in absent]
     where = None if study.where is None else _read_where(study, study.where)
     kind = None if study.weight is None else _known_type(study, study.weight)
-    is_float = kind is None or kind in FLOATS
+    is_float = kind not in INTEGERS | {"decimal"}  # also what is no number, which is told when its type is read
     source = registered_sql(study.source, home)
     sql = patterns_sql(source, names, keys, study.weight, where=where, is_float=is_float)
     return f"{sql} LIMIT {MOST_PATTERNS + 1}"
@@ -122,7 +134,7 @@ def _read_where(study: Registered, text: str) -> Where:
     names = {name: f"emcc: where {i}" for i, name in enumerate(sorted({c.name for c in tree.find_all(exp.Column)}))}
     for column in tree.find_all(exp.Column):
         column.set("this", exp.to_identifier(names[column.name], quoted=True))
-    integers = {names[c] for c, kind in study.types.items() if kind in INTEGERS and c in names}
+    integers = {names[c] for c in names if study.types.get(c, "integer") in INTEGERS}  # any may be one
     return Where(f"({filter_text(tree, integers)})", {ours: name for name, ours in names.items()})
 
 

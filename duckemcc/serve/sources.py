@@ -78,6 +78,8 @@ def registered_sql(source: str, home: str | None) -> str:
     if (files := _files_sql(source)) is not None:
         return files
     parts = _parts(source)
+    if len(parts) == 3 and parts[0].casefold() == "temp":
+        raise SourceError(f"the source {source!r} is a TEMP table, which is another one for each connection")
     whole = [*([home] if home and len(parts) < 3 else []), *(["main"] if home and len(parts) == 1 else []), *parts]
     return ".".join(map(quote, whole))
 

@@ -118,7 +118,16 @@ def filter_columns(tree: exp.Expression) -> set[str]:
 
 def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
     """The condition as SQL that DuckDB and polars take. integers: as for `widen`."""
-    return str(explicit(widen(tree, integers)).sql(dialect="duckdb"))
+    return str(explicit(widen(tree.transform(_as_comparisons), integers)).sql(dialect="duckdb"))
+
+
+def _as_comparisons(node: exp.Expression) -> exp.Expression:
+    """BETWEEN as what it means: polars would compare a column of 4 bytes with other ends than by >= and <=."""
+    if not isinstance(node, exp.Between):
+        return node
+    low = exp.GTE(this=node.this.copy(), expression=node.args["low"].copy())
+    high = exp.LTE(this=node.this.copy(), expression=node.args["high"].copy())
+    return exp.Paren(this=exp.And(this=low, expression=high))
 
 
 def widen(tree: exp.Expression, integers: Collection[str]) -> exp.Expression:

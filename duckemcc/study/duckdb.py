@@ -62,13 +62,20 @@ def open_source(study: Study) -> tuple[Any, Any]:
     if study.kind == "file":
         path = _found_path(os.fspath(study.source))
         packed = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
-        return (con.read_csv(path, header=True) if packed else con.read_parquet(path)), con
+        return (con.read_csv(path, header=True) if packed else _parquet(con, path)), con
     import pyarrow as pa
 
     source = study.source
     if not isinstance(source, (pa.Table, pa.RecordBatchReader)):  # DuckDB 1.4 takes the stream of others only once
         source = pa.RecordBatchReader.from_stream(source)
     return con.from_arrow(source), con
+
+
+def _parquet(con: Any, path: str) -> Any:
+    """As SQL reads it: folders of partitions are columns, which `con.read_parquet` would not see."""
+    from sqlglot import exp
+
+    return con.sql(f"FROM read_parquet({exp.Literal.string(path).sql(dialect='duckdb')})")
 
 
 def _table(emcc_con: Any, emcc_table: str) -> Any:

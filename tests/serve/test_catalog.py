@@ -593,6 +593,43 @@ def test_a_renamed_database_file_keeps_its_registered_studies(path, tmp_path):
     assert con.execute(LOWER).fetchall() == [(0.2795,)]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("intervened = [NULL]", "study 'trial' of the catalog: do takes a name or a list of names"),
+        ("local = [NULL]", "local takes a name or a list of names"),
+        ("columns = MAP {'Treatment': NULL}", "columns maps names to names"),
+        ("weight = ''", "weight takes a text that is not empty"),
+        ("weight = 'Survival'", "takes its weight from Survival, which is also the column of a variable"),
+        ("intervened = ['Treatment', 'Treatment']", "do names Treatment and Treatment, which are the same name"),
+        ("source = 'temp.main.trial'", "is a TEMP table, which is another one for each connection"),
+    ],
+)
+def test_a_row_that_was_written_by_hand_is_read_as_a_study(drug, change, message):
+    drug.execute(f"UPDATE emcc.studies SET {change} WHERE study = 'trial'").fetchall()
+    emcc.register(drug)
+    with pytest.raises(duckdb.Error, match=message):
+        drug.execute(LOWER)
+
+
+def test_a_condition_on_types_that_are_not_known_computes_as_in_python(drug):
+    drug.execute("CREATE TABLE small AS SELECT *, 3::UTINYINT AS u FROM trial").fetchall()
+    study = emcc.Study("small", weight="n", do="Treatment", where="u * 200 > 500 AND -u < 0", con=drug)
+    emcc.save_study(drug, "drug", study)
+    drug.execute("UPDATE emcc.studies SET types = NULL").fetchall()
+    emcc.register(drug)
+    assert drug.execute(f"SELECT n FROM emcc_bounds('drug', '{ACE}', ['small'])").fetchall() == [(4000,)]
+
+
+def test_a_table_is_registered_by_the_search_path(drug):
+    drug.execute('CREATE SCHEMA s2; CREATE SCHEMA "s 3"').fetchall()
+    drug.execute("CREATE TABLE \"s 3\".pat AS FROM registry WHERE Gender = 'male'").fetchall()
+    drug.execute("CREATE TABLE pat AS FROM registry; SET search_path = 's2,s 3'").fetchall()
+    emcc.save_study(drug, "drug", emcc.Study("pat", con=drug, weight="n"))
+    assert emcc.bounds(GRAPH, emcc.Study("pat", con=drug, weight="n"), "P(Survival=dead)")["n"].to_pylist() == [2000]
+    assert drug.execute(f"SELECT n FROM emcc_bounds('drug', '{ACE}', ['pat'])").fetchall() == [(2000,)]
+
+
 def test_a_condition_that_was_written_by_hand_is_refused_with_the_study(drug):
     drug.execute("UPDATE emcc.studies SET \"where\" = '(SELECT 1)' WHERE study = 'trial'").fetchall()
     emcc.register(drug)

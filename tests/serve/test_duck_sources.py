@@ -6,6 +6,8 @@ import duckdb
 import polars as pl
 import pytest
 
+import duckemcc as emcc
+
 FOUR = "SELECT n FROM emcc_bounds('X -> Y', 'P(X=true)', '{}', restarts := 1)"
 ALL = (96.0, 8)
 
@@ -169,6 +171,50 @@ def test_no_other_argument_is_run_as_sql(con, count, sql, text):
     with pytest.raises(duckdb.Error):
         con.execute(f"FROM {sql}", [text]).fetchall()
     assert count(con, "studies") == ALL
+
+
+def test_a_file_is_the_one_that_is_named_also_where_its_name_is_a_pattern(con, tmp_path):
+    con.execute(
+        f"COPY (FROM studies) TO '{tmp_path}/d[1].parquet'; COPY (FROM studies LIMIT 8) TO '{tmp_path}/d1.parquet'"
+    )
+    (row,) = con.execute(f"SELECT n FROM emcc_bounds('X -> Y', 'P(X=true)', '{tmp_path}/d[1].parquet')").fetchall()
+    assert row == (96,)
+
+
+def test_folders_of_partitions_are_columns_in_sql_and_in_python(con, tmp_path):
+    con.execute(f"COPY (FROM studies) TO '{tmp_path}' (FORMAT parquet, PARTITION_BY (region))")
+    files = f"{tmp_path}/*/*.parquet"
+    by_sql = con.execute(f"SELECT region, n FROM emcc_bounds_by('X -> Y', 'P(X=true)', '{files}', 'region')").fetchall()
+    found = emcc.bounds("X -> Y", emcc.Studies(files), "P(X=true)", by="region")
+    assert by_sql == [(region, 32) for region in range(3)]
+    assert list(zip(found["region"].to_pylist(), found["n"].to_pylist(), strict=True)) == by_sql
+
+
+@pytest.mark.parametrize("name", ["Segment", "patterns", "segments", "columns", "keys"])
+def test_a_variable_may_be_called_like_what_the_counting_query_makes(con, name):
+    con.execute(f'CREATE TABLE named AS SELECT X AS "{name}", Y, region FROM studies')
+    sql = f"SELECT region, n FROM emcc_bounds_by('{name} -> Y', 'P(Y=a)', 'named', 'region')"
+    assert con.execute(sql).fetchall() == [(r, 32) for r in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("emcc_bounds('d -> Y', 'P(Y=a)', 'odd')", "the column d has type INTERVAL; cast it to text"),
+        ("emcc_bounds('u -> Y', 'P(Y=a)', 'odd')", "the column u has type UUID; cast it to text"),
+        (
+            "emcc_bounds('X -> Y', 'P(Y=a)', 'odd', weight := 'd')",
+            "has weights d of type INTERVAL; a weight is a number",
+        ),
+        ("(SELECT emcc('X -> Y', 'P(Y=a)', odd) FROM odd)", "emcc.. has d of type INTERVAL; leave it out"),
+        ("(SELECT emcc('X -> Y', 'P(Y=a)', struct_pack(X, Y), weight := d) FROM odd)", "has weight of type INTERVAL"),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_told(con, call, message):
+    con.execute("CREATE TABLE odd AS SELECT *, INTERVAL 1 DAY AS d, uuid() AS u FROM studies")
+    with pytest.raises(duckdb.Error, match=f"UnsupportedColumn: .*{message}"):
+        con.execute(f"FROM {call}")
+    assert con.execute("SELECT n FROM emcc_bounds('X -> Y', 'P(Y=a)', 'odd')").fetchall() == [(96,)]
 
 
 # -- the query around --------------------------------------------------------------------------

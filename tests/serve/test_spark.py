@@ -215,6 +215,7 @@ VALUES = pl.DataFrame(
     {
         "i": [1, 0, None, 2**31 - 1],
         "f": [0.5, -1.5, float("nan"), None],
+        "g": [0.1, 0.2, 0.3, None],
         "d": [Decimal("0.10"), Decimal("2.50"), None, Decimal("-7.00")],
         "s": ["a_b", "a%B\\", "7", None],
         "n": ["10", "9", "-1", None],
@@ -222,9 +223,13 @@ VALUES = pl.DataFrame(
         "t": [date(2026, 1, 1), date(2025, 12, 31), None, date(2026, 1, 2)],
         "m": [datetime(2026, 1, 1, 12), datetime(2026, 1, 1), None, datetime(2027, 1, 1)],
     },
-    schema_overrides={"i": pl.Int32},
+    schema_overrides={"i": pl.Int32, "g": pl.Float32},
 )
 CONDITIONS = [
+    "g > 0.1",
+    "g BETWEEN 0.1 AND 0.2",
+    "g IN (0.1, 0.2) OR abs(g) = 0.3",
+    "coalesce(g, 0) * 2 <= 0.2",
     "i = 1 OR f < 0 AND NOT b",
     "i * 2 > i + 2147483647",
     "i - 1 < 0",

@@ -21,7 +21,7 @@ COLUMNS = ["a", "b", "Gender", "my col", 'q"q', "date"]
         ("a = 1 OR b = 2 AND NOT a = 3", '"a" = 1 OR "b" = 2 AND NOT ("a" = 3)'),
         ("a IN (1, -2, NULL)", '"a" IN (1, -2, NULL)'),
         ("a IS NOT NULL", 'NOT ("a" IS NULL)'),
-        ("a BETWEEN 1 AND 2 AND b", '"a" BETWEEN 1 AND 2 AND "b"'),
+        ("a BETWEEN 1 AND 2 AND b", '("a" >= 1 AND "a" <= 2) AND "b"'),
         ("date >= DATE '2024-01-01'", "\"date\" >= CAST('2024-01-01' AS DATE)"),
         ("a::VARCHAR LIKE '1%'", "CAST(\"a\" AS TEXT) LIKE '1%'"),
         ("coalesce(lower(Gender), 'x') = 'x'", "COALESCE(LOWER(\"Gender\"), 'x') = 'x'"),

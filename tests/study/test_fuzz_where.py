@@ -18,6 +18,7 @@ FRAME = pl.DataFrame(
     {
         "u": pl.Series([0, 1, 2, 200, None, 3], dtype=pl.UInt8),
         "i": pl.Series([-2, 0, 1, 7, None, 40_000], dtype=pl.Int32),
+        "g": pl.Series([0.1, 0.2, 0.3, 0.4, None, 0.0], dtype=pl.Float32),
         "f": pl.Series([0.0, -1.5, 2.25, 1e9, None, 3.0], dtype=pl.Float64),
         "s": ["a", "B", "it's", "", None, "a%_b"],
         "odd name": [True, False, True, None, False, True],
@@ -126,6 +127,16 @@ def test_an_allowed_condition_keeps_the_same_records_in_both_engines(con, text):
         same = None
     if found is not None and same is not None:  # an engine may refuse what another can do, but not answer otherwise
         assert found == same, filter_text(tree, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [("g > 0.1", 3), ("g <= 0.3", 4), ("g BETWEEN 0.1 AND 0.3", 3), ("g IN (0.1, 0.2)", 2), ("g * 2 > 0.2", 3)],
+)
+def test_floats_of_4_bytes_are_compared_alike(con, text, rows):
+    tree = check_filter(text, list(FRAME.columns))
+    assert len(kept_by_duckdb(con, tree)) == rows
+    assert kept_by_duckdb(con, tree) == kept_by_polars(tree)
 
 
 def test_most_of_the_grammar_is_allowed():
