@@ -106,7 +106,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         )
     else:
         answer["message"] = (
-            _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options)
+            _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options, part)
         )
     return answer | ({"status": "incompatible", "message": why_incompatible(part, i)} if incompatible else {})
 
@@ -128,7 +128,7 @@ def _blur(part: Part, i: int) -> float:
     return BLUR * sum(records) / min(records) if records else BLUR
 
 
-def _advise_on(found: Bounds, options: Options) -> str | None:
+def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
     """What bounds mean that are not proven, or lack their confidence limits."""
     if options.confidence is not None and found.lower_ci is None:
         return (
@@ -137,10 +137,11 @@ def _advise_on(found: Bounds, options: Options) -> str | None:
         )
     if found.outer_lower is None or (found.exact_lower and found.exact_upper):
         return None
+    tied = any(((arm.codes < 0).any(axis=0) & (arm.codes >= 0).any(axis=0)).any() for arm in part.arms)
     return (
         "lower and upper are attained, but not proven to be the ends, which may lie as far out as outer_lower and "
         "outer_upper: causes share a component, or too many matter at once, or the condition or a study is too rare"
-    )
+    ) + ("; records with a NULL tie causes together: nulls='drop' asks without them" if tied else "")
 
 
 def _advise(part: Part, i: int, options: Options) -> str | None:

@@ -46,6 +46,8 @@ def show_bounds(
     _print(shown)
     if table.num_rows > MOST_ROWS:
         click.echo(f"… and {table.num_rows - MOST_ROWS} more rows")
+    if any(row["lower"] is not None and not (row["exact_lower"] and row["exact_upper"]) for row in rows):
+        click.echo("* attained, not proven: the end may lie as far out as outer, or as the query's range")
     _show_notes(table, by)
     counted = ", ".join(f"{number} {status}" for status, number in statuses.items())
     took = ", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items())

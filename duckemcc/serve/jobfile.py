@@ -37,6 +37,7 @@ from duckemcc.study.study import names_of
 TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
 ADVICE = {
     "Invalid value": "; a text stands in quotes",
+    "Expected '=' after a key": "; a key with letters beyond a-z stands in quotes",
     "Cannot declare": "; a section stands once, but for [[studies]]",
     "Cannot overwrite": "; a key stands once",
 }

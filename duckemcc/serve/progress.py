@@ -30,7 +30,7 @@ def show_bars() -> Iterator[rich_progress.Progress]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    left = (TextColumn("left"), TimeRemainingColumn())
+    left = (TextColumn("· left"), TimeRemainingColumn())
     bars = Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal)
     with bars, undoing(bars.stop):  # it hides the cursor
         yield bars

@@ -6,6 +6,7 @@ itself unchanged. So the integer 1 and the text '1' are one state, the text 'Tru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -200,8 +201,14 @@ def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], a
             called = column if column == variable else f"{column} (variable {variable})"
             raise NullValue(
                 f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}{advice}; "
-                f'or filter them with where="{column} IS NOT NULL".'
+                f"or filter them with where={_filter(column)}."
             )
+
+
+def _filter(column: str) -> str:
+    """The condition as a Python text; what is no bare word is quoted in it."""
+    bare = re.fullmatch(r"[A-Za-z_]\w*", column) is not None
+    return f'"{column} IS NOT NULL"' if bare else f"""'"{column.replace('"', '""')}" IS NOT NULL'"""
 
 
 def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import duckdb
 import polars as pl
 import pytest
@@ -154,6 +156,17 @@ def test_values_that_cannot_be_are_refused(engine, change, error, message):
     frame = FRAME.with_columns(**{k: pl.Series(v) if isinstance(v, list) else v for k, v in change.items()})
     with pytest.raises(error, match=message):
         tables(engine(frame), weight="n")
+
+
+def test_the_filter_that_an_error_advises_can_be_asked(engine):
+    frame = pl.DataFrame({"sex": ["f"] * 3, "given?": ["a", None, "a"]})
+    columns = {"Treatment": "given?", "Gender": "sex"}
+    with pytest.raises(NullValue, match="where=") as told:
+        tables(engine(frame), columns=columns, nulls="error")
+    where = ast.literal_eval(str(told.value).partition("where=")[2].rstrip("."))
+    assert where == '"given?" IS NOT NULL'
+    (table,) = tables(engine(frame), columns=columns, nulls="error", where=where)
+    assert table.frame["count"].sum() == 2
 
 
 def test_a_missing_column_is_named(engine):
