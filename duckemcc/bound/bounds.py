@@ -18,6 +18,7 @@ from duckemcc.bound.ends import PROVEN
 from duckemcc.bound.sharp import Sharp
 from duckemcc.learn.compatibility import Compatibility
 from duckemcc.learn.restarts import Learned
+from duckemcc.model.threads import one_thread
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 
 Floats = NDArray[np.float64]
@@ -51,6 +52,7 @@ class Bounds(NamedTuple):
     upper_ci: float | None = None
 
 
+@one_thread
 def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int) -> Bounds:
     """The range of a query over one segment's learned models; chances [s, r, u] per exogenous variable.
 
@@ -69,6 +71,7 @@ def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: in
     return Bounds("bounded", lower, upper, told, exact_lower=False, exact_upper=False)
 
 
+@one_thread
 def bound_sharply(
     query: Sharp,
     learned: Learned,

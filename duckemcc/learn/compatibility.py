@@ -31,6 +31,7 @@ from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likeliho
 from duckemcc.learn.maximum import maximise
 from duckemcc.learn.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
 from duckemcc.model.scm import Model
+from duckemcc.model.threads import one_thread
 
 EXACT_GAP = 1e-9
 """loglik_gap / n up to which data taken as exact (`level=None`) are compatible."""
@@ -92,6 +93,7 @@ def find_slack(found: Compatibility, names: Collection[str], s: int, confidence:
     return float(chi2.ppf(confidence, df)) / 2 - gap if df else 0.0
 
 
+@one_thread
 def check(
     likelihood: Likelihood,
     arms: Sequence[StudyCounts],

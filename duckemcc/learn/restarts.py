@@ -22,6 +22,7 @@ from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
 from duckemcc.learn.maximum import Maximum, maximise
 from duckemcc.learn.pooling import sum_by_class
+from duckemcc.model.threads import one_thread
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +107,7 @@ class _GroupFit(NamedTuple):
     relaxed: Floats | None
 
 
+@one_thread
 def learn(
     likelihood: Likelihood,
     starts: dict[str, Floats],

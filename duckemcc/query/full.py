@@ -30,6 +30,7 @@ from duckemcc.model.check import check_known
 from duckemcc.model.generate import random_model
 from duckemcc.model.scm import Model
 from duckemcc.model.states import State, label, show_names, show_value
+from duckemcc.model.threads import one_thread
 from duckemcc.model.uai import SUM_TOLERANCE, read_uai, write_uai
 from duckemcc.query.assume import read_assumption
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
@@ -109,6 +110,7 @@ class FullModel:
 
     # -- exact answers -----------------------------------------------------------------------------
 
+    @one_thread
     def evaluate(self, query: Query | str) -> float:
         """The exact value of a query.
 
@@ -123,6 +125,7 @@ class FullModel:
             )
         return float(found.value[0])
 
+    @one_thread
     def distribution(self, *variables: str, do: Mapping[str, State] | None = None) -> Floats:
         """P(variables | do), exactly: an array with an axis of states for each of the variables.
 

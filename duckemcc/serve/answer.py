@@ -11,6 +11,7 @@ from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
+from duckemcc.model.threads import one_thread
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
 from duckemcc.serve.options import Clock, Options
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
 
 
+@one_thread
 def answer(
     model: Model,
     tables: Sequence[CountTable],

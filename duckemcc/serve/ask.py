@@ -15,6 +15,7 @@ from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, UnknownModel
 from duckemcc.learn.likelihood import Floats
 from duckemcc.model.scm import Model
+from duckemcc.model.threads import one_thread
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
@@ -119,6 +120,7 @@ class Fit:
         return tuple(FullModel(self.model, {u: pmfs[r] for u, pmfs in own.items()}) for r in range(self.restarts))
 
 
+@one_thread
 def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
     """Algorithm 1 by itself: the distributions of the exogenous variables that all studies allow. Arguments as for
     `bounds`."""
@@ -156,6 +158,7 @@ class Witness(NamedTuple):
     upper_model: FullModel
 
 
+@one_thread
 def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any) -> Witness:
     """The models behind the sharp bounds on one query: each fits the records best, and the query has there its lower
     or upper value.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.learn.frequencies import Frequency, compare_frequencies
 from duckemcc.model.scm import Model
+from duckemcc.model.threads import one_thread
 from duckemcc.serve.answer import in_order
 from duckemcc.serve.ask import count_studies, read_model, read_studies
 from duckemcc.serve.options import Clock, Options, read_options
@@ -50,6 +51,7 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
     return tabulate(pscm, tables, names, settings, clock)
 
 
+@one_thread
 def tabulate(
     model: Model,
     tables: Sequence[CountTable],

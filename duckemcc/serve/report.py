@@ -10,6 +10,7 @@ from duckemcc.bound.bounds import bound_sharply
 from duckemcc.bound.sharp import Sharp
 from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
+from duckemcc.model.threads import one_thread
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
 from duckemcc.serve.answer import NO_RECORDS, in_order, why_incompatible
 from duckemcc.serve.options import Clock, Options
@@ -26,6 +27,7 @@ MOST_PICKED = 60
 """Segments that an HTML report looks at closely."""
 
 
+@one_thread
 def report(
     model: Model,
     tables: Sequence[CountTable],
