@@ -30,8 +30,9 @@ Floats = NDArray[np.float64]
 Chances = tuple[Floats, ...]
 """θ of a group: one array [s, r, u] per exogenous variable."""
 
-Tick = Callable[[], None]
-"""Called between steps; may raise to stop the work (a time limit)."""
+Tick = Callable[[], float | None]
+"""Called between steps; may raise to stop the work (a time limit). It tells how many seconds are left; None means that
+there is no limit."""
 
 CACHED = 40_000
 """Chances that are moved at a time: with their gradient they fit into a core's cache."""

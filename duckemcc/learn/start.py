@@ -25,7 +25,11 @@ _DIRICHLET = re.compile(r"\s*dirichlet\s*\(\s*([0-9.eE+-]+)\s*\)\s*", re.IGNOREC
 
 
 def draw_starts(
-    start: str, cards: Sequence[int], restarts: int | Sequence[int], seed: int, tick: Callable[[], None] = lambda: None
+    start: str,
+    cards: Sequence[int],
+    restarts: int | Sequence[int],
+    seed: int,
+    tick: Callable[[], float | None] = lambda: None,
 ) -> list[Floats]:
     """Chances [r, u] for each exogenous variable, each row a PMF bounded away from zero. restarts: of each, or of all.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,8 +13,9 @@ from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
+from duckemcc.serve.arrange import Answers, arrange, describe
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.result import COLUMNS, CONFIDENCE, make_table
+from duckemcc.serve.result import CONFIDENCE, put_together
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
 
@@ -38,42 +38,32 @@ def answer(
     """The result table of counted studies."""
     job = prepare(model, tables, by, options)
     asked: dict[int, list[_Asked]] = {}
-    rows: dict[int, list[dict[str, Any]]] = {}
+    told: dict[int, list[dict[str, Any]]] = {}
     refused: dict[int, TooLarge] | None = {} if by else None
     untold = dict.fromkeys(job.empty_segments, ("no_data", NO_RECORDS))
+    late = None
     try:
         for part in job.parts(clock, spread=options.method == "emcc", refused=refused):
             if part.kind not in asked:
                 asked.clear()  # kinds come one after the other, and there may be many
                 asked[part.kind] = [_compile(q, job, part, clock) for _, q in queries]
+            described = describe(job, part.segments)
             for i, segment in enumerate(part.segments):
-                shared = _shared_columns(job, part, i, segment)
-                own = rows[segment] = []
+                shared = described.row(i) | _shared_columns(part, i)
+                own = told[segment] = []
                 for (text, _), one in zip(queries, asked[part.kind], strict=True):
                     own.append({"query": text} | shared | _answer_one(one, job, part, i, options))
                     clock.tick()
             clock.lap("bound")
-            clock.advance("answer", len(rows), job.segment_count)
-    except Timeout as late:
-        left = {s for s in range(job.segment_count) if len(rows.get(s, ())) < len(queries)}
-        untold |= dict.fromkeys(left - set(untold), ("timeout", str(late)))
+            clock.advance("answer", len(told), job.segment_count)
+    except Timeout as over:
+        late = "timeout", str(over)
     untold |= {segment: ("too_large", str(large)) for segment, large in (refused or {}).items()}
-    for segment, (status, message) in untold.items():
-        shared = _described(job, segment) | {"status": status, "message": message}
-        own = rows.setdefault(segment, [])
-        own += [{"query": text} | shared for text, _ in queries[len(own) :]]
-    table = in_order(rows, COLUMNS, job, clock)
+    rows, place = arrange(Answers([text for text, _ in queries], told, untold, late), job)
+    table = put_together(rows, job.encoded.segments, place, clock.laps)
     if options.confidence is None:
         return table
     return table.replace_schema_metadata(table.schema.metadata | {CONFIDENCE: f"{options.confidence!r}"})
-
-
-def in_order(
-    rows: Mapping[int, Sequence[dict[str, Any]]], columns: Mapping[str, str], job: Job, clock: Clock
-) -> pa.Table:
-    """The table of the rows of each segment."""
-    place = [s for s in sorted(rows) for _ in rows[s]]
-    return make_table([row for s in sorted(rows) for row in rows[s]], columns, job.encoded.segments, place, clock.laps)
 
 
 _Asked: TypeAlias = Compiled | Sharp | TooLarge
@@ -174,30 +164,10 @@ def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | 
     )
 
 
-def _described(job: Job, segment: int) -> dict[str, Any]:
-    """What is known of a segment before it is learned."""
-    present = [(s.name, s.count[segment]) for s in job.encoded.studies if s.count[segment].any()]
-    return how_asked(job.options) | {
-        "n": float(sum(count[count > 0].sum() for _, count in present)),
-        "studies": [name for name, _ in present],
-        "patterns": int(sum((count > 0).sum() for _, count in present)),
-    }
-
-
-def how_asked(options: Options) -> dict[str, Any]:
-    """The columns that say how to ask again."""
-    return {
-        "restarts": options.restarts,
-        "method": options.method,
-        "seed": options.seed,
-        "version": _version(),
-    }
-
-
-def _shared_columns(job: Job, part: Part, i: int, segment: int) -> dict[str, Any]:
-    """The columns that are the same for all queries of a segment."""
+def _shared_columns(part: Part, i: int) -> dict[str, Any]:
+    """The columns that are the same for all queries of a segment, beside those that describe it."""
     learned, verdict = part.learned, part.verdict
-    return _described(job, segment) | {
+    return {
         "compatible": bool(verdict.compatible[i]),
         "misfit": float(verdict.misfit[i]),
         "loglik_gap": float(verdict.loglik_gap[i]),
@@ -208,10 +178,3 @@ def _shared_columns(job: Job, part: Part, i: int, segment: int) -> dict[str, Any
         "converged": bool(learned.converged[i]),
         "steps": int(learned.steps[i]),
     }
-
-
-@cache
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("duckemcc")

@@ -127,7 +127,7 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
     settings = read_options(options)
     pscm = read_model(model)
     clock = Clock(settings.max_seconds)
-    tables = count_studies(pscm, read_studies(studies), settings, ())
+    tables = count_studies(pscm, read_studies(studies), settings, (), clock)
     job = prepare(pscm, tables, (), settings)
     part = next(job.parts(clock))
     learned, verdict = part.learned, part.verdict
@@ -172,7 +172,7 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
     if settings.method != "sharp" or len(queries) != 1:
         raise OptionError("a witness is that of one query, with method='sharp'")
     clock = Clock(settings.max_seconds)
-    job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, ()), (), settings)
+    job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, (), clock), (), settings)
     part = next(job.parts(clock, spread=False))
     learned, names = part.learned, job.names_of(settings.population)
     if not part.verdict.compatible[0] and settings.incompatible == "null":
@@ -241,13 +241,22 @@ def _read_source(source: Any) -> Study | Studies:
 def count_studies(
     model: Model, studies: Sequence[Study | Studies], options: Options, by: tuple[str, ...], clock: Clock | None = None
 ) -> list[CountTable]:
-    """Each study's count table, counted in its engine."""
+    """Each study's count table, counted in its engine. Raises `Timeout`."""
     check_segment_names(by)
+    clock = clock or Clock(None)
     names = iter(name_studies([s for s in studies if isinstance(s, Study)]))
     tables: list[CountTable] = []
     for done, study in enumerate(studies, 1):
+        clock.count_on()
         if isinstance(study, Studies):
-            tables += count_relation(study, model.variables, by=by, nulls=options.nulls, unmeasured=model.unmeasured)
+            tables += count_relation(
+                study,
+                model.variables,
+                by=by,
+                nulls=options.nulls,
+                unmeasured=model.unmeasured,
+                watch=clock.watch,
+            )
         else:
             tables.append(
                 count_study(
@@ -258,9 +267,9 @@ def count_studies(
                     nulls=options.nulls,
                     unmeasured=model.unmeasured,
                     causes=[u.name for u in model.exogenous],
+                    watch=clock.watch,
                 )
             )
-        if clock is not None:
-            clock.advance("count", done, len(studies))
+        clock.advance("count", done, len(studies))
     check_names(tables)
     return tables

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.learn.frequencies import Frequency, compare_frequencies
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
-from duckemcc.serve.answer import in_order
+from duckemcc.serve.arrange import in_order
 from duckemcc.serve.ask import count_studies, read_model, read_studies
 from duckemcc.serve.options import Clock, Options, read_options
 from duckemcc.serve.report import narrow
@@ -46,7 +46,7 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
     pscm, names = read_model(model), names_of("by", by)
     check_segment_names(names, FREQUENCY_COLUMNS)
     clock = Clock(settings.max_seconds)
-    tables = count_studies(pscm, read_studies(studies), settings, names)
+    tables = count_studies(pscm, read_studies(studies), settings, names, clock)
     clock.lap("count")
     return tabulate(pscm, tables, names, settings, clock)
 

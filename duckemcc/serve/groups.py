@@ -23,7 +23,8 @@ from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query as parse_query
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import NO_RECORDS, answer, how_asked
+from duckemcc.serve.answer import NO_RECORDS, answer
+from duckemcc.serve.arrange import how_asked
 from duckemcc.serve.functions import PLACE, as_structs, find_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.remembered import batch_clock

@@ -10,9 +10,14 @@ from typing import Any, NamedTuple, TypeAlias
 from duckemcc.errors import OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
 from duckemcc.study.labels import Nulls
+from duckemcc.study.watch import Watch, unwatched, watched
 
 TELL_EVERY = 0.5
 """Seconds between two reports of steps."""
+
+COUNTING = 0.3
+"""Seconds that counting may take beyond max_seconds, as without counts there is nothing to show for the time. It is a
+third of what a call may be late at most, which is one second, or a tenth of max_seconds if that is more."""
 
 DEFAULT_START = "dirichlet(0.03)"
 
@@ -123,19 +128,39 @@ class Clock:
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self.last
         self.last = now
 
-    def tick(self) -> None:
-        """Raises `Timeout` once the time is over; now and then says that work goes on."""
+    def tick(self) -> float | None:
+        """The seconds that are left, None if there is no limit; now and then says that work goes on. Raises `Timeout`
+        once the time is over."""
         if self.limit is None and self.progress is None:
-            return
+            return None
         now = time.perf_counter()
         self.steps += 1
         if self.progress is not None and now - self.told >= TELL_EVERY:
             self.told = now
             self.progress(Progress("step", self.steps, None))
-        if self.limit is not None and now - self.begun > self.limit:
-            raise Timeout(
-                f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments"
-            )
+        if self.limit is None:
+            return None
+        left = self.begun + self.limit - now
+        if left < 0:
+            raise self._late()
+        return left
+
+    def count_on(self) -> None:
+        """Raises `Timeout` once the time for counting is over."""
+        if self.limit is not None and time.perf_counter() - self.begun > self.limit + COUNTING:
+            raise self._late()
+
+    @property
+    def watch(self) -> Watch:
+        """A context of counting in an engine, which is stopped from another thread once the time is over; `Timeout` is
+        raised then."""
+        if self.limit is None:
+            return unwatched
+        left = self.begun + self.limit + COUNTING - time.perf_counter()
+        return lambda stop: watched(left, stop, self._late)
+
+    def _late(self) -> Timeout:
+        return Timeout(f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments")
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:

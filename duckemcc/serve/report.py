@@ -12,7 +12,8 @@ from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
-from duckemcc.serve.answer import NO_RECORDS, in_order, why_incompatible
+from duckemcc.serve.answer import NO_RECORDS, why_incompatible
+from duckemcc.serve.arrange import in_order
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.result import STUDY_COLUMNS
 from duckemcc.serve.work import Job, Part, prepare

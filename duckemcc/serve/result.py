@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from duckemcc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -100,21 +103,49 @@ def make_table(
 ) -> pa.Table:
     """The Arrow table of these rows, each behind the `by` columns of its segment; timings (seconds) go into the
     metadata."""
+    return put_together(make_columns(rows, columns), segments, np.asarray(place, np.intp), timings)
+
+
+def make_columns(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+    """These rows without their segments."""
     import pyarrow as pa
 
-    types = {
+    types = _arrow_types()
+    return pa.table([pa.array([row.get(n) for row in rows], types[kind]) for n, kind in columns.items()], [*columns])
+
+
+def fill_columns(size: int, given: Mapping[str, Any], columns: Mapping[str, str]) -> pa.Table:
+    """So many rows, of which some columns are given, each as an array or as one value for all."""
+    import pyarrow as pa
+
+    types = _arrow_types()
+
+    def fill(value: Any, kind: pa.DataType) -> pa.Array:
+        if value is None:
+            return pa.nulls(size, kind)
+        return value if isinstance(value, pa.Array) else pa.repeat(pa.scalar(value, kind), size)
+
+    return pa.table([fill(given.get(name), types[kind]) for name, kind in columns.items()], [*columns])
+
+
+def put_together(
+    rows: pa.Table, segments: pl.DataFrame, place: NDArray[np.intp], timings: Mapping[str, float]
+) -> pa.Table:
+    """The rows behind the `by` columns of their segments, which stand at these places; timings go into the metadata."""
+    import pyarrow as pa
+
+    told = {"duckemcc.seconds": json.dumps({k: round(v, 6) for k, v in timings.items()})}
+    front = segments[place].to_arrow() if segments.width else pa.table({})
+    return pa.table([*front.columns, *rows.columns], names=[*front.column_names, *rows.column_names], metadata=told)
+
+
+def _arrow_types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    return {
         "string": pa.string(),
         "double": pa.float64(),
         "bool": pa.bool_(),
         "int64": pa.int64(),
         "list<string>": pa.list_(pa.string()),
     }
-    front = segments[list(place)].to_arrow() if segments.width else None
-    arrays = list(front.columns) if front is not None else []
-    names = list(front.column_names) if front is not None else []
-    for name, kind in columns.items():
-        names.append(name)
-        arrays.append(pa.array([row.get(name) for row in rows], type=types[kind]))
-    return pa.table(
-        arrays, names=names, metadata={"duckemcc.seconds": json.dumps({k: round(v, 6) for k, v in timings.items()})}
-    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
 from duckemcc.study.study import Study
+from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -53,7 +54,7 @@ class Wanted(NamedTuple):
     """What an engine is to count: the records of a study, by these variables and segments.
 
     name: what messages call the study. latent: variables that no study measures. own: columns that the source may have
-    for itself.
+    for itself. watch: stops the engine when the time is over.
     """
 
     study: Study
@@ -62,6 +63,7 @@ class Wanted(NamedTuple):
     by: tuple[str, ...] = ()
     latent: Sequence[str] = ()
     own: Sequence[str] = ()
+    watch: Watch = unwatched
 
     def match(self, found: Sequence[str]) -> Matched:
         """The columns of a source. Raises what `match_columns` and `check_filter` raise."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import RepeatedName, SourceError
@@ -19,11 +20,21 @@ if TYPE_CHECKING:
 
 def count_duckdb(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     """Through the relation's own connection: a cursor would not see temporary tables and uncommitted rows."""
+    if wanted.study.kind == "arrow":
+        wanted = wanted._replace(study=_with_few_columns(wanted))
+    con = _connection(wanted.study)
+    if con is None:  # of a relation of duckdb 1, which does not tell its connection: it cannot be stopped
+        return _count(wanted, con)
+    with wanted.watch(con.interrupt):
+        return _count(wanted, con)
+
+
+def _count(wanted: Wanted, con: Any) -> tuple[Columns, pl.DataFrame]:
     import polars as pl
 
     from duckemcc.study import dialect
 
-    relation, con = open_source(wanted.study)
+    relation = _open(wanted.study, con)
     found = _true_names(wanted.study, relation, con)
     types = {c: type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
     columns, condition, used = wanted.match(found)
@@ -52,23 +63,56 @@ def count_duckdb(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
 
 def open_source(study: Study) -> tuple[Any, Any]:
     """The source as a relation, and its connection."""
+    con = _connection(study)
+    return _open(study, con), con
+
+
+def _connection(study: Study) -> Any:
+    """The connection that reads the source: the user's, or one for this alone; None where a relation does not tell."""
     if study.kind == "relation":
-        return study.source, None
+        return getattr(study.source, "_con", None)
     import duckdb
 
-    con = study.con if study.con is not None else duckdb.connect()
+    return study.con if study.con is not None else duckdb.connect()
+
+
+def _open(study: Study, con: Any) -> Any:
+    """The source as a relation."""
+    if study.kind == "relation":
+        return study.source
     if study.kind == "table":
-        return _table(con, study.source), con
+        return _table(con, study.source)
     if study.kind == "file":
         path = _found_path(os.fspath(study.source))
         packed = path.lower().endswith(CSV)  # names are needed, so there must be a header: no guessing
-        return (con.read_csv(path, header=True) if packed else _parquet(con, path)), con
+        return con.read_csv(path, header=True) if packed else _parquet(con, path)
     import pyarrow as pa
 
     source = study.source
     if not isinstance(source, (pa.Table, pa.RecordBatchReader)):  # DuckDB 1.4 takes the stream of others only once
         source = pa.RecordBatchReader.from_stream(source)
-    return con.from_arrow(source), con
+    return con.from_arrow(source)
+
+
+def _with_few_columns(wanted: Wanted) -> Study:
+    """The study of an Arrow source with the columns that are read and no other: DuckDB takes longer to bind 20 000
+    columns than to count two of them."""
+    import pyarrow as pa
+
+    source = wanted.study.source
+    if not isinstance(source, (pa.Table, pa.RecordBatchReader)):
+        source = pa.RecordBatchReader.from_stream(source)
+    names = source.schema.names
+    used = wanted.match(names).used
+    refuse_twins(wanted.name, used, names)
+    places = [i for i, name in enumerate(names) if name in used] or [0]  # without a column there would be no rows
+    if len(places) == len(names):
+        return replace(wanted.study, source=source)
+    if isinstance(source, pa.Table):
+        return replace(wanted.study, source=source.select(places))
+    schema = pa.schema([source.schema.field(i) for i in places])
+    batches = (batch.select(places) for batch in source)
+    return replace(wanted.study, source=pa.RecordBatchReader.from_batches(schema, batches))
 
 
 def _parquet(con: Any, path: str) -> Any:

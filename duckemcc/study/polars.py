@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import add
+from threading import Event
 from typing import TYPE_CHECKING
 
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
 from duckemcc.study.types import check_dtypes
+from duckemcc.study.watch import unwatched
 
 if TYPE_CHECKING:
     import polars as pl
 
+_FIRST, _LAST = 1e-4, 0.02  # seconds between two looks at a query that runs in the background
+
 
 def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
-    """Lazily, by the streaming engine."""
+    """Lazily, by the streaming engine. polars does not stop when it is told to: what is too late goes on by itself, and
+    is not waited for."""
     import polars as pl
 
     frame = wanted.study.source.lazy()
@@ -38,7 +43,18 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
         counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
     other = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)  # what Arrow lacks, or has in another form
     as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
-    return columns, counted.head(MOST_PATTERNS + 1).with_columns(as_text).collect(engine="streaming")
+    query = counted.head(MOST_PATTERNS + 1).with_columns(as_text)
+    if wanted.watch is unwatched:
+        return columns, query.collect(engine="streaming")
+    running, stopped = query.collect(engine="streaming", background=True), Event()
+    with wanted.watch(stopped.set):
+        pause = _FIRST
+        while (found := running.fetch()) is None:
+            pause = min(2 * pause, _LAST)
+            if stopped.wait(pause):
+                running.cancel()
+                raise TimeoutError  # told by the watch
+    return columns, found
 
 
 def _weigh(frame: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:

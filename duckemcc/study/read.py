@@ -19,6 +19,7 @@ from duckemcc.study.polars import count_polars
 from duckemcc.study.selection import Rule, check_dropped, read_rule
 from duckemcc.study.spark import count_spark
 from duckemcc.study.study import Study, names_of
+from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     import polars as pl
@@ -52,10 +53,12 @@ def count_study(
     nulls: Nulls = "mar",
     unmeasured: Sequence[str] = (),
     causes: Sequence[str] = (),
+    watch: Watch = unwatched,
 ) -> CountTable:
     """Count a study's records by the model's variables and the segments.
 
     unmeasured: variables that no study measures. causes: the model's exogenous variables, some of which may be local.
+    watch: stops the engine when the time is over, and raises then.
     nulls: "drop" leaves out records with a NULL in a measured variable, "error" refuses them; else they are counted.
 
     Raises, with the study's name: MissingColumn, UnknownName, RepeatedName (names), UnsupportedColumn (types),
@@ -67,7 +70,7 @@ def count_study(
     local = tuple(cause_name(u, causes, f"study {name!r} has local= for") for u in study.local)
     rule = None if study.selected is None else read_rule(study.selected, variables, name)
     latent = [v for v in variables if v in unmeasured]
-    columns, frame = count_patterns(Wanted(study, name, variables, by, latent))
+    columns, frame = count_patterns(Wanted(study, name, variables, by, latent, watch=watch))
     check_some(frame, study.where, f"study {name!r}")
     return tabulate(CountTable(name, columns.do, frame, local, rule, study.shared), columns, variables, by, nulls)
 

@@ -19,6 +19,7 @@ from duckemcc.study.read import (
 )
 from duckemcc.study.study import Study
 from duckemcc.study.types import check_dtypes
+from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +61,7 @@ def count_relation(
     by: Sequence[str] = (),
     nulls: Nulls = "mar",
     unmeasured: Sequence[str] = (),
+    watch: Watch = unwatched,
 ) -> list[CountTable]:
     """The count tables of the studies in one source, named and sorted as by `split_relation`.
 
@@ -71,7 +73,7 @@ def count_relation(
     variables, by = checked_names(variables, () if records.shared else by)
     _check_own(variables)
     latent = [v for v in variables if v in unmeasured]
-    columns, frame = count_patterns(Wanted(records, "studies", variables, by, latent, OWN))
+    columns, frame = count_patterns(Wanted(records, "studies", variables, by, latent, OWN, watch))
     check_some(frame, records.where, "the studies relation")
     check_height(frame, MOST_PATTERNS)
     names = {f"emcc_v{i}": v for i, v in enumerate(columns.variables)}

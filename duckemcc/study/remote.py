@@ -72,7 +72,8 @@ def count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
             weight = exp.cast(weight, "double")
         counted = count_query(source, keys, measures, condition, weight, is_float)
         kinds = {k: types[c] for k, c in columns.keys.items()}
-        table = fetch(con, write(_as_text(counted, kinds, [*measures]), "postgres"))
+        with wanted.watch(con.adbc_cancel):
+            table = fetch(con, write(_as_text(counted, kinds, [*measures]), "postgres"))
     return columns, _frame(table, kinds, name, columns)
 
 

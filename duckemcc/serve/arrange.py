@@ -1,0 +1,153 @@
+"""The rows of all segments in their order: those that were answered, and those that say why there is no answer.
+
+There may be a million of the latter, all made when the time is over: so they are made column by column.
+
+Axes: s segment, p distinct pattern, k study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.learn.likelihood import Floats, Ints
+from duckemcc.serve.options import Clock, Options
+from duckemcc.serve.result import COLUMNS, fill_columns, make_columns, make_table
+from duckemcc.serve.work import Job
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_AT_ONCE = 2**20
+"""Rows that are put into order together: their texts have less than the 2 GB that an Arrow array of texts holds."""
+
+_Why = tuple[str, str]  # status and message
+
+
+class Answers(NamedTuple):
+    """What is known of each segment, by its position. told: its rows, maybe not of all queries. untold: why it has
+    none. late: why all others lack some."""
+
+    queries: list[str]
+    told: Mapping[int, list[dict[str, Any]]]
+    untold: Mapping[int, _Why]
+    late: _Why | None
+
+
+class Described(NamedTuple):
+    """What is known of segments before they are learned. n, patterns [s]; there [k, s]: which studies have records.
+    asked: how to ask again."""
+
+    n: Floats
+    patterns: Ints
+    there: NDArray[np.bool_]
+    names: list[str]
+    asked: dict[str, Any]
+
+    def row(self, i: int) -> dict[str, Any]:
+        """The columns of one of the segments."""
+        studies = [self.names[k] for k in np.flatnonzero(self.there[:, i])]
+        return self.asked | {"n": float(self.n[i]), "studies": studies, "patterns": int(self.patterns[i])}
+
+    def columns(self, place: Ints) -> dict[str, Any]:
+        """The columns of many rows, of which each has its segment's place among those described."""
+        import pyarrow as pa
+
+        segment, study = np.nonzero(self.there.T[place])
+        offsets = np.searchsorted(segment, np.arange(len(place) + 1))
+        studies = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(self.names).take(pa.array(study)))
+        return self.asked | {
+            "n": pa.array(self.n[place]),
+            "studies": studies,
+            "patterns": pa.array(self.patterns[place], pa.int64()),
+        }
+
+
+def describe(job: Job, segments: Sequence[int] | Ints) -> Described:
+    """Sums are taken over the patterns that a segment has, in their order: so they do not depend on other segments."""
+    size = len(segments)
+    n, patterns = np.zeros(size), np.zeros(size, np.intp)
+    there = np.zeros((len(job.encoded.studies), size), bool)
+    for k, study in enumerate(job.encoded.studies):
+        count = study.count[segments]
+        segment, pattern = np.nonzero(count > 0)
+        n += np.bincount(segment, count[segment, pattern], size)
+        own = np.bincount(segment, minlength=size)
+        patterns += own
+        there[k] = own > 0
+    return Described(n, patterns, there, [study.name for study in job.encoded.studies], how_asked(job.options))
+
+
+def how_asked(options: Options) -> dict[str, Any]:
+    """The columns that say how to ask again."""
+    return {
+        "restarts": options.restarts,
+        "method": options.method,
+        "seed": options.seed,
+        "version": _version(),
+    }
+
+
+def arrange(answers: Answers, job: Job) -> tuple[pa.Table, Ints]:
+    """The rows of all segments, in the order of these and of the queries; and the position of each row's segment."""
+    import pyarrow as pa
+
+    size, width = job.segment_count, len(answers.queries)
+    whole = np.zeros(size, bool)
+    whole[[s for s, rows in answers.told.items() if len(rows) == width]] = True
+    reasons = list(dict.fromkeys([*answers.untold.values(), *([answers.late] if answers.late else [])]))
+    number = {reason: k for k, reason in enumerate(reasons)}
+    why = np.full(size, number[answers.late] if answers.late else -1)
+    why[list(answers.untold)] = [number[reason] for reason in answers.untold.values()]
+    step = max(1, _AT_ONCE // width)
+    parts = [
+        _arrange_some(answers, job, np.arange(first, min(first + step, size)), whole, why, reasons)
+        for first in range(0, size, step)
+    ]
+    return pa.concat_tables([rows for rows, _ in parts]), np.concatenate([place for _, place in parts])
+
+
+def _arrange_some(
+    answers: Answers, job: Job, segments: Ints, whole: NDArray[np.bool_], why: Ints, reasons: Sequence[_Why]
+) -> tuple[pa.Table, Ints]:
+    import pyarrow as pa
+
+    width = len(answers.queries)
+    told = [(s, row) for s in segments.tolist() if s in answers.told for row in answers.told[s]]
+    first = np.array([s for s, _ in told], np.intp)
+    left = segments[~whole[segments]]
+    if not len(left):
+        return make_columns([row for _, row in told], COLUMNS), first
+    own = np.repeat(np.arange(len(left)), width)
+    query = np.tile(np.arange(width), len(left))
+    known = np.array([len(answers.told.get(s, ())) for s in left.tolist()])[own]
+    own, query = own[query >= known], query[query >= known]
+    status, message = ([reason[part] for reason in reasons] for part in (0, 1))
+    given = describe(job, left).columns(own) | {
+        "query": pa.array(answers.queries).take(pa.array(query)),
+        "status": pa.array(status).take(pa.array(why[left[own]])),
+        "message": pa.array(message).take(pa.array(why[left[own]])),
+    }
+    place = np.concatenate([first, left[own]])
+    rows = pa.concat_tables([make_columns([row for _, row in told], COLUMNS), fill_columns(len(own), given, COLUMNS)])
+    order = np.argsort(place, kind="stable")  # a segment that was left in the middle has its answers first
+    return rows.take(pa.array(order)).combine_chunks(), place[order]
+
+
+def in_order(
+    rows: Mapping[int, Sequence[dict[str, Any]]], columns: Mapping[str, str], job: Job, clock: Clock
+) -> pa.Table:
+    """The table of the rows of each segment."""
+    place = [s for s in sorted(rows) for _ in rows[s]]
+    return make_table([row for s in sorted(rows) for row in rows[s]], columns, job.encoded.segments, place, clock.laps)
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("duckemcc")
