@@ -97,45 +97,38 @@ def arrange(answers: Answers, job: Job) -> tuple[pa.Table, Ints]:
     import pyarrow as pa
 
     size, width = job.segment_count, len(answers.queries)
-    whole = np.zeros(size, bool)
-    whole[[s for s, rows in answers.told.items() if len(rows) == width]] = True
+    known = np.zeros(size, np.intp)
+    known[list(answers.told)] = [len(rows) for rows in answers.told.values()]
     reasons = list(dict.fromkeys([*answers.untold.values(), *([answers.late] if answers.late else [])]))
     number = {reason: k for k, reason in enumerate(reasons)}
     why = np.full(size, number[answers.late] if answers.late else -1)
     why[list(answers.untold)] = [number[reason] for reason in answers.untold.values()]
     step = max(1, _AT_ONCE // width)
-    parts = [
-        _arrange_some(answers, job, np.arange(first, min(first + step, size)), whole, why, reasons)
-        for first in range(0, size, step)
-    ]
-    return pa.concat_tables([rows for rows, _ in parts]), np.concatenate([place for _, place in parts])
+    parts = [slice(first, min(first + step, size)) for first in range(0, size, step)]
+    tables = [_arrange_some(answers, job, np.arange(size)[own], known[own], why[own], reasons) for own in parts]
+    return pa.concat_tables(tables), np.repeat(np.arange(size), width)
 
 
 def _arrange_some(
-    answers: Answers, job: Job, segments: Ints, whole: NDArray[np.bool_], why: Ints, reasons: Sequence[_Why]
-) -> tuple[pa.Table, Ints]:
+    answers: Answers, job: Job, segments: Ints, known: Ints, why: Ints, reasons: Sequence[_Why]
+) -> pa.Table:
+    """known, why [s]: how many rows are told of each segment, and the number of the reason that others are not."""
     import pyarrow as pa
 
     width = len(answers.queries)
-    told = [(s, row) for s in segments.tolist() if s in answers.told for row in answers.told[s]]
-    first = np.array([s for s, _ in told], np.intp)
-    left = segments[~whole[segments]]
-    if not len(left):
-        return make_columns([row for _, row in told], COLUMNS), first
-    own = np.repeat(np.arange(len(left)), width)
-    query = np.tile(np.arange(width), len(left))
-    known = np.array([len(answers.told.get(s, ())) for s in left.tolist()])[own]
-    own, query = own[query >= known], query[query >= known]
-    status, message = ([reason[part] for reason in reasons] for part in (0, 1))
-    given = describe(job, left).columns(own) | {
-        "query": pa.array(answers.queries).take(pa.array(query)),
-        "status": pa.array(status).take(pa.array(why[left[own]])),
-        "message": pa.array(message).take(pa.array(why[left[own]])),
-    }
-    place = np.concatenate([first, left[own]])
-    rows = pa.concat_tables([make_columns([row for _, row in told], COLUMNS), fill_columns(len(own), given, COLUMNS)])
-    order = np.argsort(place, kind="stable")  # a segment that was left in the middle has its answers first
-    return rows.take(pa.array(order)).combine_chunks(), place[order]
+    told = make_columns([row for s in segments[known > 0].tolist() for row in answers.told[s]], COLUMNS)
+    size = int(known.sum())
+    own, query = np.repeat(np.arange(len(segments)), width), np.tile(np.arange(width), len(segments))
+    answered = query < known[own]
+    if answered.all():
+        return pa.table(told)
+    row = np.where(answered, (np.cumsum(known) - known)[own] + query, 0)
+    given = describe(job, segments).columns(own) | {"query": pa.array(answers.queries).take(pa.array(query))}
+    reason = pa.array(np.where(answered, row, size + why[own]))
+    for part, name in enumerate(("status", "message")):
+        given[name] = pa.concat_arrays([told[name], pa.array([r[part] for r in reasons], pa.string())]).take(reason)
+    place = pa.array(row, mask=~answered)
+    return pa.table(fill_columns(len(own), {n: told[n].take(place) for n in COLUMNS if n not in given} | given))
 
 
 def in_order(

@@ -115,6 +115,7 @@ class Clock:
         self.begun = self.last = time.perf_counter()
         self.limit, self.progress = max_seconds, progress
         self.steps, self.told = 0, self.begun
+        self.reserved = 0.0  # seconds of the limit that are needed afterwards, to hand over what was found
         self.laps: dict[str, float] = {}
 
     def advance(self, stage: str, done: int, total: int) -> None:
@@ -140,7 +141,7 @@ class Clock:
             self.progress(Progress("step", self.steps, None))
         if self.limit is None:
             return None
-        left = self.begun + self.limit - now
+        left = self.begun + self.limit - self.reserved - now
         if left < 0:
             raise self._late()
         return left

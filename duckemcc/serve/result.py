@@ -103,19 +103,21 @@ def make_table(
 ) -> pa.Table:
     """The Arrow table of these rows, each behind the `by` columns of its segment; timings (seconds) go into the
     metadata."""
-    return put_together(make_columns(rows, columns), segments, np.asarray(place, np.intp), timings)
+    import pyarrow as pa
+
+    return put_together(pa.table(make_columns(rows, columns)), segments, np.asarray(place, np.intp), timings)
 
 
-def make_columns(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
-    """These rows without their segments."""
+def make_columns(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str] = COLUMNS) -> dict[str, pa.Array]:
+    """The columns of these rows, without those of their segments."""
     import pyarrow as pa
 
     types = _arrow_types()
-    return pa.table([pa.array([row.get(n) for row in rows], types[kind]) for n, kind in columns.items()], [*columns])
+    return {name: pa.array([row.get(name) for row in rows], types[kind]) for name, kind in columns.items()}
 
 
-def fill_columns(size: int, given: Mapping[str, Any], columns: Mapping[str, str]) -> pa.Table:
-    """So many rows, of which some columns are given, each as an array or as one value for all."""
+def fill_columns(size: int, given: Mapping[str, Any], columns: Mapping[str, str] = COLUMNS) -> dict[str, pa.Array]:
+    """The columns of so many rows, of which some are given, each as an array or as one value for all."""
     import pyarrow as pa
 
     types = _arrow_types()
@@ -125,7 +127,7 @@ def fill_columns(size: int, given: Mapping[str, Any], columns: Mapping[str, str]
             return pa.nulls(size, kind)
         return value if isinstance(value, pa.Array) else pa.repeat(pa.scalar(value, kind), size)
 
-    return pa.table([fill(given.get(name), types[kind]) for name, kind in columns.items()], [*columns])
+    return {name: fill(given.get(name), types[kind]) for name, kind in columns.items()}
 
 
 def put_together(
