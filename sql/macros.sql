@@ -14,7 +14,7 @@ FROM (
     SELECT unnest(_emcc_bounds(query, counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
         max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
-        population := population, confidence := confidence, max_seconds := max_seconds))) AS answer
+        population := population, confidence := confidence, max_seconds := max_seconds), epoch_us(now()))) AS answer
     FROM (
         SELECT first(_emcc_pack(counts)) AS counts
         FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog()))
@@ -33,7 +33,7 @@ FROM (
         SELECT counted.keys, _emcc_bounds(query, counted.counts, struct_pack(
             method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
             max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
-            population := population, confidence := confidence, max_seconds := max_seconds)) AS answers
+            population := population, confidence := confidence, max_seconds := max_seconds), epoch_us(now())) AS answers
         FROM (
             SELECT first(_emcc_pack(counts)) AS counts, first(keys) AS keys
             FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog(), "by"))
@@ -49,7 +49,7 @@ SELECT answer.* EXCLUDE (segment)
 FROM (
     SELECT unnest(_emcc_compatibility(counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds))) AS answer
+        max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds), epoch_us(now()))) AS answer
     FROM (
         SELECT first(_emcc_pack(counts)) AS counts
         FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog()))
@@ -66,7 +66,7 @@ FROM (
     FROM (
         SELECT counted.keys, _emcc_compatibility(counted.counts, struct_pack(
             method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds)) AS answers
+            max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, max_seconds := max_seconds), epoch_us(now())) AS answers
         FROM (
             SELECT first(_emcc_pack(counts)) AS counts, first(keys) AS keys
             FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog(), "by"))

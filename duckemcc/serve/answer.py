@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-ROW = 1.2e-6
-"""Seconds that a row without an answer takes, as measured with 10^6 segments."""
-
 NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
 
 
@@ -40,7 +37,7 @@ def answer(
 ) -> pa.Table:
     """The result table of counted studies."""
     job = prepare(model, tables, by, options)
-    clock.reserved = ROW * job.segment_count * len(queries)
+    clock.reserved = clock.row * job.segment_count * len(queries)
     asked: dict[int, list[_Asked]] = {}
     told: dict[int, list[dict[str, Any]]] = {}
     refused: dict[int, TooLarge] | None = {} if by else None

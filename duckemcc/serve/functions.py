@@ -21,9 +21,9 @@ from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
 from duckemcc.serve.ask import is_name, read_queries
 from duckemcc.serve.counting import check_by, write_counts_sql
-from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.options import Options, read_options
 from duckemcc.serve.registered import read_counted, write_registered_sql
-from duckemcc.serve.remembered import keep, recall
+from duckemcc.serve.remembered import keep, note_bound, recall, statement_clock
 from duckemcc.serve.report import report
 from duckemcc.serve.sources import text_sql
 from duckemcc.serve.stored import (
@@ -74,8 +74,10 @@ def counts_sql(model: Any, studies: Any, weight: Any, catalog: str, *by: Any) ->
         parts, keys = "columns := columns, segments := segments", "list_transform(segments, lambda s: s.segment)"
         sql = write_counts_sql(pscm, studies, weight, names)
     current = stamp_sql(known.database if stored else None)
-    text = text_sql(json.dumps(header, ensure_ascii=False))
-    return f"SELECT struct_pack(header := {text}, current := {current}, {parts}) AS counts, {keys} AS keys FROM ({sql})"
+    text = json.dumps(header, ensure_ascii=False)
+    note_bound(text)
+    packed = f"struct_pack(header := {text_sql(text)}, current := {current}, {parts})"
+    return f"SELECT {packed} AS counts, {keys} AS keys FROM ({sql})"
 
 
 def _choose_studies(model: Any, studies: Any, weight: Any, catalog: Catalog) -> tuple[Registered, ...]:
@@ -107,8 +109,9 @@ def pack(counts: Any) -> Any:
     return pa.array(packed, pa.binary())
 
 
-def bounds(query: Any, counts: Any, options: Any) -> Any:
-    """The rows of emcc_bounds, each with the number of its segment: a list of them per row.
+def bounds(query: Any, counts: Any, options: Any, moment: Any) -> Any:
+    """The rows of emcc_bounds, each with the number of its segment: a list of them per row. moment: when the
+    transaction began.
 
     Rows that ask the same counts with the same options, as those of a joined table of queries do, are one call.
     """
@@ -118,7 +121,7 @@ def bounds(query: Any, counts: Any, options: Any) -> Any:
     for call in {call.key: call for call in calls if known[call.key] is None}.values():
         together.setdefault(call.key[2:], []).append(call)
     for asked in together.values():
-        known |= _answer_calls(asked)
+        known |= _answer_calls(asked, moment[0].as_py())
     return _lists([known[call.key] for call in calls])
 
 
@@ -137,35 +140,45 @@ def _read_call(query: Any, packed: bytes, options: Mapping[str, Any]) -> _Call:
     return _Call(key, queries, packed, settings)
 
 
-def _answer_calls(calls: Sequence[_Call]) -> dict[Any, pa.StructArray]:
+def _answer_calls(calls: Sequence[_Call], moment: int) -> dict[Any, pa.StructArray]:
     """The answers by key; the calls differ in their queries alone."""
     import numpy as np
 
     settings = calls[0].settings
-    model, tables = read_counts(calls[0].packed, settings)
+    counted = open_packed(calls[0].packed)
+    clock = statement_clock(counted.header, moment, settings.max_seconds)
+    model, tables = read_counts(counted, settings)
     queries = dict(asked for call in calls for asked in call.queries)
-    table = answer(model, tables, list(queries.items()), (PLACE,), settings, Clock(settings.max_seconds))
+    table = answer(model, tables, list(queries.items()), (PLACE,), settings, clock)
     rows = np.arange(table.num_rows).reshape(-1, len(queries))  # by segment and query
     place = {text: i for i, text in enumerate(queries)}
     found = {}
     for call in calls:
-        found[call.key] = as_structs(table.take(rows[:, [place[text] for text, _ in call.queries]].ravel()))
-        keep(call.key, found[call.key])
+        own = [place[text] for text, _ in call.queries]
+        whole = own == list(range(len(queries)))
+        found[call.key] = as_structs(table if whole else table.take(rows[:, own].ravel()))
+        if not clock.late:
+            keep(call.key, found[call.key])
     return found
 
 
-def compatibility(counts: Any, options: Any) -> Any:
-    """The rows of emcc_compatibility, a list of them per row."""
-    return _lists([_report_row(packed, read_sql_options(given)) for packed, given in _rows(counts, options)])
+def compatibility(counts: Any, options: Any, moment: Any) -> Any:
+    """The rows of emcc_compatibility, a list of them per row. moment: when the transaction began."""
+    return _lists(
+        [_report_row(packed, read_sql_options(given), at) for packed, given, at in _rows(counts, options, moment)]
+    )
 
 
-def _report_row(packed: bytes, settings: Options) -> pa.StructArray:
+def _report_row(packed: bytes, settings: Options, moment: int) -> pa.StructArray:
     key = "compatibility", settings, blake2b(packed).digest()
     if (known := recall(key)) is not None:
         return known
-    model, tables = read_counts(packed, settings)
-    found = as_structs(report(model, tables, (PLACE,), settings, Clock(settings.max_seconds)))
-    keep(key, found)
+    counted = open_packed(packed)
+    clock = statement_clock(counted.header, moment, settings.max_seconds)
+    model, tables = read_counts(counted, settings)
+    found = as_structs(report(model, tables, (PLACE,), settings, clock))
+    if not clock.late:
+        keep(key, found)
     return found
 
 
@@ -182,15 +195,27 @@ def read_sql_options(given: Mapping[str, Any]) -> Options:
     return read_options(plain)
 
 
-def read_counts(packed: bytes, settings: Options) -> tuple[Model, list[CountTable]]:
+class _Packed(NamedTuple):
+    """What `pack` packed. header: of `counts_sql`, JSON."""
+
+    header: str
+    counted: pa.StructArray
+
+
+def open_packed(packed: bytes) -> _Packed:
+    """The counts of a BLOB, which are not copied."""
+    import pyarrow as pa
+
+    counted = pa.ipc.open_stream(packed).read_all()["counts"].combine_chunks()
+    return _Packed(counted.field("header")[0].as_py(), counted)
+
+
+def read_counts(packed: _Packed, settings: Options) -> tuple[Model, list[CountTable]]:
     """What `counts_sql` counted: the model, and the studies with numbered segments.
 
     Raises what `count_study` raises, and `SourceError` where the catalog is no longer what the query was written from.
     """
-    import pyarrow as pa
-
-    counted = pa.ipc.open_stream(packed).read_all()["counts"].combine_chunks()
-    header = json.loads(counted.field("header")[0].as_py())
+    counted, header = packed.counted, json.loads(packed.header)
     if "stamp" in header:
         check_stamp(header["stamp"], counted.field("current")[0].as_py())
     model = read_resolved(header["model"])

@@ -16,6 +16,7 @@ from duckemcc.errors import (
     MissingColumn,
     OptionError,
     QueryError,
+    Timeout,
     TooLarge,
     UnsupportedColumn,
 )
@@ -27,7 +28,7 @@ from duckemcc.serve.answer import NO_RECORDS, answer
 from duckemcc.serve.arrange import how_asked
 from duckemcc.serve.functions import PLACE, as_structs, find_variables, read_sql_options, split
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.remembered import batch_clock
+from duckemcc.serve.remembered import batch_clock, statement_clock
 from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.stored import read_resolved
 from duckemcc.study.relation import with_lists
@@ -60,14 +61,23 @@ def groups(model: Any, query: Any, entries: Any, options: Any, moment: Any) -> A
     places: dict[tuple[str, str, str], list[int]] = {}
     for place, (text, question, given) in enumerate(asked):
         places.setdefault((text, repr(question), repr(given)), []).append(place)
-    records = _read_entries(entries)
+    records: pl.DataFrame | None = None
     rows: list[dict[str, Any]] = [{}] * len(asked)
     for key, own in places.items():
         text, question, given = asked[own[0]]
         settings = read_sql_options(given)
-        frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
-        with batch_clock((moment[0].as_py(), *key), len(own), settings.max_seconds) as clock:
-            for place, row in _answer_groups(_read_task(text, question, settings, clock), own, frame).items():
+        began = moment[0].as_py()
+        with batch_clock((began, *key), len(own), statement_clock(text, began, settings.max_seconds)) as clock:
+            task = _read_task(text, question, settings, clock)
+            try:
+                clock.count_on()
+            except Timeout as late:  # in a batch before: the records need not be read
+                found = {place: _no_answer(task, "timeout", str(late)) for place in own}
+            else:
+                records = _read_entries(entries) if records is None else records
+                frame = records.filter(pl.col(PLACE).is_in(own)) if len(places) > 1 else records
+                found = _answer_groups(task, own, frame)
+            for place, row in found.items():
                 rows[place] = row
     return as_structs(make_table(rows, COLUMNS, pl.DataFrame(), [], {}))
 
@@ -133,10 +143,15 @@ def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> 
     records = records.group_by(keys, maintain_order=True).agg(
         pl.col("emcc_count", "emcc_bad").sum(), pl.col("emcc_example").min()
     )
-    found = {place: _no_answer(task, "no_data", NO_RECORDS) for place in places}
-    for alike in _alike(records, measured, task.settings.nulls):
-        found |= _answer_alike(task, alike)
-    return found
+    found: dict[int, dict[str, Any]] = {}
+    why = "no_data", NO_RECORDS
+    try:
+        for alike in _alike(records, measured, task.settings.nulls):
+            task.clock.count_on()
+            found |= _answer_alike(task, alike)
+    except Timeout as late:
+        why = "timeout", str(late)
+    return {place: found.get(place) or _no_answer(task, *why) for place in places}
 
 
 def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]]:

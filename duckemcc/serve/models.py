@@ -6,6 +6,7 @@ from typing import Any
 
 from duckemcc.errors import DuckEmccError, GraphError, NotSupported
 from duckemcc.model.scm import Model
+from duckemcc.serve.remembered import note_bound
 from duckemcc.serve.stored import (
     Entry,
     check_stamp,
@@ -29,6 +30,7 @@ def model_text(model: Any, catalog: str) -> str:
     """A model argument as a text for `read_resolved`."""
     resolved = resolve_model(model, read_catalog(catalog))
     read_resolved(resolved)
+    note_bound(resolved)
     return resolved
 
 

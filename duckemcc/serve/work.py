@@ -78,7 +78,9 @@ class Job:
         takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
         """
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
+        clock.tick()
         for number, kind in enumerate(self._kinds()):
+            clock.tick()
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms)
                 starts, together = self._starts(compiled, kind, spread, clock.tick)

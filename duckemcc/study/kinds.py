@@ -40,10 +40,8 @@ def sort_segments(arms: Sequence[StudyCounts]) -> list[Kind]:
         return [Kind(list(range(len(arms[0].count))), list(arms))]
     of = [place.reshape(-1) for _, place in masks]
     present = [_present(arm, distinct, place) for arm, (distinct, _), place in zip(arms, masks, of, strict=True)]
-    _, first, kind = np.unique(np.hstack(present), axis=0, return_index=True, return_inverse=True)
     kinds = []
-    for k in np.argsort(first):
-        segments = np.flatnonzero(kind.reshape(-1) == k)
+    for segments in _alike(np.hstack(present)):
         parts = [
             _part(arm, segments, has[segments[0]][place]) for arm, has, place in zip(arms, present, of, strict=True)
         ]
@@ -53,14 +51,23 @@ def sort_segments(arms: Sequence[StudyCounts]) -> list[Kind]:
 
 def split_by_support(model: Model, kind: Kind) -> list[Kind]:
     """The kind's segments by the patterns that they show, by their first one. Raises as `compile_likelihood` does."""
-    shown = np.packbits(np.hstack(_find_shown(model, kind.arms)), axis=1)
-    _, first, of = np.unique(shown, axis=0, return_index=True, return_inverse=True)
     split = []
-    for k in np.argsort(first):
-        own = np.flatnonzero(of.reshape(-1) == k)
+    for own in _alike(np.hstack(_find_shown(model, kind.arms))):
         parts = [_part(arm, own, np.asarray((arm.count[own] > 0).any(axis=0))) for arm in kind.arms]
         split.append(Kind([kind.segments[s] for s in own], parts))
     return split
+
+
+def _alike(shown: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The rows that are equal, ascending, by their first one. 64 columns are one number, so that a million rows are
+    told apart in a fraction of the second that it takes to compare them column by column."""
+    packed = np.packbits(shown, axis=1)
+    words = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    words[:, : packed.shape[1]] = packed
+    order = np.lexsort(words.view(np.uint64).T) if words.shape[1] else np.arange(len(words))
+    ordered = words[order]
+    starts = np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
+    return sorted(np.split(order, starts), key=lambda rows: int(rows[0]))  # lexsort keeps the order of equal rows
 
 
 def _find_shown(model: Model, arms: Sequence[StudyCounts]) -> list[NDArray[np.bool_]]:

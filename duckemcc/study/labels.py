@@ -119,6 +119,8 @@ def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
     labels = labels.select(names.keys()).rename(names)
     keys = [*tally.variables, *tally.by]
     summed = labels.group_by(keys).agg(pl.col("count").sum()).sort(keys)
+    if (summed["count"] % 1 == 0).all():
+        return summed
     count = pl.Series("count", [round_count(c) for c in summed["count"].to_list()], dtype=pl.Float64)
     return summed.with_columns(count)
 
