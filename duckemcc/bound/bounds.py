@@ -16,6 +16,7 @@ from duckemcc.bound.confidence import find_interval
 from duckemcc.bound.credibility import credibility
 from duckemcc.bound.ends import PROVEN
 from duckemcc.bound.sharp import Sharp
+from duckemcc.errors import Timeout
 from duckemcc.learn.compatibility import Compatibility
 from duckemcc.learn.restarts import Learned
 from duckemcc.model.threads import one_thread
@@ -37,7 +38,8 @@ class Bounds(NamedTuple):
 
     credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it;
     None for sharp bounds, of which it says nothing. outer_lower, outer_upper: proven outer bounds; exact_lower,
-    exact_upper: they are within 1e-6 of the ends. lower_ci, upper_ci: confidence limits, where asked for.
+    exact_upper: they are within 1e-6 of the ends. lower_ci, upper_ci: confidence limits, where asked for; late: there
+    was no time to find them.
     """
 
     status: Literal["bounded", "identified", "undefined"]
@@ -50,6 +52,7 @@ class Bounds(NamedTuple):
     exact_upper: bool | None = None
     lower_ci: float | None = None
     upper_ci: float | None = None
+    late: bool = False
 
 
 @one_thread
@@ -97,7 +100,10 @@ def bound_sharply(
     exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
     status: Literal["bounded", "identified"] = "identified" if all(exact) and upper - lower <= PROVEN else "bounded"
     found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1])
-    limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
+    try:
+        limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
+    except Timeout:
+        return found._replace(late=True)
     if limits is None:
         return found
     lower_ci, upper_ci = _round(max(limits[0], low)), _round(min(limits[1], high))

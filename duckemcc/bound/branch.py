@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.program import Program
+from duckemcc.learn.emcc import Tick
 from duckemcc.query.event import ZERO_EVIDENCE
 
 Floats = NDArray[np.float64]
@@ -48,10 +49,11 @@ class Box(NamedTuple):
 
 
 class Merged:
-    """The relaxed set of some variables: cards (classes of each), yields [p, w], fitted [p]."""
+    """The relaxed set of some variables: cards (classes of each), yields [p, w], fitted [p]. tick: called between
+    programs."""
 
-    def __init__(self, cards: tuple[int, ...], yields: Floats, fitted: Floats) -> None:
-        self.yields, self.fitted = yields, fitted
+    def __init__(self, cards: tuple[int, ...], yields: Floats, fitted: Floats, tick: Tick = lambda: None) -> None:
+        self.yields, self.fitted, self.tick = yields, fitted, tick
         order = sorted(range(len(cards)), key=lambda j: (cards[j], j))
         split = order[:-1]
         grid = np.indices(cards).reshape(len(cards), -1)
@@ -68,7 +70,7 @@ class Merged:
                 lower.append(both - low[u] * rest)
                 upper.append(high[u] * rest - both)
         slacks = np.vstack([*lower, *upper])
-        program = Program(np.concatenate([*right, np.zeros(len(slacks))]))
+        program = Program(np.concatenate([*right, np.zeros(len(slacks))]), self.tick)
         program.add(np.vstack([*entries, slacks]))
         program.add(np.vstack([np.zeros((len(self.fitted) + 1, len(slacks))), -np.eye(len(slacks))]))
         return program
@@ -93,7 +95,7 @@ class Merged:
 
     def first_box(self) -> Box:
         """The range of every chance over the relaxed set."""
-        program = Program(np.append(self.fitted, 1.0))
+        program = Program(np.append(self.fitted, 1.0), self.tick)
         program.add(np.vstack([self.yields, np.ones(self.yields.shape[1])]))
         low, high = [], []
         for own in self._own:

@@ -56,9 +56,9 @@ def _open(sharp: Sharp, learned: Learned, s: int, slack: float) -> dict[Factor, 
         if place is None:
             region = open_simplex(sharp.relaxed.query.card(factor))
         elif sharp.is_tied(factor):
-            region = open_merged(learned.groups[place], s, factor, sharp.chosen, slack)
+            region = open_merged(learned.groups[place], s, factor, sharp.chosen, slack, sharp.relaxed.tick)
         else:
-            region = open_level(learned.groups[place], s, slack)
+            region = open_level(learned.groups[place], s, slack, sharp.relaxed.tick)
         if region is None:
             return None
         regions[factor] = region

@@ -10,10 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.learn.emcc import Tick
+
 Floats = NDArray[np.float64]
 
 TOLERANCE = 1e-10
 """Of feasibility and reduced costs: the smallest that HiGHS takes."""
+
+
+_BEYOND = 0.01
+"""Seconds after which a run ends that has all the time left, so that the time is over then by any clock."""
 
 
 class Solution(NamedTuple):
@@ -24,11 +30,13 @@ class Solution(NamedTuple):
 
 
 class Program:
-    """The equations' right sides, b [row]; columns are added."""
+    """The equations' right sides, b [row]; columns are added. tick: called before each run, which is given the time
+    that is left."""
 
-    def __init__(self, right: Floats) -> None:
+    def __init__(self, right: Floats, tick: Tick = lambda: None) -> None:
         import highspy
 
+        self._tick = tick
         # the C++ class: its Python layer prints a banner as soon as it is made
         core: Any = highspy.Highs.__base__
         self._solver = core()
@@ -48,6 +56,7 @@ class Program:
         program.a_matrix_.start_ = np.zeros(1, np.int32)
         self._solver.passModel(program)
         self._optimal, self._infeasible = highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kInfeasible
+        self._late = highspy.HighsModelStatus.kTimeLimit
         self.columns = 0
         self.empty = False
         """Whether the last run found that no point satisfies the equations."""
@@ -72,11 +81,21 @@ class Program:
         """The optimum for a cost [column], or None where HiGHS finds none; a second try starts from no basis."""
         self._solver.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
         for _ in range(2):
-            self._solver.run()
-            status = self._solver.getModelStatus()
+            status = self._run()
             if status == self._optimal:
                 found = self._solver.getSolution()
                 return Solution(np.array(found.col_value), np.array(found.row_dual))
             self._solver.clearSolver()
         self.empty = status == self._infeasible
         return None
+
+    def _run(self) -> Any:
+        """The status after a run. Raises what `tick` raises, also of a run that took all the time that was left."""
+        while True:
+            left = self._tick()
+            if left is not None:  # HiGHS counts the time of all runs
+                self._solver.setOptionValue("time_limit", self._solver.getRunTime() + left + _BEYOND)
+            self._solver.run()
+            status = self._solver.getModelStatus()
+            if status != self._late:
+                return status

@@ -21,6 +21,7 @@ from duckemcc.bound.branch import LARGEST, Merged, Pick
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region
+from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.maximum import joint_yields
 from duckemcc.learn.restarts import Fitted
@@ -67,21 +68,29 @@ def open_simplex(card: int) -> Polytope:
     return Polytope(np.arange(card), np.zeros((0, card)), np.full(card, 1 / card))
 
 
-def open_polytope(fit: Fitted, s: int) -> Polytope:
+def open_polytope(fit: Fitted, s: int, tick: Tick = lambda: None) -> Polytope:
     """The set of a variable that is alone in its group."""
+    tick()
     seen = _seen(fit, s, fit.group.stacked)
     chances = fit.best[0][s]
     error = bound_error(seen.yields, seen.records, chances)
-    return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
+    return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error, tick)
 
 
-def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
+def open_level(fit: Fitted, s: int, slack: float, tick: Tick = lambda: None) -> LevelSet:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
     seen = _seen(fit, s, fit.group.stacked)
-    return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
+    return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key, tick)
 
 
-def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], slack: float = 0.0) -> Marginal | None:
+def open_merged(
+    fit: Fitted,
+    s: int,
+    factor: Factor,
+    chosen: Mapping[str, str],
+    slack: float = 0.0,
+    tick: Tick = lambda: None,
+) -> Marginal | None:
     """The merged variables of a group, as a set of PMFs over the joint states of `factor`'s; None where they are too
     many.
 
@@ -92,16 +101,17 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
     yields = joint_yields(group)
     if yields is None or relaxed is None or prod(len(c) for c in group.classes) > LARGEST_MERGED:
         return None
+    tick()
     classes = _ravel(group.classes, group.cards)
     seen = _seen(fit, s, yields)
     whole: Polytope
     product = _product(fit, s)
     error = bound_error_of_product(seen.yields, seen.records, relaxed[s], product) if slack == 0.0 else None
     if error is not None and error.max(initial=0.0) <= ATTAINED:
-        whole = Polytope(classes, seen.yields, product, seen.key, error)
+        whole = Polytope(classes, seen.yields, product, seen.key, error, tick)
     else:
         slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))
-        whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key)
+        whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key, tick)
     return Marginal(whole, _states_of(group, [chosen[u] for u in factor]))
 
 
@@ -110,13 +120,13 @@ def is_level(region: Region) -> bool:
     return isinstance(region.whole, LevelSet)
 
 
-def merge(fit: Fitted, s: int) -> Merged | None:
+def merge(fit: Fitted, s: int, tick: Tick = lambda: None) -> Merged | None:
     """The group's merged classes, as a set that can be cut into boxes; None where they are too many."""
     yields = joint_yields(fit.group)
     if yields is None or yields.shape[1] > LARGEST:
         return None
     seen = _seen(fit, s, yields).yields
-    return Merged(fit.group.cards, seen, seen @ _product(fit, s))
+    return Merged(fit.group.cards, seen, seen @ _product(fit, s), tick)
 
 
 def pick_states(region: Marginal, value: Floats, evidence: Floats) -> Pick:

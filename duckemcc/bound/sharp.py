@@ -124,8 +124,8 @@ class Sharp:
                 continue
             fit = fits[place]
             if factor not in self._tied:
-                regions[factor] = open_polytope(fit, s)
-            elif (region := open_merged(fit, s, factor, self.chosen)) is not None:
+                regions[factor] = open_polytope(fit, s, self._range.tick)
+            elif (region := open_merged(fit, s, factor, self.chosen, tick=self._range.tick)) is not None:
                 regions[factor] = region
         return regions
 
@@ -151,7 +151,7 @@ class Sharp:
         regions: Mapping[Factor, Region],
         outer: Ends | None,
     ) -> tuple[SharpEnd, SharpEnd] | None:
-        sets = [Variety(learned.groups[self._tied[f]], s) for f in curved]
+        sets = [Variety(learned.groups[self._tied[f]], s, self._range.tick) for f in curved]
         single = {f: r for f, r in regions.items() if f not in self._tied and (outer is None or f in outer.active)}
         chances = {name: c[s] for name, c in learned.chances.items()}
         found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
@@ -188,7 +188,7 @@ class Sharp:
         region = regions[factor]
         if len(outer.active) > 1 or abs(end.outer - attained) <= PROVEN or is_level(region):
             return end.outer
-        merged = merge(learned.groups[self._tied[factor]], s)
+        merged = merge(learned.groups[self._tied[factor]], s, self._range.tick)
         if merged is None or not isinstance(region, Marginal):
             return end.outer
         slopes = self.relaxed.query.slopes(factor, {f: c[None] for f, c in end.chances.items()})

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.program import Program
 from duckemcc.learn.accelerate import project_onto
-from duckemcc.learn.emcc import join, weigh_others
+from duckemcc.learn.emcc import Tick, join, weigh_others
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.restarts import Fitted
 
@@ -35,7 +35,8 @@ _GAIN = 1e-10
 class Variety:
     """The set of a group's variables in one segment."""
 
-    def __init__(self, fit: Fitted, s: int) -> None:
+    def __init__(self, fit: Fitted, s: int, tick: Tick = lambda: None) -> None:
+        self.tick = tick
         self.group = fit.group.part(slice(s, s + 1))
         self.fitted = tuple(m[s : s + 1] for m in fit.fitted)
         self.names = fit.group.names
@@ -52,7 +53,7 @@ class Variety:
     def restore(self, point: Point) -> Point | None:
         """The point brought onto the set; None where that fails."""
         masses = tuple(self._masses(c, j) for j, c in enumerate(point))
-        moved = project_onto(tuple(m[None, None] for m in masses), self.group, self.fitted)
+        moved = project_onto(tuple(m[None, None] for m in masses), self.group, self.fitted, self.tick)
         new = tuple(
             self._spread(m[0, 0], old, c, j) for j, (m, old, c) in enumerate(zip(moved, masses, point, strict=True))
         )
@@ -86,7 +87,7 @@ class Variety:
             [row[:, classes] for row, classes in zip(entries, self.group.classes, strict=True)], axis=1
         )
         here = np.concatenate(point)
-        program = Program(right)
+        program = Program(right, self.tick)
         program.add(wide, np.maximum(here - radius, 0.0), np.minimum(here + radius, 1.0))
         found = program.maximise(np.concatenate(slopes))
         if found is None:

@@ -97,6 +97,11 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         answer["message"] = (
             "the condition has probability zero in every learned model; condition on something that can happen"
         )
+    elif found.late:
+        answer["message"] = (
+            f"stopped after max_seconds={options.max_seconds:g}: the bounds were found by then, their limits at "
+            f"confidence {options.confidence:g} were not; give it more time"
+        )
     else:
         answer["message"] = (
             _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options, part)

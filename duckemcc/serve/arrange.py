@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.likelihood import Floats, Ints
 from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.result import COLUMNS, fill_columns, make_columns, make_table
+from duckemcc.serve.result import COLUMNS, fill_columns, make_columns, put_together
 from duckemcc.serve.work import Job
 
 if TYPE_CHECKING:
@@ -132,11 +132,25 @@ def _arrange_some(
 
 
 def in_order(
-    rows: Mapping[int, Sequence[dict[str, Any]]], columns: Mapping[str, str], job: Job, clock: Clock
+    rows: Mapping[int, Sequence[dict[str, Any]]],
+    columns: Mapping[str, str],
+    job: Job,
+    clock: Clock,
+    blank: Mapping[str, Any] | None = None,
 ) -> pa.Table:
-    """The table of the rows of each segment."""
-    place = [s for s in sorted(rows) for _ in rows[s]]
-    return make_table([row for s in sorted(rows) for row in rows[s]], columns, job.encoded.segments, place, clock.laps)
+    """The table of the rows of each segment. blank: the row of a segment that has none; left out, it has no row."""
+    import pyarrow as pa
+
+    known = np.zeros(job.segment_count, np.intp)
+    known[list(rows)] = [len(own) for own in rows.values()]
+    told = [row for s in np.flatnonzero(known).tolist() for row in rows[s]]
+    given = make_columns([*told, blank or {}], columns)
+    lines = known if blank is None else np.maximum(known, 1)
+    place = np.repeat(np.arange(len(lines)), lines)
+    answered = known[place] > 0
+    row = pa.array(np.where(answered, np.cumsum(answered) - 1, len(told)))
+    table = pa.table({name: column.take(row) for name, column in given.items()})
+    return put_together(table, job.encoded.segments, place, clock.laps)
 
 
 @cache

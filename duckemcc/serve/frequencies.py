@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from duckemcc.errors import Timeout
 from duckemcc.learn.frequencies import Frequency, compare_frequencies
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
@@ -60,15 +61,23 @@ def tabulate(
     clock: Clock,
     only: Sequence[int] | None = None,
 ) -> pa.Table:
-    """The frequencies of counted studies. only: positions of the segments that they are wanted of, in order."""
+    """The frequencies of counted studies. only: positions of the segments that they are wanted of, in order. A segment
+    that there was no time for is a row of nulls. Raises `Timeout` if there was no time for any."""
     job = narrow(prepare(model, tables, by, options), only)
     nulls = "mcar" if options.nulls == "mcar" else "mar"
+    clock.reserved = clock.row * job.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}
-    for part in job.parts(clock, spread=False):
-        found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls)
-        for segment, patterns in zip(part.segments, found, strict=True):
-            rows[segment] = [_row(pattern) for pattern in patterns]
-    return in_order(rows, FREQUENCY_COLUMNS, job, clock)
+    blank: dict[str, Any] | None = None
+    try:
+        for part in job.parts(clock, spread=False):
+            found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls)
+            for segment, patterns in zip(part.segments, found, strict=True):
+                rows[segment] = [_row(pattern) for pattern in patterns]
+    except Timeout:
+        if not rows:
+            raise
+        blank = {}
+    return in_order(rows, FREQUENCY_COLUMNS, job, clock, blank)
 
 
 def _row(pattern: Frequency) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.bound.bounds import bound_sharply
 from duckemcc.bound.sharp import Sharp
+from duckemcc.errors import Timeout
 from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
@@ -37,9 +38,24 @@ def report(
     clock: Clock,
     only: Sequence[int] | None = None,
 ) -> pa.Table:
-    """The compatibility report of counted studies. only: positions of the segments to report on, in order."""
+    """The compatibility report of counted studies. only: positions of the segments to report on, in order. A segment
+    that there was no time for is a row with a message. Raises `Timeout` if there was no time for any."""
     job = narrow(prepare(model, tables, by, options), only)
+    clock.reserved = clock.row * job.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}
+    blank = None
+    try:
+        _report_parts(job, clock, rows, options)
+    except Timeout as late:
+        if not rows:
+            raise
+        blank = {"message": str(late)}
+    rows |= {segment: [{"n": 0.0, "patterns": 0, "message": NO_RECORDS}] for segment in job.empty_segments}
+    return in_order(rows, STUDY_COLUMNS, job, clock, blank)
+
+
+def _report_parts(job: Job, clock: Clock, rows: dict[int, list[dict[str, Any]]], options: Options) -> None:
+    """Fills the rows of each segment, as far as there is time."""
     for part in job.parts(clock, every_study=True, spread=False):
         selected = [_selected(job, part, k) for k in range(len(job.arms))]
         tests = [
@@ -49,8 +65,6 @@ def report(
         for i, segment in enumerate(part.segments):
             rows[segment] = _report_segment(part, i, selected, tests, options)
         clock.advance("answer", len(rows), job.segment_count)
-    rows |= {segment: [{"n": 0.0, "patterns": 0, "message": NO_RECORDS}] for segment in job.empty_segments}
-    return in_order(rows, STUDY_COLUMNS, job, clock)
 
 
 def narrow(job: Job, only: Sequence[int] | None) -> Job:
