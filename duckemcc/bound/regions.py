@@ -22,7 +22,8 @@ from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.maximum import joint_yields
+from duckemcc.learn.maximum import joint_yields, maximise_records
+from duckemcc.learn.relaxed import Relaxed
 from duckemcc.learn.restarts import Fitted
 from duckemcc.query.network import Factor
 
@@ -75,6 +76,42 @@ def open_polytope(fit: Fitted, s: int) -> Polytope:
     return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
 
 
+def open_apart(fit: Fitted, s: int, blur: float) -> Polytope:
+    """The set of one of the causes that incomplete records tie, where they have come apart (`Fitted.apart`).
+
+    blur: relative error of its records, which moves the maximum by twice as much at most.
+    """
+    found = open_polytope(fit, s)
+    found.error = found.error + 2 * blur * found.fitted
+    found.key = b"apart" + found.key
+    return found
+
+
+def open_path(fit: Fitted, s: int, relaxed: Relaxed, slack: float = 0.0) -> Polytope:
+    """The PMFs of a merged cause that attain the maximum of the causes, or are at most `slack` nats less likely."""
+    states = np.arange(relaxed.states)
+    seen = _seen(fit, s, relaxed.yields)
+    reached = relaxed.join(dict(zip(fit.group.names, _full(fit, s), strict=True)))
+    if slack > 0.0:
+        return LevelSet(states, seen.yields, reached, seen.records, slack, seen.key)
+    peak = maximise_records(seen.yields, seen.records[None])
+    error = bound_error_of_product(seen.yields, seen.records, peak.chances[0], reached)
+    if error.max(initial=0.0) <= ATTAINED:
+        return Polytope(states, seen.yields, reached, seen.key, error)
+    slack = max(0.0, float(peak.upper[0] - fit.loglik[s]))
+    return LevelSet(states, seen.yields, peak.chances[0], seen.records, slack, seen.key)
+
+
+def _full(fit: Fitted, s: int) -> list[Floats]:
+    """A PMF over all states of each of the group's causes, with the mass of a class on its first one."""
+    found = []
+    for best, classes in zip(fit.best, fit.group.classes, strict=True):
+        pmf = np.zeros(len(classes))
+        pmf[np.unique(classes, return_index=True)[1]] = best[s]
+        found.append(pmf)
+    return found
+
+
 def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
     seen = _seen(fit, s, fit.group.stacked)
@@ -90,7 +127,12 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
     """
     group, relaxed = fit.group, fit.relaxed
     yields = joint_yields(group)
-    if yields is None or relaxed is None or prod(len(c) for c in group.classes) > LARGEST_MERGED:
+    if (
+        yields is None
+        or relaxed is None
+        or relaxed.shape[1] != yields.shape[1]
+        or prod(len(c) for c in group.classes) > LARGEST_MERGED
+    ):
         return None
     classes = _ravel(group.classes, group.cards)
     seen = _seen(fit, s, yields)
@@ -165,6 +207,6 @@ class _Seen(NamedTuple):
 
 
 def _seen(fit: Fitted, s: int, yields: Floats) -> _Seen:
-    count = np.concatenate([b.count[s] for b in fit.group.blocks])
+    count = fit.group.count[s]
     seen = count > 0
     return _Seen(yields if seen.all() else yields[seen], count[seen], np.packbits(seen).tobytes())

@@ -81,7 +81,7 @@ def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
     try:
         if job.options.method == "emcc":
             return Compiled(asked, job.model)
-        return Sharp(asked, job.model, part.likelihood.groups, job.names_of(job.options.population), clock.tick)
+        return Sharp(asked, job.model, part.likelihood, job.names_of(job.options.population), clock.tick)
     except TooLarge as large:
         return large
 

@@ -177,7 +177,7 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
             f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
         )
     text, parsed = queries[0]
-    ends = Sharp(parsed, job.model, part.likelihood.groups, names, clock.tick).find(learned, 0)
+    ends = Sharp(parsed, job.model, part.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []
