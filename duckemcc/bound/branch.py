@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.program import Program
-from duckemcc.learn.emcc import Tick
 from duckemcc.query.event import ZERO_EVIDENCE
 
 Floats = NDArray[np.float64]
@@ -49,11 +48,10 @@ class Box(NamedTuple):
 
 
 class Merged:
-    """The relaxed set of some variables: cards (classes of each), yields [p, w], fitted [p]. tick: called between
-    programs."""
+    """The relaxed set of some variables: cards (classes of each), yields [p, w], fitted [p]."""
 
-    def __init__(self, cards: tuple[int, ...], yields: Floats, fitted: Floats, tick: Tick = lambda: None) -> None:
-        self.yields, self.fitted, self.tick = yields, fitted, tick
+    def __init__(self, cards: tuple[int, ...], yields: Floats, fitted: Floats) -> None:
+        self.yields, self.fitted = yields, fitted
         order = sorted(range(len(cards)), key=lambda j: (cards[j], j))
         split = order[:-1]
         grid = np.indices(cards).reshape(len(cards), -1)
@@ -70,7 +68,7 @@ class Merged:
                 lower.append(both - low[u] * rest)
                 upper.append(high[u] * rest - both)
         slacks = np.vstack([*lower, *upper])
-        program = Program(np.concatenate([*right, np.zeros(len(slacks))]), self.tick)
+        program = Program(np.concatenate([*right, np.zeros(len(slacks))]))
         program.add(np.vstack([*entries, slacks]))
         program.add(np.vstack([np.zeros((len(self.fitted) + 1, len(slacks))), -np.eye(len(slacks))]))
         return program
@@ -95,7 +93,7 @@ class Merged:
 
     def first_box(self) -> Box:
         """The range of every chance over the relaxed set."""
-        program = Program(np.append(self.fitted, 1.0), self.tick)
+        program = Program(np.append(self.fitted, 1.0))
         program.add(np.vstack([self.yields, np.ones(self.yields.shape[1])]))
         low, high = [], []
         for own in self._own:

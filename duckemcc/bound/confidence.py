@@ -17,8 +17,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.level import LEAST
 from duckemcc.bound.polytope import Region
-from duckemcc.bound.regions import join_pmfs, open_level, open_merged, open_simplex
+from duckemcc.bound.regions import join_pmfs, open_level, open_merged, open_path, open_simplex
 from duckemcc.bound.sharp import Sharp, SharpEnd
 from duckemcc.learn.compatibility import Compatibility, find_slack
 from duckemcc.learn.restarts import Learned
@@ -55,10 +56,12 @@ def _open(sharp: Sharp, learned: Learned, s: int, slack: float) -> dict[Factor, 
         region: Region | None
         if place is None:
             region = open_simplex(sharp.relaxed.query.card(factor))
+        elif (relaxed := sharp.path_of(factor)) is not None:
+            region = open_path(learned.groups[place], s, relaxed, max(slack, LEAST))
         elif sharp.is_tied(factor):
-            region = open_merged(learned.groups[place], s, factor, sharp.chosen, slack, sharp.relaxed.tick)
+            region = open_merged(learned.groups[place], s, factor, sharp.chosen, slack)
         else:
-            region = open_level(learned.groups[place], s, slack, sharp.relaxed.tick)
+            region = open_level(learned.groups[place], s, slack)
         if region is None:
             return None
         regions[factor] = region
@@ -67,6 +70,7 @@ def _open(sharp: Sharp, learned: Learned, s: int, slack: float) -> dict[Factor, 
 
 def _chances(sharp: Sharp, learned: Learned, s: int, factor: Factor, end: SharpEnd) -> Floats:
     """The factor's PMF at the end of the sharp bounds."""
-    names = [sharp.chosen[u] for u in factor]
-    single = [end.chances.get(name, learned.best[name][s]) for name in names]
-    return join_pmfs(single)
+    chances = {name: end.chances.get(name, c[s]) for name, c in learned.best.items()}
+    if (relaxed := sharp.path_of(factor)) is not None:
+        return relaxed.join(chances)
+    return join_pmfs([chances[sharp.chosen[u]] for u in factor])

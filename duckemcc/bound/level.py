@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.polytope import PRICED, Polytope
-from duckemcc.learn.emcc import Tick
 from duckemcc.learn.maximum import find_largest
+from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -86,16 +86,9 @@ class LevelSet(Polytope):
     """
 
     def __init__(
-        self,
-        classes: Ints,
-        yields: Floats,
-        peak: Floats,
-        count: Floats,
-        slack: float,
-        key: bytes = b"",
-        tick: Tick = lambda: None,
+        self, classes: Ints, yields: Floats, peak: Floats, count: Floats, slack: float, key: bytes = b""
     ) -> None:
-        super().__init__(classes, yields, peak, b"level" + key, tick=tick)
+        super().__init__(classes, yields, peak, b"level" + key)
         total = max(float(count.sum()), 1e-300)
         self.share, self.slack = count / total, max(slack, LEAST) / total  # per record
         self._chosen = np.flatnonzero(peak)
@@ -154,7 +147,7 @@ class LevelSet(Polytope):
         for _ in range(_RACE):
             if at is None:
                 break
-            self.tick()
+            tick()
             way = self._pass(way, costs, chosen, at.theta, at.price * span)
             if way.own - way.value <= close:
                 break
@@ -215,7 +208,7 @@ class LevelSet(Polytope):
         """Newton's method for max costs·θ + barrier on the simplex, and whether it moved."""
         moved = False
         for _ in range(_NEWTON):
-            self.tick()
+            tick()
             with np.errstate(all="ignore"):  # told from the gain: no step is taken
                 step, gain = self._newton_step(yields, at, costs)
             new = self._advance(yields, at, step, costs, gain) if _DECREMENT < gain < np.inf else None

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.program import TOLERANCE, Program
-from duckemcc.learn.emcc import Tick
 from duckemcc.learn.maximum import find_largest
 
 Floats = NDArray[np.float64]
@@ -71,7 +70,7 @@ class Polytope:
     """{θ ≥ 0 : Yθ = m, Σθ = 1}.
 
     classes [u]: the column of each state. yields [p, column]; inside [column]: a point of the set, which tells m.
-    error: how far m may be from what it should be [p]; by default it is exact. tick: called between programs.
+    error: how far m may be from what it should be [p]; by default it is exact.
     """
 
     def __init__(
@@ -81,9 +80,8 @@ class Polytope:
         inside: Floats,
         key: bytes = b"",
         error: Floats | None = None,
-        tick: Tick = lambda: None,
     ) -> None:
-        self.key, self.tick = key, tick
+        self.key = key
         self.classes, self.yields, self.inside = classes, yields, inside
         self.fitted = yields @ inside
         self.error = np.zeros(len(self.fitted)) if error is None else error
@@ -185,7 +183,7 @@ class Polytope:
             few = len(costs) <= PRICED
             dear = find_largest(costs, 4 * len(self.fitted))
             self._columns = np.arange(len(costs)) if few else np.union1d(np.flatnonzero(self.inside), dear)
-            self._program = Program(np.append(self.fitted, 1.0), self.tick)
+            self._program = Program(np.append(self.fitted, 1.0))
             self._program.add(self._entries(self._columns))
         return self._program
 

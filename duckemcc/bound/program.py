@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import Tick
+from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
 
@@ -30,13 +30,11 @@ class Solution(NamedTuple):
 
 
 class Program:
-    """The equations' right sides, b [row]; columns are added. tick: called before each run, which is given the time
-    that is left."""
+    """The equations' right sides, b [row]; columns are added. A run is given the time that is left."""
 
-    def __init__(self, right: Floats, tick: Tick = lambda: None) -> None:
+    def __init__(self, right: Floats) -> None:
         import highspy
 
-        self._tick = tick
         # the C++ class: its Python layer prints a banner as soon as it is made
         core: Any = highspy.Highs.__base__
         self._solver = core()
@@ -90,9 +88,9 @@ class Program:
         return None
 
     def _run(self) -> Any:
-        """The status after a run. Raises what `tick` raises, also of a run that took all the time that was left."""
+        """The status after a run. Raises what `tick` raises, also after a run that took all the time that was left."""
         while True:
-            left = self._tick()
+            left = tick()
             if left is not None:  # HiGHS counts the time of all runs
                 self._solver.setOptionValue("time_limit", self._solver.getRunTime() + left + _BEYOND)
             self._solver.run()

@@ -21,9 +21,9 @@ from duckemcc.bound.branch import LARGEST, Merged, Pick
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region
-from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.maximum import joint_yields
+from duckemcc.learn.maximum import joint_yields, maximise_records
+from duckemcc.learn.relaxed import Relaxed
 from duckemcc.learn.restarts import Fitted
 from duckemcc.query.network import Factor
 
@@ -68,29 +68,57 @@ def open_simplex(card: int) -> Polytope:
     return Polytope(np.arange(card), np.zeros((0, card)), np.full(card, 1 / card))
 
 
-def open_polytope(fit: Fitted, s: int, tick: Tick = lambda: None) -> Polytope:
+def open_polytope(fit: Fitted, s: int) -> Polytope:
     """The set of a variable that is alone in its group."""
-    tick()
     seen = _seen(fit, s, fit.group.stacked)
     chances = fit.best[0][s]
     error = bound_error(seen.yields, seen.records, chances)
-    return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error, tick)
+    return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
 
 
-def open_level(fit: Fitted, s: int, slack: float, tick: Tick = lambda: None) -> LevelSet:
+def open_apart(fit: Fitted, s: int, blur: float) -> Polytope:
+    """The set of one of the causes that incomplete records tie, where they have come apart (`Fitted.apart`).
+
+    blur: relative error of its records, which moves the maximum by twice as much at most.
+    """
+    found = open_polytope(fit, s)
+    found.error = found.error + 2 * blur * found.fitted
+    found.key = b"apart" + found.key
+    return found
+
+
+def open_path(fit: Fitted, s: int, relaxed: Relaxed, slack: float = 0.0) -> Polytope:
+    """The PMFs of a merged cause that attain the maximum of the causes, or are at most `slack` nats less likely."""
+    states = np.arange(relaxed.states)
+    seen = _seen(fit, s, relaxed.yields)
+    reached = relaxed.join(dict(zip(fit.group.names, _full(fit, s), strict=True)))
+    if slack > 0.0:
+        return LevelSet(states, seen.yields, reached, seen.records, slack, seen.key)
+    peak = maximise_records(seen.yields, seen.records[None])
+    error = bound_error_of_product(seen.yields, seen.records, peak.chances[0], reached)
+    if error.max(initial=0.0) <= ATTAINED:
+        return Polytope(states, seen.yields, reached, seen.key, error)
+    slack = max(0.0, float(peak.upper[0] - fit.loglik[s]))
+    return LevelSet(states, seen.yields, peak.chances[0], seen.records, slack, seen.key)
+
+
+def _full(fit: Fitted, s: int) -> list[Floats]:
+    """A PMF over all states of each of the group's causes, with the mass of a class on its first one."""
+    found = []
+    for best, classes in zip(fit.best, fit.group.classes, strict=True):
+        pmf = np.zeros(len(classes))
+        pmf[np.unique(classes, return_index=True)[1]] = best[s]
+        found.append(pmf)
+    return found
+
+
+def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
     seen = _seen(fit, s, fit.group.stacked)
-    return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key, tick)
+    return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 
 
-def open_merged(
-    fit: Fitted,
-    s: int,
-    factor: Factor,
-    chosen: Mapping[str, str],
-    slack: float = 0.0,
-    tick: Tick = lambda: None,
-) -> Marginal | None:
+def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], slack: float = 0.0) -> Marginal | None:
     """The merged variables of a group, as a set of PMFs over the joint states of `factor`'s; None where they are too
     many.
 
@@ -99,19 +127,23 @@ def open_merged(
     """
     group, relaxed = fit.group, fit.relaxed
     yields = joint_yields(group)
-    if yields is None or relaxed is None or prod(len(c) for c in group.classes) > LARGEST_MERGED:
+    if (
+        yields is None
+        or relaxed is None
+        or relaxed.shape[1] != yields.shape[1]
+        or prod(len(c) for c in group.classes) > LARGEST_MERGED
+    ):
         return None
-    tick()
     classes = _ravel(group.classes, group.cards)
     seen = _seen(fit, s, yields)
     whole: Polytope
     product = _product(fit, s)
     error = bound_error_of_product(seen.yields, seen.records, relaxed[s], product) if slack == 0.0 else None
     if error is not None and error.max(initial=0.0) <= ATTAINED:
-        whole = Polytope(classes, seen.yields, product, seen.key, error, tick)
+        whole = Polytope(classes, seen.yields, product, seen.key, error)
     else:
         slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))
-        whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key, tick)
+        whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key)
     return Marginal(whole, _states_of(group, [chosen[u] for u in factor]))
 
 
@@ -120,13 +152,13 @@ def is_level(region: Region) -> bool:
     return isinstance(region.whole, LevelSet)
 
 
-def merge(fit: Fitted, s: int, tick: Tick = lambda: None) -> Merged | None:
+def merge(fit: Fitted, s: int) -> Merged | None:
     """The group's merged classes, as a set that can be cut into boxes; None where they are too many."""
     yields = joint_yields(fit.group)
     if yields is None or yields.shape[1] > LARGEST:
         return None
     seen = _seen(fit, s, yields).yields
-    return Merged(fit.group.cards, seen, seen @ _product(fit, s), tick)
+    return Merged(fit.group.cards, seen, seen @ _product(fit, s))
 
 
 def pick_states(region: Marginal, value: Floats, evidence: Floats) -> Pick:
@@ -175,6 +207,6 @@ class _Seen(NamedTuple):
 
 
 def _seen(fit: Fitted, s: int, yields: Floats) -> _Seen:
-    count = np.concatenate([b.count[s] for b in fit.group.blocks])
+    count = fit.group.count[s]
     seen = count > 0
     return _Seen(yields if seen.all() else yields[seen], count[seen], np.packbits(seen).tobytes())

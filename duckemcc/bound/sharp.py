@@ -1,9 +1,12 @@
 """min and max of q(θ) over the maximum-likelihood set of a segment: sharp bounds, with witnesses and a proof.
 
-Where every exogenous variable that matters is alone in its group, the set is a product of polytopes, and `ends.py`
-finds the ends. Variables that share patterns are first merged into one factor, which relaxes their independence: the
-ends over that larger set are an outer bound. The ends themselves are then climbed to on the curved set (`variety.py`),
-from the restarts of EM that lie furthest out; where both meet, the end is proven.
+Where every exogenous variable that matters is alone in its group, or has come apart from those that incomplete
+records tie it to (`learn/incomplete.py`), the set is a product of polytopes, and `ends.py` finds the ends. Variables
+that share patterns are first merged into one factor, which relaxes their independence: the ends over that larger set
+are an outer bound. Those that incomplete records tie are merged along the paths that are read (`model/paths.py`), the
+others over their joint states. An end there is one of the query if independent variables attain it: either the merged
+distribution comes apart again, or the ends are climbed to on the curved set (`climb.py`); where both meet, the end is
+proven.
 
 Axes: s segment, r restart, u exogenous state.
 """
@@ -17,79 +20,111 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.branch import Box, tighten
+from duckemcc.bound.climb import Climb, restore
 from duckemcc.bound.ends import PROVEN, End, Ends, Range
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import (
     Marginal,
     is_level,
     merge,
+    open_apart,
     open_merged,
+    open_path,
     open_polytope,
     open_simplex,
     pick_states,
 )
-from duckemcc.bound.variety import RESIDUAL, Point, Variety
+from duckemcc.bound.variety import Variety
 from duckemcc.learn.emcc import Tick
-from duckemcc.learn.likelihood import Group
+from duckemcc.learn.incomplete import can_complete
+from duckemcc.learn.likelihood import Likelihood
+from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.learn.restarts import Fitted, Learned
 from duckemcc.model.scm import Model
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 from duckemcc.query.network import Factor
-from duckemcc.query.syntax import Query
+from duckemcc.query.syntax import Query, find_settings
 
 Floats = NDArray[np.float64]
 
 STARTS = 4
 """Restarts that each end is climbed to from, where variables share patterns."""
 
-_ROUNDS = 20
-_GAIN = 1e-10
+MEETS = 1e-9
+"""Distance between an end over merged variables and its value at independent ones, up to which it is attained."""
 
 
 class SharpEnd(NamedTuple):
     """value; outer: a proven bound on it; exact: both are within 1e-6 of the end, whatever the error of the fit.
     chances: the PMF [u] of each exogenous variable, by its distribution's name, that matters: the query has this value
-    there; evidence: and its condition this probability."""
+    there; evidence: and its condition this probability. maxima: how many maxima with different fitted probabilities it
+    was sought at."""
 
     value: float
     outer: float
     exact: bool
     evidence: float
     chances: dict[str, Floats]
+    maxima: int = 1
 
 
 class Sharp:
     """A query whose ends are found in one segment after the other.
 
-    groups: of the compiled likelihood. chosen: for each exogenous variable the name of its distribution in the
-    population that the query is about. tick: called between programs; may raise. Raises as `Compiled` does.
+    model: that the query is about. likelihood: compiled, of a model that may have selectors beside. chosen: for each
+    exogenous variable the name of its distribution in the population that the query is about. tick: called between
+    programs; may raise. Raises as `Compiled` does.
     """
 
     def __init__(
         self,
         query: Query,
         model: Model,
-        groups: Sequence[Group],
+        likelihood: Likelihood,
         chosen: Mapping[str, str],
         tick: Tick = lambda: None,
     ) -> None:
         self.compiled, self.chosen = Compiled(query, model), chosen
         asked = {f[0] for f in self.compiled.factors}
-        self._groups = groups
+        self._groups = likelihood.groups
         self._tied: dict[Factor, int] = {}  # factors whose variables share patterns, and their group
-        for place, group in enumerate(groups):
+        for place, group in enumerate(self._groups):
             factor = tuple(u.name for u in model.exogenous if chosen[u.name] in group.names)
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
-        self._place = {name: place for place, group in enumerate(groups) for name in group.names}
+        self._place = {name: place for place, group in enumerate(self._groups) for name in group.names}
         self._range = Range(self.compiled, tick)
-        self.relaxed = self._range
-        if merged := [f for f in self._tied if len(f) > 1]:
-            self.relaxed = Range(Compiled(query, model, merged), tick)
+        self._paths: dict[Factor, tuple[Factor, Relaxed]] = {}  # merged cause: the factor that it stands for
+        self.relaxed = self._merge(query, model, likelihood, tick)
+
+    def _merge(self, query: Query, model: Model, likelihood: Likelihood, tick: Tick) -> Range:
+        """The query about merged variables."""
+        merged, wide = likelihood.model, []
+        settable = find_settings([self.compiled.combination.given, *(e for _, e in self.compiled.combination.terms)])
+        for factor, place in self._tied.items():
+            group, names = self._groups[place], [self.chosen[u] for u in factor]
+            relaxed = None
+            if can_complete(group) and group.mix is not None and set(names) == set(group.names):
+                relaxed = relax(merged, group.names, group.mix, settable)
+            if relaxed is not None:
+                merged = relaxed.merged.model
+                self._paths[(relaxed.merged.cause,)] = factor, relaxed
+            elif len(factor) > 1:
+                wide.append(factor)
+        if not self._paths and not wide:
+            return self._range
+        return Range(Compiled(query, merged if self._paths else model, wide), tick)
+
+    # -- what a factor is --------------------------------------------------------------------------
 
     def group_of(self, factor: Factor) -> int | None:
         """The place of the group that learns a factor; None where no record bears on it."""
-        return self._place.get(self.chosen[factor[0]])
+        own, _ = self._paths.get(factor, (factor, None))
+        return self._place.get(self.chosen[own[0]])
+
+    def path_of(self, factor: Factor) -> Relaxed | None:
+        """The merged cause that a factor is, if it is one."""
+        return self._paths[factor][1] if factor in self._paths else None
 
     def is_tied(self, factor: Factor) -> bool:
         """Whether a factor's variables share patterns with each other or with others."""
@@ -100,8 +135,13 @@ class Sharp:
         places = {self.group_of(f) for f in self.relaxed.query.factors} - {None}
         return {name for place in places if place is not None for name in self._groups[place].names}
 
+    # -- the ends ----------------------------------------------------------------------------------
+
     def find(self, learned: Learned, s: int) -> tuple[SharpEnd, SharpEnd] | None:
         """Lower and upper end in segment s; None where the condition has probability zero throughout."""
+        if self._tied and all(self._is_apart(learned.groups[place], s) for place in self._tied.values()):
+            ends = self._range.find(self._open_apart(learned.groups, s))
+            return None if ends is None else (self._tell(ends.lower, -1.0), self._tell(ends.upper, 1.0))
         regions = self._open(learned.groups, s)
         curved: Sequence[Factor] = tuple(self._tied)
         outer = None
@@ -109,10 +149,35 @@ class Sharp:
             outer = self.relaxed.find(regions)
             if outer is None:
                 return None
-            curved = [f for f in outer.active if f in self._tied]
+            curved = [own for own in (self._stands_for(f) for f in outer.active) if own in self._tied]
             if not curved:
                 return self._tell(outer.lower, -1.0), self._tell(outer.upper, 1.0)
+            if not any(is_level(regions[f]) for f in outer.active):
+                parted = [self._part(learned, s, end, sign) for sign, end in ((-1.0, outer.lower), (1.0, outer.upper))]
+                if parted[0] is not None and parted[1] is not None:
+                    return parted[0], parted[1]
         return self._climb(learned, s, curved, regions, outer)
+
+    def _stands_for(self, factor: Factor) -> Factor:
+        return self._paths[factor][0] if factor in self._paths else factor
+
+    @staticmethod
+    def _is_apart(fit: Fitted, s: int) -> bool:
+        return fit.is_apart is not None and bool(fit.is_apart[s])
+
+    def _open_apart(self, fits: Sequence[Fitted], s: int) -> dict[Factor, Region]:
+        """The set of every factor, where all that matter have come apart."""
+        regions: dict[Factor, Region] = {}
+        for factor in self.compiled.factors:
+            place = self.group_of(factor)
+            if place is None:
+                regions[factor] = open_simplex(self.compiled.card(factor))
+            elif (fit := fits[place]).is_apart is None or fit.blur is None:
+                regions[factor] = open_polytope(fit, s)
+            else:
+                own = fit.apart[fit.group.names.index(self.chosen[factor[0]])]
+                regions[factor] = open_apart(own, s, float(fit.blur[s]))
+        return regions
 
     def _open(self, fits: Sequence[Fitted], s: int) -> dict[Factor, Region]:
         """The set of every factor of the relaxed query, but for those with too many joint states."""
@@ -123,16 +188,20 @@ class Sharp:
                 regions[factor] = open_simplex(self.compiled.card(factor))
                 continue
             fit = fits[place]
-            if factor not in self._tied:
-                regions[factor] = open_polytope(fit, s, self._range.tick)
-            elif (region := open_merged(fit, s, factor, self.chosen, tick=self._range.tick)) is not None:
+            if (relaxed := self.path_of(factor)) is not None:
+                regions[factor] = open_path(fit, s, relaxed)
+            elif factor not in self._tied:
+                regions[factor] = open_polytope(fit, s)
+            elif (region := open_merged(fit, s, factor, self.chosen)) is not None:
                 regions[factor] = region
         return regions
 
     def _tell(self, end: End, sign: float) -> SharpEnd:
         """An end over polytopes; variables that are merged but settled are left to the learned model."""
-        single = {self.chosen[f[0]]: c for f, c in end.chances.items() if f not in self._tied}
-        evidence = self.relaxed.query.evidence({f: c[None] for f, c in end.chances.items()})[0]
+        alone = {f: c for f, c in end.chances.items() if f not in self._paths and f not in self._tied}
+        single = {self.chosen[f[0]]: c for f, c in alone.items()}
+        query = self._range.query if self.compiled.factors == tuple(end.chances) else self.relaxed.query
+        evidence = query.evidence({f: c[None] for f, c in end.chances.items()})[0]
         return SharpEnd(end.value, self._outside(end, sign), end.exact, float(evidence), single)
 
     def _outside(self, end: End, sign: float) -> float:
@@ -140,6 +209,26 @@ class Sharp:
         if end.exact:
             return end.outer
         return sign * min(sign * end.outer + end.blur, max(sign * end.outer, sign * self.compiled.span[int(sign > 0)]))
+
+    def _part(self, learned: Learned, s: int, end: End, sign: float) -> SharpEnd | None:
+        """An end over merged variables, at independent ones that attain it; None if there are none to be seen."""
+        chances = {name: c[s] for name, c in learned.best.items()}
+        for factor, found in end.chances.items():
+            own, relaxed = self._paths.get(factor, (factor, None))
+            if relaxed is None:
+                if factor in self._tied:
+                    return None
+                chances[self.chosen[factor[0]]] = found
+                continue
+            parts = relaxed.part_with(found)
+            curve = Variety(learned.groups[self._tied[own]], s)
+            if parts is None or curve.residual(tuple(parts[name] for name in curve.names)) > MEETS:
+                return None
+            chances |= parts
+        at = self.compiled.at({f: chances[self.chosen[f[0]]][None] for f in self.compiled.factors})
+        if at.evidence[0] <= ZERO_EVIDENCE or abs(at.value[0] - end.value) > MEETS:
+            return None
+        return SharpEnd(end.value, self._outside(end, sign), end.exact, float(at.evidence[0]), chances)
 
     # -- variables that share patterns -------------------------------------------------------------
 
@@ -151,21 +240,29 @@ class Sharp:
         regions: Mapping[Factor, Region],
         outer: Ends | None,
     ) -> tuple[SharpEnd, SharpEnd] | None:
-        sets = [Variety(learned.groups[self._tied[f]], s, self._range.tick) for f in curved]
-        single = {f: r for f, r in regions.items() if f not in self._tied and (outer is None or f in outer.active)}
+        single = {
+            f: r
+            for f, r in regions.items()
+            if f not in self._tied and f not in self._paths and (outer is None or f in outer.active)
+        }
         chances = {name: c[s] for name, c in learned.chances.items()}
         found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
         defined = np.flatnonzero(found.evidence > ZERO_EVIDENCE)
+        fits = [learned.groups[self._tied[f]] for f in curved]
+        places = [learned.best, *({name: c[:, r] for name, c in learned.chances.items()} for r in _others(fits, s))]
         ends = []
         for sign in (-1.0, 1.0):
             best: tuple[float, dict[str, Floats]] | None = None
-            points = [{name: c[r] for name, c in chances.items()} for r in _furthest(sign * found.value, defined)]
-            for point in [*points, {name: c[s] for name, c in learned.best.items()}]:
-                start = self._restore(sets, point)
-                if start is not None and self._is_defined(start):
-                    climbed = _Climb(self, sets, single, sign).run(start)
-                    if best is None or sign * (climbed[0] - best[0]) > 0:
-                        best = climbed
+            for place in places:
+                maximum = {name: c[s] for name, c in place.items()}
+                sets = [Variety(fit, s, maximum) for fit in fits]
+                points = [{name: c[r] for name, c in chances.items()} for r in _furthest(sign * found.value, defined)]
+                for point in [*points, maximum]:
+                    start = restore(sets, point)
+                    if start is not None and self._is_defined(start):
+                        climbed = Climb(self._range, self.chosen, sets, single, sign).run(start)
+                        if best is None or sign * (climbed[0] - best[0]) > 0:
+                            best = climbed
             if best is None:
                 return None
             bound, blur = self.compiled.span[int(sign > 0)], np.inf
@@ -176,7 +273,7 @@ class Sharp:
             evidence = self.compiled.evidence({f: c[None] for f, c in end.chances.items()})[0]
             # a set that is larger than the maximum's holds its ends, but they need not be where this one ends
             exact = end.exact and outer is not None and not any(is_level(regions[f]) for f in outer.active)
-            ends.append(SharpEnd(end.value, self._outside(end, sign), exact, float(evidence), best[1]))
+            ends.append(SharpEnd(end.value, self._outside(end, sign), exact, float(evidence), best[1], len(places)))
         return ends[0], ends[1]
 
     def _bound(
@@ -188,8 +285,7 @@ class Sharp:
         region = regions[factor]
         if len(outer.active) > 1 or abs(end.outer - attained) <= PROVEN or is_level(region):
             return end.outer
-        merged = merge(learned.groups[self._tied[factor]], s, self._range.tick)
-        if merged is None or not isinstance(region, Marginal):
+        if not isinstance(region, Marginal) or (merged := merge(learned.groups[self._tied[factor]], s)) is None:
             return end.outer
         slopes = self.relaxed.query.slopes(factor, {f: c[None] for f, c in end.chances.items()})
         constant = self.compiled.combination.constant
@@ -207,17 +303,10 @@ class Sharp:
         chances = {f: point[self.chosen[f[0]]][None] for f in self.compiled.factors}
         return bool(self.compiled.evidence(chances)[0] > ZERO_EVIDENCE)
 
-    @staticmethod
-    def _restore(sets: Sequence[Variety], point: dict[str, Floats]) -> dict[str, Floats] | None:
-        """The point with every curved set's variables brought onto it."""
-        for one in sets:
-            own: Point | None = tuple(point[name] for name in one.names)
-            if own is not None and one.residual(own) > RESIDUAL:
-                own = one.restore(own)
-            if own is None:
-                return None
-            point = point | dict(zip(one.names, own, strict=True))
-        return point
+
+def _others(fits: Sequence[Fitted], s: int) -> list[int]:
+    """The restarts at maxima that fit other probabilities than the best one does."""
+    return sorted({r for fit in fits for r in fit.maxima[s][1:]})
 
 
 def _furthest(value: Floats, defined: NDArray[np.intp]) -> list[int]:
@@ -225,56 +314,3 @@ def _furthest(value: Floats, defined: NDArray[np.intp]) -> list[int]:
     order = defined[np.argsort(-value[defined], kind="stable")]
     _, first = np.unique(np.round(value[order], 9), return_index=True)
     return [int(r) for r in order[np.sort(first)][:STARTS]]
-
-
-class _Climb:
-    """One end, climbed to by moving one factor, or the variables of one curved set, at a time."""
-
-    def __init__(self, sharp: Sharp, sets: Sequence[Variety], single: Mapping[Factor, Region], sign: float) -> None:
-        self.query, self.range, self.chosen = sharp.compiled, sharp._range, sharp.chosen
-        self.sets, self.single, self.sign = sets, single, sign
-
-    def run(self, point: dict[str, Floats]) -> tuple[float, dict[str, Floats]]:
-        value = self._value(point)
-        for _ in range(_ROUNDS):
-            before = value
-            for one in self.sets:
-                self.range.tick()
-                own, _ = one.climb(
-                    tuple(point[name] for name in one.names),
-                    lambda moved, one=one, held=point: self._value(held | dict(zip(one.names, moved, strict=True))),  # type: ignore[misc]
-                    lambda moved, now, one=one, held=point: self._costs(
-                        one, held | dict(zip(one.names, moved, strict=True)), now
-                    ),  # type: ignore[misc]
-                )
-                point = point | dict(zip(one.names, own, strict=True))
-                value = self._value(point)
-            for factor, region in self.single.items():
-                found = self.range.improve(factor, region, self._factors(point), self.sign)
-                if found is not None and self.sign * found.value > value:
-                    point, value = point | {self.chosen[factor[0]]: found.chances[factor]}, self.sign * found.value
-            if value - before <= _GAIN:
-                break
-        return self.sign * value, point
-
-    def _factors(self, point: Mapping[str, Floats]) -> dict[Factor, Floats]:
-        return {f: point[self.chosen[f[0]]] for f in self.query.factors}
-
-    def _value(self, point: Mapping[str, Floats]) -> float:
-        """sign · q, or minus infinity where it is not defined."""
-        found = self.query.at({f: c[None] for f, c in self._factors(point).items()})
-        return self.sign * float(found.value[0]) if found.evidence[0] > ZERO_EVIDENCE else -np.inf
-
-    def _costs(self, one: Variety, point: Mapping[str, Floats], now: float) -> list[Floats]:
-        """The slope of sign · (numerator − q · evidence) in each of the set's variables."""
-        factors = {f: c[None] for f, c in self._factors(point).items()}
-        costs = []
-        for name in one.names:
-            factor = next((f for f in factors if self.chosen[f[0]] == name), None)
-            if factor is None:
-                costs.append(np.zeros(len(point[name])))
-                continue
-            slopes = self.query.slopes(factor, factors)
-            ratio = now - self.sign * self.query.combination.constant
-            costs.append(self.sign * slopes.value[0] - ratio * slopes.evidence[0])
-        return costs

@@ -9,14 +9,13 @@ Axes: p pattern with records, u exogenous state of one variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.program import Program
-from duckemcc.learn.accelerate import project_onto
-from duckemcc.learn.emcc import Tick, join, weigh_others
+from duckemcc.learn.accelerate import linearise, project_onto
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.restarts import Fitted
 
@@ -33,27 +32,27 @@ _GAIN = 1e-10
 
 
 class Variety:
-    """The set of a group's variables in one segment."""
+    """The set of a group's variables in one segment. maximum: chances [u] by distribution, of one that fits other
+    probabilities than the best one does."""
 
-    def __init__(self, fit: Fitted, s: int, tick: Tick = lambda: None) -> None:
-        self.tick = tick
+    def __init__(self, fit: Fitted, s: int, maximum: Mapping[str, Floats] | None = None) -> None:
         self.group = fit.group.part(slice(s, s + 1))
-        self.fitted = tuple(m[s : s + 1] for m in fit.fitted)
         self.names = fit.group.names
+        self._goal = np.concatenate([m[s] for m in fit.fitted])
+        if maximum is not None:
+            masses = [self._masses(maximum[name], j)[None] for j, name in enumerate(self.names)]
+            self._goal = linearise(masses, self.group)[0][0]
 
     def residual(self, point: Point) -> float:
         """The largest violation of an equation."""
-        classes = tuple(self._masses(c, j)[None, None] for j, c in enumerate(point))
-        worst = 0.0
-        for block, m in zip(self.group.blocks, self.fitted, strict=True):
-            found = (join(classes, block) @ block.yields.T)[0, 0]
-            worst = max(worst, float(np.abs(np.where(block.count[0] > 0, found - m[0], 0.0)).max()))
-        return worst
+        found, _ = linearise([self._masses(c, j)[None] for j, c in enumerate(point)], self.group)
+        seen = self.group.count[0] > 0
+        return float(np.abs(np.where(seen, found[0] - self._goal, 0.0)).max(initial=0.0))
 
     def restore(self, point: Point) -> Point | None:
         """The point brought onto the set; None where that fails."""
         masses = tuple(self._masses(c, j) for j, c in enumerate(point))
-        moved = project_onto(tuple(m[None, None] for m in masses), self.group, self.fitted, self.tick)
+        moved = project_onto(tuple(m[None, None] for m in masses), self.group, (self._goal[None],))
         new = tuple(
             self._spread(m[0, 0], old, c, j) for j, (m, old, c) in enumerate(zip(moved, masses, point, strict=True))
         )
@@ -82,12 +81,12 @@ class Variety:
 
     def _step(self, point: Point, slopes: Sequence[Floats], radius: float) -> Point | None:
         """The best point of the linearised set within `radius` of each chance."""
-        entries, right = _linearise(self.group, self.fitted, tuple(self._masses(c, j) for j, c in enumerate(point)))
+        entries, right = _linearise(self.group, self._goal, tuple(self._masses(c, j) for j, c in enumerate(point)))
         wide = np.concatenate(
             [row[:, classes] for row, classes in zip(entries, self.group.classes, strict=True)], axis=1
         )
         here = np.concatenate(point)
-        program = Program(right, self.tick)
+        program = Program(right)
         program.add(wide, np.maximum(here - radius, 0.0), np.minimum(here + radius, 1.0))
         found = program.maximise(np.concatenate(slopes))
         if found is None:
@@ -106,26 +105,12 @@ class Variety:
         return chances * scale[classes]
 
 
-def _linearise(group: Group, fitted: tuple[Floats, ...], masses: Point) -> tuple[list[Floats], Floats]:
-    """Σ_j J_j θ'_j = m − P(θ) + Σ_j J_j θ_j on patterns with records, and the sums: J_j [row, class], right side."""
-    cards = group.cards
-    rows: list[list[Floats]] = [[] for _ in cards]
-    right: list[Floats] = []
-    for block, m in zip(group.blocks, fitted, strict=True):
-        seen = block.count[0] > 0
-        cube = block.yields[seen].reshape(-1, *(cards[j] for j in block.causes))
-        total = np.zeros(len(cube))
-        for j, own in enumerate(rows):
-            slope = np.zeros((len(cube), cards[j]))
-            if j in block.causes:
-                others = [masses[i][None, None] for i in block.causes]
-                slope = weigh_others(cube[None], others, block.causes.index(j))[0]
-            own.append(slope)
-            total = total + slope @ masses[j]
-        here = total / len(block.causes)  # P is linear in each variable
-        right.append(m[0][seen] - here + total)
-    for i in range(len(cards)):
-        for j, own in enumerate(rows):
-            own.append(np.full((1, cards[j]), float(i == j)))
-        right.append(np.ones(1))
-    return [np.vstack(own) for own in rows], np.concatenate(right)
+def _linearise(group: Group, goal: Floats, masses: Point) -> tuple[list[Floats], Floats]:
+    """Σ_j J_j θ'_j = m − P(θ) + Σ_j J_j θ_j on records that were seen, and the sums: J_j [row, class], right side."""
+    here, slope = linearise([m[None] for m in masses], group)
+    seen = group.count[0] > 0
+    rows = np.split(slope[0][seen], np.cumsum(group.cards)[:-1], axis=1)
+    along = sum((own @ m for own, m in zip(rows, masses, strict=True)), np.zeros(int(seen.sum())))
+    sums = np.eye(len(masses))
+    entries = [np.vstack([own, np.repeat(sums[:, [j]], own.shape[1], axis=1)]) for j, own in enumerate(rows)]
+    return entries, np.concatenate([(goal - here[0])[seen] + along, np.ones(len(masses))])

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import Chances, Step, Tick, count_of, em_step, measure, put, take, weigh_others
+from duckemcc.learn.emcc import Chances, Step, Tick, em_step, measure, put, take, weigh_others
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
 
@@ -55,7 +55,7 @@ def project_onto(
     """
     segments, restarts = chances[0].shape[:2]
     start = chances if dead is None else (np.where(dead[:, None, :], 0.0, chances[0]),)
-    goal, seen = np.concatenate(fitted, axis=1), count_of(group) > 0
+    goal, seen = np.concatenate(fitted, axis=1), group.count > 0
     constraints = min(goal.shape[1], sum(group.cards)) + 1
     new: Chances
     if group.concave and constraints**2 // 2 * group.cards[0] <= LARGEST_PAIRS:
@@ -175,7 +175,8 @@ def _totals(theta: Floats, cuts: NDArray[np.intp]) -> Floats:
 
 
 def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
-    """P [b, p] and its Jacobian [b, p, u] (with b = 1 where it is constant: one exogenous variable)."""
+    """The probability of each of the group's records P [b, q] and its Jacobian [b, q, u] (with b = 1 where it is
+    constant: one exogenous variable)."""
     if group.concave:
         yields = group.stacked
         return np.matmul(chances[0][:, None, :], yields.T)[:, 0], yields[None]
@@ -188,7 +189,10 @@ def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
         slopes.append(np.concatenate(parts, axis=2))
         first = block.causes[0]
         values.append(np.einsum("bpu,bu->bp", parts[first], chances[first]))
-    return np.concatenate(values, axis=1), np.concatenate(slopes, axis=1)
+    fitted, slope = np.concatenate(values, axis=1), np.concatenate(slopes, axis=1)
+    if group.mix is None:
+        return fitted, slope
+    return group.mix.fit(fitted), np.matmul(group.mix.slope(fitted), slope)
 
 
 def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j: int) -> Floats:

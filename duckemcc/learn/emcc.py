@@ -18,7 +18,6 @@ so a segment's answer does not depend on its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -56,19 +55,29 @@ def measure(chances: Chances, group: Group) -> Step:
     """Gradient, log-likelihood and gap at the chances: the E-step (Algorithm 1, lines 6-12), once per distinct
     pattern."""
     gradient: list[Floats | float] = [0.0] * len(chances)
-    loglik: Floats | float = 0.0
-    blocks = (Block((0,), group.stacked, count_of(group)),) if group.concave else group.blocks
-    for block in blocks:
-        p_record = np.maximum(np.matmul(join(chances, block), block.yields.T), _TINY)  # P(v_p), eq. (4)
-        count = block.count[:, None, :]
-        loglik = loglik + np.matmul(np.log(p_record), block.count[:, :, None])[..., 0]
-        slope = np.matmul(count / p_record, block.yields)  # Σ_p n_p yields[p, u] / P_p
+    blocks = (Block((0,), group.stacked, group.count),) if group.concave else group.blocks
+    fitted = [np.maximum(np.matmul(join(chances, b), b.yields.T), _TINY) for b in blocks]  # P(v_p), eq. (4)
+    loglik, slopes = _weigh_patterns(group, blocks, fitted)
+    for block, own in zip(blocks, slopes, strict=True):
+        slope = np.matmul(own, block.yields)  # Σ_p yields[p, u] ∂LL/∂P_p
         for j in block.causes:
             gradient[j] = gradient[j] + _marginal_slope(slope, chances, block, j)
     records = np.maximum(group.records, _TINY)
     scaled = tuple(np.asarray(g) / records[:, None, j, None] for j, g in enumerate(gradient))
     excess = [np.maximum(g.max(axis=2) - 1, 0) * group.records[:, None, j] for j, g in enumerate(scaled)]
     return Step(scaled, np.asarray(loglik), np.sum(excess, axis=0))
+
+
+def _weigh_patterns(group: Group, blocks: Sequence[Block], fitted: Sequence[Floats]) -> tuple[Floats, list[Floats]]:
+    """LL [s, r], and ∂LL/∂P_p of each block's patterns [s, r, p]: n_p / P_p if each is a record of its own."""
+    if group.mix is None:
+        loglik = [np.matmul(np.log(p), b.count[:, :, None])[..., 0] for p, b in zip(fitted, blocks, strict=True)]
+        return np.sum(loglik, axis=0), [b.count[:, None, :] / p for p, b in zip(fitted, blocks, strict=True)]
+    joined = np.concatenate(fitted, axis=2)
+    records = np.maximum(group.mix.fit(joined), _TINY)
+    slope = group.mix.pull(joined, group.count[:, None, :] / records)
+    cuts = np.cumsum([p.shape[2] for p in fitted])[:-1]
+    return np.matmul(np.log(records), group.count[:, :, None])[..., 0], np.split(slope, cuts, axis=2)
 
 
 def em_step(chances: Chances, group: Group, literal: Floats | None = None) -> tuple[Chances, Step]:
@@ -143,7 +152,7 @@ def _climb_alone(
     """EM of one variable where nothing but the gradient is needed, in parts that fit into the cache."""
     new, taken = np.empty_like(theta), np.zeros(theta.shape[:2], dtype=np.intp)
     size = max(1, CACHED // (theta.shape[1] * theta.shape[2]))
-    share = count_of(group) / np.maximum(group.total, _TINY)[:, None]
+    share = group.count / np.maximum(group.total, _TINY)[:, None]
     yields, columns = group.stacked, np.ascontiguousarray(group.stacked.T)
     for first in range(0, len(theta), size):
         part = slice(first, first + size)
@@ -166,14 +175,9 @@ def _climb_alone(
     return new, taken
 
 
-def count_of(group: Group) -> Floats:
-    """The records of all blocks' patterns [s, p]."""
-    return group.blocks[0].count if len(group.blocks) == 1 else np.concatenate([b.count for b in group.blocks], axis=1)
-
-
 def take(group: Group, segments: NDArray[np.bool_] | NDArray[np.intp]) -> Group:
     """The same patterns in some of the segments."""
-    return replace(group, blocks=tuple(replace(b, count=b.count[segments]) for b in group.blocks))
+    return group.part(segments)
 
 
 def join(chances: Chances, block: Block) -> Floats:

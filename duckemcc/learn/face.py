@@ -70,7 +70,7 @@ def _factors_of(group: Group, factors: Sequence[Factor]) -> list[Factor]:
 
 def _seen(group: Group) -> Bools:
     """Which patterns have records [s, p]."""
-    return np.concatenate([b.count > 0 for b in group.blocks], axis=1)
+    return group.count > 0
 
 
 def _span(group: Group, chances: Mapping[str, Floats]) -> Ints:

@@ -8,6 +8,7 @@ variable may have a distribution of its own in a study; each distribution is a �
 
     Block   patterns over the same distributions
     Group   blocks connected through shared distributions: groups are learned independently of each other
+    Mix     in a group that incomplete records tie: its records as sums of products of patterns (`mix.py`)
 
 States of an exogenous variable that no pattern of its group tells apart keep their initial proportions under EM; they
 are collapsed into one class here and the class's mass is split again afterwards (exact).
@@ -26,7 +27,8 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import RepeatedName, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.pooling import Pooled, classify, merge_states, pool_parts, refuse_blocks
+from duckemcc.learn.mix import Mix, mix_records
+from duckemcc.learn.pooling import Key, Pooled, classify, merge_states, pool_parts, refuse_blocks
 from duckemcc.model.scm import Model, tie
 
 Floats = NDArray[np.float64]
@@ -52,12 +54,14 @@ class Group:
     """Distributions that share patterns, with their blocks.
 
     names: of the distributions, keys of `Likelihood.causes`. classes: for each, the class of every state [u] of its
-    exogenous variable; `cards` counts classes.
+    exogenous variable; `cards` counts classes. mix: the records of a group that incomplete ones tie; its blocks then
+    have no counts of their own. Elsewhere each pattern of a block is a record of its own.
     """
 
     names: tuple[str, ...]
     classes: tuple[Ints, ...]
     blocks: tuple[Block, ...]
+    mix: Mix | None = None
 
     @cached_property
     def cards(self) -> tuple[int, ...]:
@@ -74,20 +78,32 @@ class Group:
         return self.blocks[0].yields if len(self.blocks) == 1 else np.vstack([b.yields for b in self.blocks])
 
     @cached_property
+    def count(self) -> Floats:
+        """How often each record of the group was seen [s, q]."""
+        if self.mix is not None:
+            return self.mix.count
+        return self.blocks[0].count if len(self.blocks) == 1 else np.concatenate([b.count for b in self.blocks], axis=1)
+
+    @cached_property
     def records(self) -> Floats:
         """N_j [s, j]: the records in whose patterns variable j takes part."""
-        return np.stack(
-            [sum((b.count.sum(1) for b in self.blocks if j in b.causes), 0.0) for j in range(len(self.names))], axis=1
-        )
+        if self.mix is None:
+            own = [sum((b.count.sum(1) for b in self.blocks if j in b.causes), 0.0) for j in range(len(self.names))]
+            return np.stack(own, axis=1)
+        uses = np.zeros((self.mix.patterns + 1, len(self.names)))
+        uses[:-1] = [[j in b.causes for j in range(len(self.names))] for b in self.blocks for _ in b.yields]
+        of = np.maximum.reduceat(uses[self.mix.members].max(axis=1), self.mix.first, axis=0)
+        return np.stack([self.mix.count[:, own > 0].sum(axis=1) for own in of.T], axis=1)
 
     @cached_property
     def total(self) -> Floats:
-        """Σ_p n_p [s] over all blocks: the factor records of the group."""
-        return np.sum([b.count.sum(1) for b in self.blocks], axis=0)
+        """Σ n [s] over all records of the group."""
+        return self.mix.count.sum(1) if self.mix is not None else np.sum([b.count.sum(1) for b in self.blocks], axis=0)
 
-    def part(self, segments: slice) -> Group:
+    def part(self, segments: slice | Bools | Ints) -> Group:
         """The same patterns in some of the segments."""
-        return replace(self, blocks=tuple(replace(b, count=b.count[segments]) for b in self.blocks))
+        mix = None if self.mix is None else self.mix.part(segments)
+        return replace(self, blocks=tuple(replace(b, count=b.count[segments]) for b in self.blocks), mix=mix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,28 +149,43 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
     `RepeatedName` for `local` distributions.
     """
     causes = name_distributions(model, arms)
-    pooled = pool_parts(model, arms, causes)
+    pooled, mixed = pool_parts(model, arms, causes)
     classes = merge_states(model, causes, pooled)
     first = {name: np.unique(c, return_index=True)[1] for name, c in classes.items()}
     refuse_blocks(model, pooled, first)
     impossible: list[tuple[int, Impossible]] = []
     blocks: dict[tuple[str, ...], list[tuple[Bools, Floats]]] = {}
+    stands: dict[
+        Key, tuple[int, Bools]
+    ] = {}  # where in its block a part begins, and which of its patterns are possible
     for part in pooled:
         yields = part.enumerate_states(model, first)
         possible = np.asarray(yields.any(axis=1))
-        if not possible.all():
+        if not (part.mixed or possible.all()):
             impossible.extend(_set_apart(arms, part, ~possible))
+        stands[part.part, part.names] = sum(len(y) for y, _ in blocks.get(part.names, ())), possible
         if part.names and possible.any():
-            blocks.setdefault(part.names, []).append((yields[possible], part.count[:, possible]))
+            count = np.zeros((len(part.count), len(yields))) if part.mixed else part.count
+            blocks.setdefault(part.names, []).append((yields[possible], count[:, possible]))
     merged = {
         names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()
     }
     used = {name for names in merged for name in names}
     classes |= {name: np.arange(model.card(causes[name])) for name in used if name not in classes}
+    groups = []
+    for names in tie((n for n in causes if n in used), [*merged, *([n for n in r.names if n in used] for r in mixed)]):
+        group = _make_group(names, classes, merged)
+        if own := [r for r in mixed if not set(names).isdisjoint(r.names)]:
+            mix, refused = mix_records(
+                own, stands, [n for n in merged if n[0] in names], [len(b.yields) for b in group.blocks]
+            )
+            group = replace(group, mix=mix)
+            impossible += [(r.arm, Impossible(arms[r.arm].name, r.scope, row, n)) for r, row, n in refused]
+        groups.append(group)
     return Likelihood(
         model,
         causes,
-        tuple(_make_group(names, classes, merged) for names in tie((n for n in causes if n in used), merged)),
+        tuple(groups),
         tuple(name for name in causes if name not in used),
         tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),

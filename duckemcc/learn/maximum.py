@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.emcc import count_of
 from duckemcc.learn.interior import find_interior
 from duckemcc.learn.likelihood import Group
+from duckemcc.learn.yields import LARGEST_BLOCK
 
 Floats = NDArray[np.float64]
 
@@ -37,9 +37,8 @@ _SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is n
 
 
 class Maximum(NamedTuple):
-    """chances [s, u], joint where there are several variables. fitted: P_p there, per block [s, p]. loglik, upper
-    [s]: LL there, and
-    a proven bound on LL_max."""
+    """chances [s, u], joint where there are several variables. fitted: P there, per block [s, p], or of the records of
+    a mix [s, q]. loglik, upper [s]: LL there, and a proven bound on LL_max."""
 
     chances: Floats
     fitted: tuple[Floats, ...]
@@ -55,7 +54,15 @@ def maximise(group: Group) -> Maximum | None:
     yields = joint_yields(group)
     if yields is None:
         return None
-    count = count_of(group)
+    peak = maximise_records(yields, group.count)
+    if group.mix is not None:
+        return peak
+    cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
+    return peak._replace(fitted=tuple(np.split(peak.fitted[0], cuts, axis=1)))
+
+
+def maximise_records(yields: Floats, count: Floats) -> Maximum:
+    """The maximum over one PMF of records that are linear in it: yields [q, u], count [s, q]."""
     start = _find_starts(yields, count)
     found = [
         _maximise_one(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
@@ -63,10 +70,7 @@ def maximise(group: Group) -> Maximum | None:
     ]
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
-    cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
-    return Maximum(
-        chances, tuple(np.split(fitted, cuts, axis=1)), np.array([f[1] for f in found]), np.array([f[2] for f in found])
-    )
+    return Maximum(chances, (fitted,), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
 
 
 def _find_starts(yields: Floats, count: Floats) -> Sequence[Floats | None]:
@@ -86,7 +90,7 @@ def _find_starts(yields: Floats, count: Floats) -> Sequence[Floats | None]:
 
 
 def joint_yields(group: Group) -> Floats | None:
-    """Every block's patterns over the joint states of all the group's variables, [p, u]."""
+    """The group's records over the joint states of all its variables, [q, u]; None where these are too many."""
     if group.concave:
         return group.stacked
     joint = int(np.prod(group.cards, dtype=np.float64))
@@ -97,7 +101,16 @@ def joint_yields(group: Group) -> Floats | None:
         shape = [group.cards[j] if j in block.causes else 1 for j in range(len(group.cards))]
         cube = block.yields.reshape(-1, *shape)
         wide.append(np.broadcast_to(cube, (len(cube), *group.cards)).reshape(len(cube), joint))
-    return np.vstack(wide)
+    patterns = np.vstack(wide)
+    if group.mix is None:
+        return patterns
+    if group.mix.count.shape[1] * joint > LARGEST_BLOCK:
+        return None
+    patterns = np.vstack([patterns, np.ones(joint)]).astype(bool)
+    yields = np.zeros((group.mix.count.shape[1], joint))
+    for q, members in zip(group.mix.of, group.mix.members, strict=True):
+        yields[q] += np.logical_and.reduce(patterns[members])  # completions exclude each other
+    return yields
 
 
 def _maximise_one(yields: Floats, count: Floats, start: Floats | None = None) -> tuple[Floats, float, float]:

@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.accelerate import find_dead, project_onto, squarem
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
+from duckemcc.learn.incomplete import Incomplete, can_complete, come_apart, fit_incomplete
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
-from duckemcc.learn.maximum import Maximum, maximise
+from duckemcc.learn.maximum import Maximum, maximise, maximise_records
 from duckemcc.learn.pooling import sum_by_class
+from duckemcc.learn.relaxed import relax
+from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
 
 Floats = NDArray[np.float64]
@@ -33,12 +36,25 @@ would reach."""
 ROUND = 600
 """EM steps between two times that restarts are gathered at the best one."""
 
+UNIQUE = 1e-11
+"""Log-likelihood per record between the maximum and a proven bound on it, up to which they are one."""
+
 WORSE = 1e-8
 """Log-likelihood per record by which a restart may fall short of the best and still count as being at the maximum."""
 
 
 WIDEST = 4096
 """States of an exogenous variable up to which restarts range over all of them."""
+
+MOST_MAXIMA = 8
+"""Maxima with different fitted probabilities that are told apart in a segment, at most."""
+
+SAME = 5e-3
+"""Distance of fitted probabilities up to which restarts are in one optimum: those whose log-likelihoods per record
+differ by 1e-6 are within .0015."""
+
+TRACE = 1e-6
+"""Of a random start, in one that begins at a point that was found."""
 
 HEAVIEST = 64
 """States that each restart keeps where there are more: its heaviest at the start."""
@@ -61,16 +77,29 @@ class Effort:
 
 
 class Fitted(NamedTuple):
-    """A group at the maximum of its likelihood. fitted: P_p there, per block [s, p]. best: chances of the classes
-    [s, class] per variable. loglik [s]; upper [s]: a proven bound on the maximum, that of the group's variables merged
-    into one; relaxed [s, joint class]: where they attain it, if there are several and not too many joint states."""
+    """A group at the maximum of its likelihood.
+
+    fitted: P there, per block [s, p], or of the records of a mix [s, q]. best: chances of the classes [s, class] per
+    variable. loglik [s]; upper [s]: a proven bound on the maximum. unique [s]: whether all maxima are proven to have
+    these fitted probabilities. relaxed [s, joint class]: where the variables merged into one attain their maximum, if
+    there are several and not too many joint states.
+    maxima: for each segment the restarts at the maximum that fit different probabilities, the best one first.
+    apart: the causes of a mix, each as a group of its own, in the segments [s] where all maxima have the same patterns
+    of each (`incomplete.py`); there, the maxima are all combinations of theirs.
+    blur [s]: relative error of the records that these groups have.
+    """
 
     group: Group
     fitted: tuple[Floats, ...]
     best: tuple[Floats, ...]
     loglik: Floats
     upper: Floats
-    relaxed: Floats | None
+    unique: NDArray[np.bool_]
+    maxima: tuple[tuple[int, ...], ...] = ()
+    relaxed: Floats | None = None
+    apart: tuple[Fitted, ...] = ()
+    is_apart: NDArray[np.bool_] | None = None
+    blur: Floats | None = None
 
 
 class Learned(NamedTuple):
@@ -105,6 +134,7 @@ class _GroupFit(NamedTuple):
     kept: NDArray[np.bool_]
     steps: Ints
     relaxed: Floats | None
+    incomplete: Incomplete | None = None
 
 
 @one_thread
@@ -128,14 +158,14 @@ def learn(
     steps = np.zeros(segments, dtype=np.intp)
     groups = []
     for group in likelihood.groups:
-        fit = _fit_group(group, starts, effort, likelihood.n, tick)
+        fit = _fit_group(group, likelihood.model, starts, effort, likelihood.n, tick)
         loglik = loglik + fit.loglik
         upper = upper + fit.upper
         gap = gap + np.where(fit.kept, fit.gap, 0).max(axis=1)
         kept = np.minimum(kept, np.where(fit.kept.all(axis=1), restarts, fit.kept.sum(axis=1)))
         converged = converged & (fit.stationary | ~fit.kept).all(axis=1)
         steps = np.maximum(steps, fit.steps.max(axis=1))
-        groups.append(Fitted(group, _fitted(fit.best, group), fit.best, fit.loglik, fit.upper, fit.relaxed))
+        groups.append(_sum_up(group, fit))
         lender = _borrow(fit.kept)
         for j, (name, start, classes) in enumerate(zip(group.names, _of(starts, group), group.classes, strict=True)):
             own = fit.chances[j]
@@ -148,15 +178,39 @@ def learn(
     return Learned(chances, best, loglik, upper, gap, kept, converged, steps, tuple(groups))
 
 
-def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick) -> _GroupFit:
+def _sum_up(group: Group, fit: _GroupFit) -> Fitted:
+    """What a group came to, with its causes apart where they are."""
+    found, n = fit.incomplete, np.maximum(group.total, 1e-300)
+    unique = np.full(len(n), group.concave) | (fit.upper - fit.loglik <= UNIQUE * n)
+    whole = Fitted(
+        group, _fitted(fit.best, group), fit.best, fit.loglik, fit.upper, unique, _find_maxima(fit, group), fit.relaxed
+    )
+    if found is None:
+        return whole
+    apart = tuple(
+        Fitted(own, _fitted((best,), own), (best,), zeros, zeros, zeros == 0)
+        for own, best in zip(come_apart(group, found.expected), fit.best, strict=True)
+        for zeros in [np.zeros(len(n))]
+    )
+    return whole._replace(unique=unique | found.unique, apart=apart, is_apart=found.apart, blur=found.blur)
+
+
+def _fit_group(
+    group: Group, model: Model, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick
+) -> _GroupFit:
     """The group's restarts brought to the maximum, as far as `effort` goes."""
     segments = len(n)
     chances = tuple(
         np.tile(sum_by_class(start, classes), (segments, 1, 1))
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
-    peak = maximise(group)
-    upper = peak.upper if peak is not None else np.zeros(segments)  # log P ≤ 0
+    peak, incomplete = _seek(group, model, tick)
+    upper = np.zeros(segments) if peak is None else peak.upper  # log P ≤ 0
+    goal = None if peak is None else peak.fitted
+    if incomplete is not None:
+        upper, own = incomplete.upper, _fitted(incomplete.best, group)
+        known = incomplete.unique[:, None]
+        goal = own if goal is None else tuple(np.where(known, m, g) for m, g in zip(own, goal, strict=True))
     best: Chances
     if not effort.accelerate and (effort.spread or not group.concave):
         literal, step, steps = run(
@@ -164,18 +218,25 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
         )
         if group.concave and peak is not None:
             best, loglik = (peak.chances,), peak.loglik
+        elif incomplete is not None and incomplete.unique.all():
+            best, loglik = incomplete.best, incomplete.loglik
         else:  # a verdict must not rest on literal steps that have not arrived
-            best, loglik = _best(*_climb(chances, group, peak, upper, Effort(effort.gap), tick)[:2])
+            best, loglik = _best(*_climb(chances, group, goal, upper, Effort(effort.gap), tick)[:2])
         chances = literal
     elif group.concave and peak is not None and not effort.spread:
-        chances, step, steps = _stay(peak, group, chances[0].shape[1])
         best, loglik = (peak.chances,), peak.loglik
+        chances, step, steps = _stay(best, group, chances[0].shape[1])
+    elif incomplete is not None and incomplete.unique.all() and not effort.spread:
+        best, loglik = incomplete.best, incomplete.loglik
+        chances, step, steps = _stay(best, group, chances[0].shape[1])
     elif group.concave and peak is not None:
         fit = _fit_wide if group.cards[0] > WIDEST else _fit_concave
         chances, step, steps = fit(chances, group, peak, upper, effort, tick)
         best, loglik = (peak.chances,), peak.loglik
     else:
-        chances, step, steps = _climb(chances, group, peak, upper, effort, tick)
+        if incomplete is not None:
+            chances = _begin_there(chances, incomplete.best)
+        chances, step, steps = _climb(chances, group, goal, upper, effort, tick)
         best, loglik = _best(chances, step)
     loglik = np.maximum(loglik, step.loglik.max(axis=1))
     upper = np.maximum(upper, loglik)  # rounding
@@ -187,7 +248,26 @@ def _fit_group(group: Group, starts: dict[str, Floats], effort: Effort, n: Float
     )
     stationary = np.minimum(step.gap, gap) <= effort.gap * records
     relaxed = None if group.concave or peak is None else peak.chances
-    return _GroupFit(chances, best, loglik, upper, gap, stationary, kept, steps, relaxed)
+    return _GroupFit(chances, best, loglik, upper, gap, stationary, kept, steps, relaxed, incomplete)
+
+
+def _seek(group: Group, model: Model, tick: Tick) -> tuple[Maximum | None, Incomplete | None]:
+    """The maximum of the group's variables merged into one, if these are not too many; and what can be found where
+    incomplete records tie them."""
+    if not can_complete(group):
+        return maximise(group), None
+    assert group.mix is not None
+    relaxed = relax(model, group.names, group.mix)
+    peak = maximise(group) if relaxed is None else maximise_records(relaxed.yields, group.count)
+    return peak, fit_incomplete(group, relaxed, peak, tick)
+
+
+def _begin_there(chances: Chances, best: Chances) -> Chances:
+    """The starts, the first at a point that was found, with a trace of every state, as zero is absorbing."""
+    starts = tuple(c.copy() for c in chances)
+    for start, point in zip(starts, best, strict=True):
+        start[:, 0] = (1 - TRACE) * point + TRACE * start[:, 0]
+    return starts
 
 
 def _fit_concave(
@@ -222,11 +302,11 @@ def _fit_wide(
     return (full,), step, steps
 
 
-def _stay(peak: Maximum, group: Group, restarts: int) -> tuple[Chances, Step, Ints]:
-    """Every restart at the maximum that was found."""
-    step = measure((peak.chances[:, None],), group)
-    shape = len(peak.chances), restarts
-    chances = (np.broadcast_to(peak.chances[:, None], (*shape, peak.chances.shape[1])),)
+def _stay(best: Chances, group: Group, restarts: int) -> tuple[Chances, Step, Ints]:
+    """Every restart at the maximum that was found [s, class]."""
+    step = measure(tuple(c[:, None] for c in best), group)
+    shape = len(best[0]), restarts
+    chances = tuple(np.broadcast_to(c[:, None], (*shape, c.shape[1])) for c in best)
     told = Step(step.gradient, np.broadcast_to(step.loglik, shape), np.broadcast_to(step.gap, shape))
     return chances, told, np.zeros(shape, dtype=np.intp)
 
@@ -239,22 +319,22 @@ def _best(chances: Chances, step: Step) -> tuple[Chances, Floats]:
 
 
 def _climb(
-    chances: Chances, group: Group, peak: Maximum | None, upper: Floats, effort: Effort, tick: Tick
+    chances: Chances, group: Group, goal: tuple[Floats, ...] | None, upper: Floats, effort: Effort, tick: Tick
 ) -> tuple[Chances, Step, Ints]:
     """Several variables: EM, then extrapolation in rounds; at first, the relaxed maximum is a goal if attainable.
 
-    After each round the best restart is the goal of those that are nearly as good: they are in its optimum, or in its
-    equal, and need not crawl there by themselves.
+    After each round the best restart is the goal of those that are nearly as good and fit about the same: they are in
+    its optimum, and need not crawl there by themselves.
     """
     chances, _, steps = run(chances, group, steps=min(EM_STEPS, effort.max_steps), gap=1e-15, upper=upper, tick=tick)
-    if peak is not None:
-        chances = project_onto(chances, group, peak.fitted, tick)
+    if goal is not None:
+        chances = project_onto(chances, group, goal, tick)
     for first in range(0, max(1, effort.max_steps - EM_STEPS), ROUND):
         limit = min(ROUND, effort.max_steps - EM_STEPS - first)
         chances, step, more = squarem(chances, group, steps=limit, gap=effort.gap, upper=upper, tick=tick)
         steps = steps + more
-        if peak is not None and first == 0:
-            chances = project_onto(chances, group, peak.fitted, tick)
+        if goal is not None and first == 0:
+            chances = project_onto(chances, group, goal, tick)
             step = measure(chances, group)
         chances, step = _gather(chances, group, step, tick)
         if not more.any():
@@ -263,19 +343,57 @@ def _climb(
 
 
 def _gather(chances: Chances, group: Group, step: Step, tick: Tick) -> tuple[Chances, Step]:
-    """Restarts that are nearly as good as the best one moved to its fitted probabilities."""
-    best, loglik = _best(chances, step)
-    near = (loglik[:, None] - step.loglik) <= 100 * WORSE * group.total[:, None]
-    moved = project_onto(chances, group, _fitted(best, group), tick)
-    chances = tuple(np.where(near[..., None], m, c) for m, c in zip(moved, chances, strict=True))
+    """Restarts that are nearly as good as the best one moved to the fitted probabilities of the optimum they are in."""
+    fitted = _fit_restarts(chances, group)
+    near = (step.loglik.max(axis=1, keepdims=True) - step.loglik) <= 100 * WORSE * group.total[:, None]
+    left = near.copy()
+    for _ in range(MOST_MAXIMA):
+        place = np.where(left, step.loglik, -np.inf).argmax(axis=1)
+        own = left & _is_same(fitted, place, group)
+        if not own.any():
+            break
+        best = tuple(np.take_along_axis(c, place[:, None, None], axis=1)[:, 0] for c in chances)
+        moved = project_onto(chances, group, _fitted(best, group), tick)
+        chances = tuple(np.where(own[..., None], m, c) for m, c in zip(moved, chances, strict=True))
+        left &= ~own
     there = measure(chances, group)  # a projection that gains nothing may yet show a larger gap, through rounding
     return chances, there._replace(gap=np.minimum(there.gap, step.gap))
+
+
+def _find_maxima(fit: _GroupFit, group: Group) -> tuple[tuple[int, ...], ...]:
+    """For each segment the restarts at the maximum that differ in what they fit, the best one first."""
+    if group.concave:
+        return ((),) * len(fit.loglik)
+    fitted = _fit_restarts(fit.chances, group)
+    left = fit.kept & fit.stationary
+    found: list[list[int]] = [[] for _ in fit.loglik]
+    for _ in range(MOST_MAXIMA):
+        place = np.where(left, -fit.gap, -np.inf).argmax(axis=1)
+        for s in np.flatnonzero(left.any(axis=1)):
+            found[s].append(int(place[s]))
+        left &= ~_is_same(fitted, place, group)
+    return tuple(tuple(own) for own in found)
+
+
+def _fit_restarts(chances: Chances, group: Group) -> Floats:
+    """P [s, r, q] of the group's records at each restart."""
+    segments, restarts = chances[0].shape[:2]
+    flat = tuple(c.reshape(segments * restarts, -1) for c in chances)
+    return np.concatenate(_fitted(flat, group), axis=1).reshape(segments, restarts, -1)
+
+
+def _is_same(fitted: Floats, place: Ints, group: Group) -> NDArray[np.bool_]:
+    """Which restarts [s, r] fit the records that were seen as the one at `place` [s] does."""
+    one = np.take_along_axis(fitted, place[:, None, None], axis=1)
+    away = np.where(group.count[:, None] > 0, np.abs(fitted - one), 0.0)
+    return np.asarray(away.max(axis=2, initial=0.0) <= SAME)
 
 
 def _fitted(best: Chances, group: Group) -> tuple[Floats, ...]:
     """P_p at one PMF [s, class] per variable, per block [s, p]."""
     wide = tuple(c[:, None] for c in best)
-    return tuple(np.matmul(join(wide, b), b.yields.T)[:, 0] for b in group.blocks)
+    patterns = tuple(np.matmul(join(wide, b), b.yields.T)[:, 0] for b in group.blocks)
+    return patterns if group.mix is None else (group.mix.fit(np.concatenate(patterns, axis=1)),)
 
 
 def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:

@@ -10,11 +10,10 @@ from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
-from duckemcc.model.threads import one_thread
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
 from duckemcc.serve.arrange import Answers, arrange, describe
-from duckemcc.serve.options import Clock, Options
+from duckemcc.serve.options import Clock, Options, timed
 from duckemcc.serve.result import CONFIDENCE, put_together
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
 
 
-@one_thread
+@timed
 def answer(
     model: Model,
     tables: Sequence[CountTable],
@@ -74,7 +73,7 @@ def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
     try:
         if job.options.method == "emcc":
             return Compiled(asked, job.model)
-        return Sharp(asked, job.model, part.likelihood.groups, job.names_of(job.options.population), clock.tick)
+        return Sharp(asked, job.model, part.likelihood, job.names_of(job.options.population), clock.tick)
     except TooLarge as large:
         return large
 

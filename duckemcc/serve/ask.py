@@ -15,12 +15,11 @@ from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, UnknownModel
 from duckemcc.learn.likelihood import Floats
 from duckemcc.model.scm import Model
-from duckemcc.model.threads import one_thread
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
 from duckemcc.serve.answer import answer
-from duckemcc.serve.options import Clock, Options, Report, read_options
+from duckemcc.serve.options import Clock, Options, Report, read_options, timed
 from duckemcc.serve.report import report
 from duckemcc.serve.result import STUDY_COLUMNS, check_segment_names
 from duckemcc.serve.work import prepare
@@ -120,14 +119,17 @@ class Fit:
         return tuple(FullModel(self.model, {u: pmfs[r] for u, pmfs in own.items()}) for r in range(self.restarts))
 
 
-@one_thread
 def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
     """Algorithm 1 by itself: the distributions of the exogenous variables that all studies allow. Arguments as for
     `bounds`."""
     settings = read_options(options)
     pscm = read_model(model)
     clock = Clock(settings.max_seconds)
-    tables = count_studies(pscm, read_studies(studies), settings, (), clock)
+    return _fit(pscm, count_studies(pscm, read_studies(studies), settings, (), clock), settings, clock)
+
+
+@timed
+def _fit(pscm: Model, tables: Sequence[CountTable], settings: Options, clock: Clock) -> Fit:
     job = prepare(pscm, tables, (), settings)
     part = next(job.parts(clock))
     learned, verdict = part.learned, part.verdict
@@ -158,7 +160,6 @@ class Witness(NamedTuple):
     upper_model: FullModel
 
 
-@one_thread
 def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any) -> Witness:
     """The models behind the sharp bounds on one query: each fits the records best, and the query has there its lower
     or upper value.
@@ -172,15 +173,22 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
     if settings.method != "sharp" or len(queries) != 1:
         raise OptionError("a witness is that of one query, with method='sharp'")
     clock = Clock(settings.max_seconds)
-    job = prepare(pscm, count_studies(pscm, read_studies(studies), settings, (), clock), (), settings)
+    return _witness(pscm, count_studies(pscm, read_studies(studies), settings, (), clock), queries[0], settings, clock)
+
+
+@timed
+def _witness(
+    pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
+) -> Witness:
+    job = prepare(pscm, tables, (), settings)
     part = next(job.parts(clock, spread=False))
     learned, names = part.learned, job.names_of(settings.population)
     if not part.verdict.compatible[0] and settings.incompatible == "null":
         raise StudyError(
             f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
         )
-    text, parsed = queries[0]
-    ends = Sharp(parsed, job.model, part.likelihood.groups, names, clock.tick).find(learned, 0)
+    text, parsed = asked
+    ends = Sharp(parsed, job.model, part.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []

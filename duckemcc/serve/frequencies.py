@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.errors import Timeout
 from duckemcc.learn.frequencies import Frequency, compare_frequencies
 from duckemcc.model.scm import Model
-from duckemcc.model.threads import one_thread
 from duckemcc.serve.arrange import in_order
 from duckemcc.serve.ask import count_studies, read_model, read_studies
-from duckemcc.serve.options import Clock, Options, read_options
+from duckemcc.serve.options import Clock, Options, read_options, timed
 from duckemcc.serve.report import narrow
 from duckemcc.serve.result import check_segment_names
 from duckemcc.serve.work import prepare
@@ -52,7 +51,7 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
     return tabulate(pscm, tables, names, settings, clock)
 
 
-@one_thread
+@timed
 def tabulate(
     model: Model,
     tables: Sequence[CountTable],

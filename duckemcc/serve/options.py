@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from duckemcc.errors import OptionError, Timeout, hint
 from duckemcc.learn.start import read_start
+from duckemcc.model.threads import one_thread
+from duckemcc.model.ticking import ticking
 from duckemcc.study.labels import Nulls
 from duckemcc.study.watch import Watch, unwatched, watched
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 TELL_EVERY = 0.5
 """Seconds between two reports of steps."""
@@ -167,6 +173,18 @@ class Clock:
     def _late(self) -> Timeout:
         self.late = True
         return Timeout(f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments")
+
+
+def timed(work: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Work that takes a clock: its kernels keep to that, and have one thread of linear algebra."""
+
+    @wraps(work)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        clock = next(value for value in (*args, *kwargs.values()) if isinstance(value, Clock))
+        with one_thread, ticking(clock.tick):
+            return work(*args, **kwargs)
+
+    return call
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:

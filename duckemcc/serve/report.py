@@ -11,11 +11,10 @@ from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout
 from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
-from duckemcc.model.threads import one_thread
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
 from duckemcc.serve.answer import NO_RECORDS, why_incompatible
 from duckemcc.serve.arrange import in_order
-from duckemcc.serve.options import Clock, Options
+from duckemcc.serve.options import Clock, Options, timed
 from duckemcc.serve.result import STUDY_COLUMNS
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
@@ -29,7 +28,7 @@ MOST_PICKED = 60
 """Segments that an HTML report looks at closely."""
 
 
-@one_thread
+@timed
 def report(
     model: Model,
     tables: Sequence[CountTable],
@@ -97,7 +96,7 @@ def _selected(job: Job, part: Part, k: int) -> Sharp | None:
     do = tuple(Setting(v, (model.states[v] or ())[arm.codes[0, column]]) for v, column in place)
     event = (Atom(PotentialOutcome(selector, do), (KEPT,)),)
     query = Query((Term(1.0, Probability(event)),))
-    return Sharp(query, model, part.likelihood.groups, job.names_of(job.arm_of[k]))
+    return Sharp(query, model, part.likelihood, job.names_of(job.arm_of[k]))
 
 
 def _report_segment(

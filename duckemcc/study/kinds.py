@@ -78,7 +78,7 @@ def _find_shown(model: Model, arms: Sequence[StudyCounts]) -> list[NDArray[np.bo
     """
     if any((arm.codes < 0).any() or (arm.count % 1).any() for arm in arms):
         return [arm.count > 0 for arm in arms]
-    pooled = pool_parts(model, arms, name_distributions(model, arms))
+    pooled, _ = pool_parts(model, arms, name_distributions(model, arms))
     there = [np.asarray(arm.count.any(axis=1, keepdims=True)) for arm in arms]
     return there + [n > 0 for part in pooled for _, _, n in part.sources]
 

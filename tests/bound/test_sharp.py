@@ -41,13 +41,13 @@ def learn_arms(model, arms, seed=0, restarts=8, spread=False):
     )
 
 
-def open_sharp(text, model, learned):
-    return Sharp(query(text), model, [f.group for f in learned.groups], {u.name: u.name for u in model.exogenous})
+def open_sharp(text, model, likelihood):
+    return Sharp(query(text), model, likelihood, {u.name: u.name for u in model.exogenous})
 
 
 def find(text, model, arms, seed=0):
-    _, learned = learn_arms(model, arms, seed)
-    return open_sharp(text, model, learned).find(learned, 0)
+    likelihood, learned = learn_arms(model, arms, seed)
+    return open_sharp(text, model, likelihood).find(learned, 0)
 
 
 def values(ends):
@@ -91,11 +91,11 @@ def draw_problem(seed, kind):
 def test_sharp_ends_hold_what_restarts_reach_and_lie_within_their_outer_bounds(seed, kind):
     model, arms, texts = draw_problem(seed, kind)
     _, spread = learn_arms(model, arms, seed, restarts=20, spread=True)
-    _, learned = learn_arms(model, arms, seed)
+    likelihood, learned = learn_arms(model, arms, seed)
     for text in texts:
         reached = Compiled(query(text), model)({u: c[0] for u, c in spread.chances.items()})
         defined = reached.value[reached.evidence > 1e-7]
-        ends = open_sharp(text, model, learned).find(learned, 0)
+        ends = open_sharp(text, model, likelihood).find(learned, 0)
         if not defined.size:
             continue
         lower, upper = ends
@@ -113,7 +113,7 @@ def test_the_witness_of_an_end_is_as_likely_as_any_model_and_has_its_value(seed,
     model, arms, texts = draw_problem(seed, kind)
     likelihood, learned = learn_arms(model, arms, seed)
     for text in texts:
-        for end in open_sharp(text, model, learned).find(learned, 0) or ():
+        for end in open_sharp(text, model, likelihood).find(learned, 0) or ():
             witness = {u.name: end.chances.get(u.name, learned.best[u.name][0])[None] for u in model.exogenous}
             found = Compiled(query(text), model)(witness)
             assert found.value[0] == pytest.approx(end.value, abs=1e-9)
@@ -282,11 +282,11 @@ def test_what_is_proven_does_not_depend_on_the_last_digits_of_the_fit(seed):
         (1, 1, 0): 12.0,
         (1, 1, 1): 9663.0,
     }
-    _, learned = learn_arms(model, arms_of(study(model, (), cells), model))
+    likelihood, learned = learn_arms(model, arms_of(study(model, (), cells), model))
     text = "P(Y[X=1]=1) - P(Y[X=0]=1)"
-    rounded = open_sharp(text, model, learned).find(_moved(learned, 2e-16, seed), 0)
+    rounded = open_sharp(text, model, likelihood).find(_moved(learned, 2e-16, seed), 0)
     assert all(end.exact for end in rounded)
-    stopped = open_sharp(text, model, learned).find(_moved(learned, 1e-4, seed), 0)
+    stopped = open_sharp(text, model, likelihood).find(_moved(learned, 1e-4, seed), 0)
     assert not any(end.exact for end in stopped)
 
 
@@ -306,7 +306,7 @@ def test_outer_bounds_hold_every_model_that_is_at_least_as_likely(weight):
         other = learn(likelihood, draw_chances(likelihood, seed, 15, "dirichlet(0.1)"), Effort())
         chances = {u.name: other.chances[u.name][0] for u in model.exogenous}
         for text in ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)"):
-            ends = open_sharp(text, model, learned).find(learned, 0)
+            ends = open_sharp(text, model, likelihood).find(learned, 0)
             for r in range(15):
                 one = {u: c[r][None] for u, c in chances.items()}
                 found = Compiled(query(text), model)(one)
@@ -325,7 +325,7 @@ def test_what_is_the_same_in_every_model_is_proven_whatever_the_fit(weight):
 @pytest.mark.parametrize("after", [0, 3, 8])
 def test_a_time_limit_stops_the_search_among_causes_that_share_patterns(after):
     model, arms = _ladder_with_a_huge_arm(1.0)
-    _, learned = learn_arms(model, arms)
+    likelihood, learned = learn_arms(model, arms)
     calls = []
 
     def tick():
@@ -334,6 +334,6 @@ def test_a_time_limit_stops_the_search_among_causes_that_share_patterns(after):
             raise Timeout("late")
 
     names = {u.name: u.name for u in model.exogenous}
-    sharp = Sharp(query("PNS(M=1, Y=1)"), model, [f.group for f in learned.groups], names, tick)
+    sharp = Sharp(query("PNS(M=1, Y=1)"), model, likelihood, names, tick)
     with pytest.raises(Timeout):
         sharp.find(learned, 0)

@@ -285,12 +285,12 @@ def test_states_that_act_alike_on_what_is_there_are_merged_before_they_are_enume
     assert compile_likelihood(DRUG, arms).groups[0].cards == (4,)
 
 
-def test_a_block_that_an_unmeasured_variable_makes_too_large_is_refused_with_its_name(monkeypatch):
-    from duckemcc.learn import yields as module
+def test_completions_that_an_unmeasured_variable_makes_too_many_are_refused_with_its_name(monkeypatch):
+    from duckemcc.learn import pooling as module
 
-    monkeypatch.setattr(module, "LARGEST_BLOCK", 60)
+    monkeypatch.setattr(module, "MOST_COMPLETIONS", 7)
     arms = [gappy(LADDER, {(a, None, c, None): 1.0 for a in (0, 1) for c in (0, 1)})]
-    with pytest.raises(TooLarge, match=r"component of C, tied together by B without a value .* measure B, leave"):
+    with pytest.raises(TooLarge, match=r"4 patterns without a value of B.*measure"):
         compile_likelihood(LADDER, arms)
 
 
