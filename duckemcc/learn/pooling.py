@@ -22,6 +22,7 @@ from duckemcc.learn.parts import Part, Sample, fill_in, pool, project, split, sp
 from duckemcc.learn.yields import pattern_yields, refuse_large
 from duckemcc.model.scm import Model, tie
 from duckemcc.model.states import show_names
+from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -227,10 +228,16 @@ def sum_by_class(chances: Floats, classes: Ints) -> Floats:
 
 def classify(rows: NDArray[np.generic]) -> Ints:
     """The class of each row: equal for equal rows, numbered by first appearance."""
+    tick()
     rows = np.ascontiguousarray(rows)
-    _, first, place = np.unique(
-        rows.view([("", rows.dtype)] * rows.shape[1]).ravel(), return_index=True, return_inverse=True
-    )
+    wide = rows.view(np.uint8).reshape(len(rows), -1)
+    if wide.shape[1] <= 8:  # one number, which is sorted in a tenth of the time
+        numbers = np.zeros((len(rows), 8), np.uint8)
+        numbers[:, : wide.shape[1]] = wide
+        keys = numbers.view(np.uint64).ravel()
+    else:
+        keys = rows.view([("", rows.dtype)] * rows.shape[1]).ravel()
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.intp)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[place.ravel()]

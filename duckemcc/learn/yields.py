@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import TooLarge
 from duckemcc.model.scm import Model
+from duckemcc.model.ticking import tick
 
 Ints = NDArray[np.intp]
 
@@ -59,6 +60,7 @@ def pattern_yields(
         value: dict[str, NDArray[np.integer]] = {c: part[:, i].reshape(column) for i, c in enumerate(columns)}
         agrees = np.ones((len(part), *cards), dtype=bool)
         for v in inside:
+            tick()
             given = _apply(tables[v], [*(axes[u] for u in model.causes[v]), *(value[p] for p in model.parents[v])])
             if v in latent:
                 value[v] = given

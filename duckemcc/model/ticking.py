@@ -11,20 +11,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 
-def _never() -> None:
+def _never(needed: float) -> None:
     """There is no limit."""
 
 
-_current: ContextVar[Callable[[], float | None]] = ContextVar("tick", default=_never)
+_current: ContextVar[Callable[[float], float | None]] = ContextVar("tick", default=_never)
 
 
-def tick() -> float | None:
-    """The seconds that are left, None if there is no limit. Raises what the clock raises when the time is over."""
-    return _current.get()()
+def tick(needed: float = 0.0) -> float | None:
+    """The seconds that are left, None if there is no limit. Raises what the clock raises when the time is over, or not
+    enough for what comes next, which needs so many seconds and cannot be stopped."""
+    return _current.get()(needed)
 
 
 @contextmanager
-def ticking(clock: Callable[[], float | None]) -> Iterator[None]:
+def ticking(clock: Callable[[float], float | None]) -> Iterator[None]:
     """Inside, `tick` is this one: in this thread, or task of asyncio, and in no other."""
     token = _current.set(clock)
     try:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import click
 
-from duckemcc.errors import DuckEmccError
+from duckemcc.errors import DuckEmccError, Timeout
 from duckemcc.serve.cli_benchmark import benchmark
 from duckemcc.serve.cli_demo import demo
 from duckemcc.serve.cli_job import check, counts, run
 from duckemcc.serve.cli_look import explain, plot
-from duckemcc.serve.job import BAD_INPUT
+from duckemcc.serve.job import BAD_INPUT, UNFINISHED
 from duckemcc.serve.stop import STOPPED, TOLD, take_ctrl_c, watch
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         raise SystemExit(cli(standalone_mode=False))
     except DuckEmccError as wrong:
         click.echo(f"{type(wrong).__name__}: {wrong}", err=True)
-        raise SystemExit(BAD_INPUT) from None
+        raise SystemExit(UNFINISHED if isinstance(wrong, Timeout) else BAD_INPUT) from None
     except click.ClickException as wrong:
         wrong.show()
         raise SystemExit(wrong.exit_code) from None

@@ -56,7 +56,7 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     tables = count(job, clock)
     with _told_by_line(job):
         table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
-        text = _report(job, tables, table) if job.report is not None else None
+        text = _report(job, tables, table, clock) if job.report is not None else None
         picture = _draw(job, table) if job.plot is not None else None
     if job.target is not None:  # all that can go wrong before anything is written has gone right
         write(table, job.target)
@@ -90,9 +90,9 @@ def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
 # -- the report and the picture ----------------------------------------------------------------
 
 
-def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table) -> str:
-    """The HTML text; what takes longer than max_seconds is left out of it. Of many segments, it looks closely at some
-    alone."""
+def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table, clock: Clock) -> str:
+    """The HTML text; what the job has no time for any more is left out of it. Of many segments, it looks closely at
+    some alone."""
     from duckemcc.serve.frequencies import tabulate
     from duckemcc.serve.page import make_report
 
@@ -100,9 +100,9 @@ def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table) -> str:
     picked, worst = pick_segments(table, len(job.queries))
     asked = job.model, tables, job.by, job.options
     with suppress(Timeout):
-        found["compatibility"] = report(*asked, Clock(job.options.max_seconds), picked)
+        found["compatibility"] = report(*asked, clock, picked)
     with suppress(Timeout):
-        found["frequencies"] = tabulate(*asked, Clock(job.options.max_seconds), worst) if worst else None
+        found["frequencies"] = tabulate(*asked, clock, worst) if worst else None
     return make_report(
         title=job.title,
         model=job.model,

@@ -139,9 +139,9 @@ class Clock:
         self.laps[stage] = self.laps.get(stage, 0.0) + now - self.last
         self.last = now
 
-    def tick(self) -> float | None:
+    def tick(self, needed: float = 0.0) -> float | None:
         """The seconds that are left, None if there is no limit; now and then says that work goes on. Raises `Timeout`
-        once the time is over."""
+        once the time is over, or if what comes next would be much too late: it needs so many seconds."""
         if self.limit is None and self.progress is None:
             return None
         now = time.perf_counter()
@@ -152,9 +152,14 @@ class Clock:
         if self.limit is None:
             return None
         left = self.begun + self.limit - self.reserved - now
-        if left < 0:
+        if left < 0 or needed > left + COUNTING:
             raise self._late()
         return left
+
+    @property
+    def spent(self) -> float:
+        """The seconds since it began."""
+        return time.perf_counter() - self.begun
 
     def count_on(self) -> None:
         """Raises `Timeout` once the time for counting is over."""

@@ -43,7 +43,8 @@ def bounds(
     ``intervened`` (array<string>, the variables set by design) tell apart, and a column of counts called `weight`; or a
     list of `duckemcc.Study` over Spark DataFrames or tables (con=spark). Shared studies may come from anywhere.
     spark: the session that has the tables, else the active one. partitions: tasks to answer in. options: see
-    `serve.options.Options`; max_seconds is that of each task.
+    `serve.options.Options`; max_seconds is that of each task, less what counting
+    took.
 
     The records are counted at once, and their counts kept in the cluster; segments are answered whenever the result is
     used: persist it to use it twice. Rows are in no order. Raises what `duckemcc.bounds` raises, NotSupported without
@@ -109,14 +110,14 @@ def _run(
         raise OptionError(f"partitions is {partitions!r}; it takes a whole number of at least 1")
     check_segment_names(names)
     sources = _read_sources(studies, weight, spark)
+    clock = Clock(settings.max_seconds)
     if not names:
-        tables = count_studies(pscm, sources, settings, ())
-        found = work(pscm, tables, (), settings, Clock(settings.max_seconds))
+        tables = count_studies(pscm, sources, settings, (), clock)
+        found = work(pscm, tables, (), settings, clock)
         return _session(spark, sources).createDataFrame(found, _schema(columns))
-    counted = count_segments(sources, pscm, settings, names)
-    task = Task(
-        check_segments(counted, pscm, settings, names), tuple(counted.tables), counted.keys, names, settings, work
-    )
+    counted = count_segments(sources, pscm, settings, names, clock)
+    known = check_segments(counted, pscm, settings, names)
+    task = Task(known, tuple(counted.tables), counted.keys, names, settings, clock.spent, work)
     keys = [f"emcc_b{i}" for i in range(len(names))]
     fields = [counted.rows.schema[key] for key in keys]
     segmented = counted.rows.repartition(partitions or _partitions(counted.rows, keys), *keys)

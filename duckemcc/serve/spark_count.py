@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duckemcc.errors import SourceError
 from duckemcc.model.scm import Model
 from duckemcc.serve.ask import count_studies
-from duckemcc.serve.options import Options
+from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.work import prepare
 from duckemcc.study.columns import Wanted
 from duckemcc.study.encode import encode
@@ -22,8 +22,9 @@ from duckemcc.study.labels import Tally
 from duckemcc.study.read import CountTable, engine_errors
 from duckemcc.study.relation import OWN, Studies, check_names
 from duckemcc.study.selection import check_dropped
-from duckemcc.study.spark import Grouped, collect, group_records, label_column
+from duckemcc.study.spark import Grouped, collect, group_records, label_column, stopped_by
 from duckemcc.study.study import Study, name_studies
+from duckemcc.study.watch import Watch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +48,9 @@ class Counted(NamedTuple):
     segments: list[pl.DataFrame | None]
 
 
-def count_segments(sources: Sequence[Source], model: Model, settings: Options, by: tuple[str, ...]) -> Counted:
+def count_segments(
+    sources: Sequence[Source], model: Model, settings: Options, by: tuple[str, ...], clock: Clock
+) -> Counted:
     names = iter(name_studies([s for s in sources if isinstance(s, Study)]))
     tables: list[CountTable] = []
     keys: dict[str, int] = {}
@@ -56,11 +59,11 @@ def count_segments(sources: Sequence[Source], model: Model, settings: Options, b
     for number, given in enumerate(sources):
         source = replace(given, name=next(names)) if isinstance(given, Study) else given
         if records_of(source).shared:
-            tables += count_studies(model, [source], settings, ())
+            tables += count_studies(model, [source], settings, (), clock)
             segments += [None] * (len(tables) - len(segments))
             continue
-        grouped = _group(source, model, by)
-        found = count_studies(model, [_from(source, grouped)], settings, ())
+        grouped = _group(source, model, by, clock.watch)
+        found = count_studies(model, [_from(source, grouped)], settings, (), clock)
         with engine_errors("studies" if isinstance(source, Studies) else found[0].name, records_of(source)):
             if found[0].rule is not None:
                 _check_dropped(found[0], grouped, by)
@@ -84,7 +87,7 @@ def _head(grouped: Grouped, by: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(schema={b: grouped.dtypes[key] for b, key in zip(by, _segment_keys(by), strict=True)})
 
 
-def _group(source: Source, model: Model, by: tuple[str, ...]) -> Grouped:
+def _group(source: Source, model: Model, by: tuple[str, ...], watch: Watch) -> Grouped:
     """Counted by patterns and segments, now."""
     records = records_of(source)
     name, own = ("studies", OWN) if isinstance(source, Studies) else (str(source.name), ())
@@ -95,7 +98,9 @@ def _group(source: Source, model: Model, by: tuple[str, ...]) -> Grouped:
         )
     latent = [v for v in model.variables if v in model.unmeasured]
     with engine_errors(name, records):
-        return group_records(Wanted(records, name, model.variables, by, latent, own)).kept()
+        grouped = group_records(Wanted(records, name, model.variables, by, latent, own))
+        with stopped_by(watch, grouped.frame.sparkSession):
+            return grouped.kept()
 
 
 def _from(source: Source, grouped: Grouped) -> Source:

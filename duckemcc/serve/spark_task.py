@@ -98,7 +98,7 @@ class Task:
     """Called by Spark with the counts of some segments; see `serve.spark`.
 
     model: with its states. tables: of all segments together. keys: emcc_key -> position of its table. by: what the
-    result calls the segments' columns.
+    result calls the segments' columns. spent: seconds of `max_seconds` that counting took.
     """
 
     model: Model
@@ -106,6 +106,7 @@ class Task:
     keys: Mapping[str, int]
     by: tuple[str, ...]
     settings: Options
+    spent: float
     work: Work
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -113,6 +114,7 @@ class Task:
         import pyarrow as pa
 
         clock = Clock(self.settings.max_seconds)
+        clock.begun -= self.spent
         received = list(batches)
         if not sum(batch.num_rows for batch in received):
             return

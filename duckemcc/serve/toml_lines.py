@@ -1,49 +1,146 @@
-"""On which line of a TOML text a key stands, which `tomllib` does not tell: found by parsing longer heads."""
+"""On which line of a TOML text a key stands, which `tomllib` does not tell: found in one pass over the text.
+
+`tomllib` says whether the text is TOML. Of a text that is, few signs matter: quotes, brackets, commas, equals signs and
+the ends of lines.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and, within arrays, positions: ``("studies", 1, "weight")``."""
 
-_CLOSERS = ("", "]", '"""', "'''", '"""]', "'''" + "]", "}")
-"""What a head may lack: an array, a text of several lines, or such a text in an array goes on below it."""
+_SIGN = re.compile(
+    r"""
+    (?P<text> \"{3} (?:\\.|[^\\])*? \"{3,5} | '{3} .*? '{3,5} | "(?:\\.|[^"\\])*" | '[^']*' )
+    | (?P<comment> \#[^\n]* )
+    | (?P<mark> [\[\]{}=,\n] )
+    | (?P<bare> [^\s\[\]{}=,\#"']+ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def find_line(text: str, path: Path) -> int:
     """The line, from 1, on which the value at `path` begins; of its nearest table or array where it is not there."""
-    lines = text.splitlines()
-    whole = _parse(text)
-    while path and not _holds(whole, path):
+    lines = _find_lines(text)
+    while path and path not in lines:
         path = path[:-1]
-    if not path:
-        return 1
-    sections = [0, *(i for i, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines)]
-    ends = [end for end in sections if end == len(lines) or _parse("\n".join(lines[:end]))]
-    first = next(k for k, end in enumerate(ends) if _holds(_parse("\n".join(lines[:end])), path))
-    for number in range(max(ends[first - 1], 0) if first else 0, ends[first]):
-        head = "\n".join(lines[: number + 1])
-        if any(_holds(_parse(f"{head}\n{closer}"), path) for closer in _CLOSERS):
-            return number + 1
-    return ends[first]
+    return lines.get(path, 1)
 
 
-def _parse(text: str) -> Mapping[str, Any]:
+@lru_cache(maxsize=4)
+def _find_lines(text: str) -> Mapping[Path, int]:
+    """The line of every table, array and value; none of what is no TOML."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
         return {}
+    scan = _Scan()
+    for sign in _SIGN.finditer(text):
+        scan.read(sign.lastgroup or "", sign[0])
+    return scan.lines
 
 
-def _holds(part: Any, path: Path) -> bool:
-    for key in path:
-        if isinstance(key, int):
-            if not isinstance(part, Sequence) or isinstance(part, str) or key >= len(part):
-                return False
-        elif not isinstance(part, Mapping) or key not in part:
-            return False
-        part = part[key]
-    return True
+class _Scan:
+    """What is known in the middle of a text.
+
+    section: the path of the table that keys belong to. open: the arrays and inline tables that are not closed yet, each
+    with the position of its last value, None in a table. key: the parts of a key that were read so far. wanted: the
+    path of the value that comes next, if one does.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[Path, int] = {}
+        self.line = 1
+        self.section: Path = ()
+        self.open: list[tuple[Path, int | None]] = []
+        self.key: list[str] = []
+        self.wanted: Path | None = None
+        self.header = 0  # brackets of a section's header that are open
+        self.sizes: dict[Path, int] = {}  # of the arrays of tables
+
+    def read(self, kind: str, sign: str) -> None:
+        if kind == "comment":
+            return
+        if self.wanted is not None:
+            self._read_value(sign)
+        elif self.open:
+            self._read_inside(kind, sign)
+        elif self.header:
+            self._read_header(kind, sign)
+        elif sign == "[" and not self.key:
+            self.header = 1
+        else:
+            self._read_key(kind, sign, self.section)
+        self.line += sign.count("\n")
+
+    def _read_value(self, sign: str) -> None:
+        assert self.wanted is not None
+        if sign == "\n":  # within an array
+            return
+        path, self.wanted = self.wanted, None
+        if sign == "]":  # after the last value
+            self.open.pop()
+            return
+        self.lines.setdefault(path, self.line)
+        if sign == "[":
+            self.open.append((path, 0))
+            self.wanted = (*path, 0)
+        elif sign == "{":
+            self.open.append((path, None))
+
+    def _read_inside(self, kind: str, sign: str) -> None:
+        path, place = self.open[-1]
+        if sign == ("}" if place is None else "]"):
+            self.open.pop()
+            self.key = []
+        elif place is None:
+            self._read_key(kind, sign, path)
+        elif sign == ",":
+            self.open[-1] = path, place + 1
+            self.wanted = (*path, place + 1)
+
+    def _read_key(self, kind: str, sign: str, table: Path) -> None:
+        if kind == "mark":
+            if sign == "=":
+                for end in range(1, len(self.key)):
+                    self.lines.setdefault((*table, *self.key[:end]), self.line)
+                self.wanted = (*table, *self.key)
+            self.key = []  # also of what is the second half of a date and a time, and no key
+        else:
+            self.key += _parts(kind, sign)
+
+    def _read_header(self, kind: str, sign: str) -> None:
+        if sign == "[":
+            self.header = 2
+        elif sign == "]":
+            if self.key:
+                self._begin_section()
+            self.header -= 1
+        else:
+            self.key += _parts(kind, sign)
+
+    def _begin_section(self) -> None:
+        path: Path = ()
+        for k, part in enumerate(self.key, 1):
+            path = (*path, part)
+            self.lines.setdefault(path, self.line)
+            if k == len(self.key) and self.header == 2:
+                self.sizes[path] = self.sizes.get(path, 0) + 1
+            if path in self.sizes:
+                path = (*path, self.sizes[path] - 1)
+                self.lines.setdefault(path, self.line)
+        self.section, self.key = path, []
+
+
+def _parts(kind: str, sign: str) -> list[str]:
+    """Of a key."""
+    if kind == "bare":
+        return [part for part in sign.split(".") if part]
+    return [str(tomllib.loads(f"key = {sign}")["key"])]

@@ -6,16 +6,19 @@ user's condition becomes columns of the DataFrame API (`spark_filter`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from duckemcc.errors import RepeatedName
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
 from duckemcc.study.types import check_dtypes
+from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +59,23 @@ def count_spark(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     """The counts, brought to the driver."""
     source = wanted.study.source
     grouped = source if isinstance(source, Grouped) else group_records(wanted)
-    return grouped.columns, collect(grouped.frame.limit(MOST_PATTERNS + 1))
+    with stopped_by(wanted.watch, grouped.frame.sparkSession):
+        return grouped.columns, collect(grouped.frame.limit(MOST_PATTERNS + 1))
+
+
+@contextmanager
+def stopped_by(watch: Watch, session: Any) -> Iterator[None]:
+    """What Spark does inside, and nothing else of the session's, is stopped when the time is over."""
+    if watch is unwatched:
+        yield
+        return
+    tag = f"duckemcc-{uuid4().hex}"
+    session.addTag(tag)
+    try:
+        with watch(lambda: session.interruptTag(tag)):
+            yield
+    finally:
+        session.removeTag(tag)
 
 
 def collect(frame: Any) -> pl.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import tomllib
 
 import pytest
@@ -76,3 +78,49 @@ def test_every_key_of_a_flat_file_is_on_its_own_line(shape):
     text = "\n".join(lines)
     assert len(tomllib.loads(text)) == len(places)
     assert {path: find_line(text, path) for path in places} == places
+
+
+TEXTS = ('"<> a, [b] = #"', "'<> {c}'", '"""<>\nx = 1\n\\"quoted\\" ""[y]""\n"""', "'''<>\n#\n'''")
+LIST = "[{}\n]"
+TABLE = "{{at = 1979-05-27 07:32:00, {}}}"
+VALUES = st.recursive(
+    st.sampled_from(TEXTS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda some: LIST.format("".join(f"\n  {v}, # ], 1979-05-27" for v in some))),
+        inner.filter(lambda v: "\n" not in v).map(lambda v: TABLE.format(f'k."a.b".c = {v}')),
+    ),
+    max_leaves=6,
+)
+SECTIONS = ["", "[t{}]", "[t{}.u]", "[[many]]", "[[many]]\n[many.inner]", "[[many]]\n[[many.more]]"]
+SECTIONS += ['[ "q.{}" . r ]', "[[ n{} . m ]]"]
+
+
+def texts_of(value, path=()):
+    """Every text in what was parsed, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from texts_of(inner, (*path, key))
+
+
+@given(st.lists(st.tuples(st.sampled_from(SECTIONS), st.lists(VALUES, max_size=3)), min_size=1, max_size=4))
+def test_every_text_is_on_the_line_on_which_its_own_mark_stands(parts):
+    text = ""
+    for i, (head, values) in enumerate(parts):
+        text += head.format(i) + "\n" + "".join(f"v{i}_{j} . w = {v}\n" for j, v in enumerate(values))
+    number = itertools.count()
+    text = re.sub("<>", lambda found: f"<{next(number)}>", text)
+    for path, value in texts_of(tomllib.loads(text)):
+        mark = re.search("<\\d+>", value)[0]
+        assert find_line(text, path) == text[: text.index(mark)].count("\n") + 1
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029", "é"])
+def test_signs_that_end_lines_elsewhere_do_not_in_toml(sign):
+    text = f'title = "a{sign}b"\nqueries = ["P(Y={sign})",\n"x"]\n'
+    assert find_line(text, ("queries", 1)) == 3
+
+
+def test_lines_that_end_as_in_windows_are_counted_once():
+    assert find_line("a = 1\r\nb = [\r\n1,\r\n2]\r\n", ("b", 1)) == 4
