@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.model.scm import Model, tie
+from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -45,6 +46,7 @@ class Sample(NamedTuple):
 
 def split(model: Model, do: Collection[str], missing: Collection[str] = ()) -> tuple[Part, ...]:
     """The parts of the model mutilated by `do` for records without values of `missing`."""
+    tick()
     kept = find_relevant(model, do, missing)
     inside = set(kept)
     ties = [[c for c in u.children if c in inside] for u in model.exogenous]
@@ -112,6 +114,7 @@ def project(arm: StudyCounts, columns: Sequence[str]) -> tuple[Ints, Floats]:
 
 def pool(parts: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
     """Equal patterns made one, their counts added."""
+    tick()
     codes = np.concatenate([c for c, _ in parts])
     count = np.concatenate([n for _, n in parts], axis=1)
     distinct, place = np.unique(codes, axis=0, return_inverse=True)

@@ -23,6 +23,7 @@ from duckemcc.learn.network import factorise, fit
 from duckemcc.learn.parts import split_samples
 from duckemcc.learn.tables import fit_table, saturate_together
 from duckemcc.model.scm import Model
+from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -32,6 +33,7 @@ def saturate(model: Model, arms: Sequence[StudyCounts], nulls: str = "mar") -> l
     """The factors of every arm's saturated distribution."""
     factors: list[Factor] = []
     for k, arm in enumerate(arms):
+        tick()
         samples = split_samples(arm)
         if len(samples) > 1 and nulls == "mar":
             factors += saturate_together(model, k, arm, samples)

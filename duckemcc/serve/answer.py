@@ -12,9 +12,9 @@ from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
-from duckemcc.serve.arrange import Answers, arrange, describe
+from duckemcc.serve.arrange import Answers, arrange, describe, how_asked
 from duckemcc.serve.options import Clock, Options, timed
-from duckemcc.serve.result import CONFIDENCE, put_together
+from duckemcc.serve.result import COLUMNS, CONFIDENCE, make_table, put_together
 from duckemcc.serve.work import Job, Part, prepare
 from duckemcc.study.read import CountTable
 
@@ -34,8 +34,9 @@ def answer(
     options: Options,
     clock: Clock,
 ) -> pa.Table:
-    """The result table of counted studies."""
-    job = prepare(model, tables, by, options)
+    """The result table of counted studies. Raises `Timeout` if there was no time to find out which segments there
+    are."""
+    job = prepare(model, tables, by, options, clock)
     clock.reserved = clock.row * job.segment_count * len(queries)
     asked: dict[int, list[_Asked]] = {}
     told: dict[int, list[dict[str, Any]]] = {}
@@ -64,6 +65,14 @@ def answer(
     if options.confidence is None:
         return table
     return table.replace_schema_metadata(table.schema.metadata | {CONFIDENCE: f"{options.confidence!r}"})
+
+
+def unanswered(queries: Sequence[tuple[str, Query]], options: Options, late: Timeout) -> pa.Table:
+    """The result table where there was no time to count; there are no segments."""
+    import polars as pl
+
+    rows = [{"query": text, "status": "timeout", "message": str(late)} | how_asked(options) for text, _ in queries]
+    return make_table(rows, COLUMNS, pl.DataFrame(), [], {})
 
 
 _Asked: TypeAlias = Compiled | Sharp | TooLarge

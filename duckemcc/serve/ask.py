@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.bound.sharp import Sharp
-from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, UnknownModel
+from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, Timeout, UnknownModel
 from duckemcc.learn.likelihood import Floats
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import answer
+from duckemcc.serve.answer import answer, unanswered
 from duckemcc.serve.options import Clock, Options, Report, read_options, timed
 from duckemcc.serve.report import report
 from duckemcc.serve.result import STUDY_COLUMNS, check_segment_names
@@ -53,15 +53,20 @@ def bounds(
     Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
     Bounds are inner: the range of the query over the learned models (paper §6), which the exact range contains.
     Raises a `DuckEmccError` for whatever is wrong with the input; "incompatible" and "undefined" are answers, not
-    errors.
+    errors, and so is "timeout", but where max_seconds end before it is known which segments there are: `Timeout`.
     """
     settings = read_options(options)
     pscm, asked = read_model(model), read_queries(queries)
     names = names_of("by", by)
     clock = Clock(settings.max_seconds, progress)
-    tables = count_studies(pscm, read_studies(studies), settings, names, clock)
-    clock.lap("count")
-    return answer(pscm, tables, asked, names, settings, clock)
+    try:
+        tables = count_studies(pscm, read_studies(studies), settings, names, clock)
+        clock.lap("count")
+        return answer(pscm, tables, asked, names, settings, clock)
+    except Timeout as late:  # without segments it is known which rows there are
+        if names:
+            raise
+        return unanswered(asked, settings, late)
 
 
 def compatibility(
@@ -130,7 +135,7 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
 
 @timed
 def _fit(pscm: Model, tables: Sequence[CountTable], settings: Options, clock: Clock) -> Fit:
-    job = prepare(pscm, tables, (), settings)
+    job = prepare(pscm, tables, (), settings, clock)
     part = next(job.parts(clock))
     learned, verdict = part.learned, part.verdict
     return Fit(
@@ -180,7 +185,7 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
 def _witness(
     pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
 ) -> Witness:
-    job = prepare(pscm, tables, (), settings)
+    job = prepare(pscm, tables, (), settings, clock)
     part = next(job.parts(clock, spread=False))
     learned, names = part.learned, job.names_of(settings.population)
     if not part.verdict.compatible[0] and settings.incompatible == "null":

@@ -62,7 +62,7 @@ def tabulate(
 ) -> pa.Table:
     """The frequencies of counted studies. only: positions of the segments that they are wanted of, in order. A segment
     that there was no time for is a row of nulls. Raises `Timeout` if there was no time for any."""
-    job = narrow(prepare(model, tables, by, options), only)
+    job = narrow(prepare(model, tables, by, options, clock), only)
     nulls = "mcar" if options.nulls == "mcar" else "mar"
     clock.reserved = clock.row * job.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}

@@ -39,7 +39,7 @@ def report(
 ) -> pa.Table:
     """The compatibility report of counted studies. only: positions of the segments to report on, in order. A segment
     that there was no time for is a row with a message. Raises `Timeout` if there was no time for any."""
-    job = narrow(prepare(model, tables, by, options), only)
+    job = narrow(prepare(model, tables, by, options, clock), only)
     clock.reserved = clock.row * job.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}
     blank = None

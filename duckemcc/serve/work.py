@@ -190,8 +190,11 @@ def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
     return np.zeros(len(likelihood.n))
 
 
-def prepare(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options) -> Job:
-    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population."""
+def prepare(
+    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock | None = None
+) -> Job:
+    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and
+    `Timeout`."""
     if options.population is not None:
         options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
     rules = {t.name: t.rule for t in tables if t.rule is not None}
@@ -200,7 +203,7 @@ def prepare(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opt
             f"nulls='mcar' takes each pattern of NULLs as a sample of its own, which the dropped records of "
             f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
         )
-    encoded = encode(tables, model.states, by)
+    encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
     model = restrict(model.with_states(encoded.states))
     for variable in model.variables:
         model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it

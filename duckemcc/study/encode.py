@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,8 @@ from duckemcc.study.read import CountTable
 
 if TYPE_CHECKING:
     import polars as pl
+
+_FEW = 1000  # rows up to which a loop is faster than a query of polars, where studies are many
 
 MOST_COUNTS = 100_000_000  # of one study: segments times patterns, 800 MB
 
@@ -40,13 +42,17 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    tables: Sequence[CountTable], declared: Mapping[str, tuple[str, ...] | None], by: Sequence[str] = ()
+    tables: Sequence[CountTable],
+    declared: Mapping[str, tuple[str, ...] | None],
+    by: Sequence[str] = (),
+    tick: Callable[[], object] = lambda: None,
 ) -> Encoded:
     """Codes for labels, over all studies at once; -1 for what was not recorded.
 
     `declared` has the variables in model order with their states, or None where the states are those in the data:
     sorted as numbers if all are integers, otherwise as text. The segments are those of the studies that have them; a
-    shared study counts in each. A study's own distribution of a cause U is called ``U@study``.
+    shared study counts in each. A study's own distribution of a cause U is called ``U@study``. tick: called between
+    studies; may raise.
 
     Raises UnknownState for a label that is not declared, MissingColumn for a variable without states, declared or seen,
     StudyError for segments of different types, TooLarge for more counts than fit into memory, OptionError without
@@ -56,6 +62,7 @@ def encode(
         raise OptionError("there is no study; give at least one.")
     states = {v: _states(tables, v) if given is None else tuple(given) for v, given in declared.items()}
     for table in tables:
+        tick()
         for variable, labels in declared.items():
             if labels is not None:
                 _check_declared(table, variable, tuple(labels))
@@ -65,8 +72,11 @@ def encode(
     segments, positions = _segments(apart, by)
     size = segments.height if by else 1
     place = {t.name: p for t, p in zip(apart, positions, strict=True)}
-    studies = tuple(_study(t, states, place.get(t.name), size) for t in tables)
-    return Encoded(states, segments, studies)
+    studies = []
+    for table in tables:
+        tick()
+        studies.append(_study(table, states, place.get(table.name), size))
+    return Encoded(states, segments, tuple(studies))
 
 
 def all_shared(by: Sequence[str]) -> OptionError:
@@ -178,5 +188,7 @@ def _codes(table: CountTable, variable: str, labels: tuple[str, ...]) -> NDArray
     import polars as pl
 
     code = dict(zip(labels, range(len(labels)), strict=True))
+    if table.frame.height <= _FEW:
+        return np.array([code.get(label, -1) for label in table.frame[variable].to_list()], np.int32)
     column = table.frame[variable].replace_strict(code, default=-1, return_dtype=pl.Int32)
     return np.asarray(column.to_numpy(), np.int32)

@@ -113,10 +113,11 @@ def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
     frame = _without_nulls(tally, _checked_weights(tally), nulls)
     labels = frame.with_columns(label_series(frame[key]) for key in tally.keys.values())
     for variable, key in tally.keys.items():
-        _check_labels(tally, variable, frame.filter(labels[key].is_null()), key)
+        if labels[key].null_count() > frame[key].null_count():
+            _check_labels(tally, variable, frame.filter(labels[key].is_null()), key)
     names = {key: variable for variable, key in tally.keys.items()}
     names |= {f"emcc_b{i}": b for i, b in enumerate(tally.by)} | {"emcc_count": "count"}
-    labels = labels.select(names.keys()).rename(names)
+    labels = labels.select(pl.col(key).alias(name) for key, name in names.items())
     keys = [*tally.variables, *tally.by]
     summed = labels.group_by(keys).agg(pl.col("count").sum()).sort(keys)
     if (summed["count"] % 1 == 0).all():
@@ -155,7 +156,8 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
             f"outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or leave the "
             "records out by where=…."
         )
-    frame = frame.filter(pl.col("emcc_count") > 0)
+    if not (frame["emcc_count"] > 0).all():
+        frame = frame.filter(pl.col("emcc_count") > 0)
     if frame.is_empty():
         weights = f"weights {tally.weight}".rstrip()
         raise EmptyStudy(f"study {tally.name!r} is empty: all its {weights} are zero.")
@@ -183,12 +185,10 @@ _NULLS_ADVICE = ". nulls='mar' takes them as values that were not recorded, null
 
 
 def _check_some_value(tally: Tally, frame: pl.DataFrame, nulls: Nulls) -> None:
-    import polars as pl
 
     if tally.selected and frame.select(tally.is_empty).to_series().all():
         raise EmptyStudy(f"study {tally.name!r} is empty: all its records were dropped.")
-    no_value = pl.all_horizontal(pl.col(k).is_null() for k in tally.keys.values())
-    if nulls != "error" and frame.select(no_value).to_series().all():
+    if nulls != "error" and all(frame[k].null_count() == frame.height for k in tally.keys.values()):
         what = "a NULL in a variable" if nulls == "drop" else "NULL in every variable"
         raise EmptyStudy(f"study {tally.name!r} is empty: every record has {what}.")
 
@@ -197,6 +197,8 @@ def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], a
     import polars as pl
 
     for variable in variables:
+        if not frame[tally.keys[variable]].null_count():
+            continue
         records = int(frame.filter(pl.col(tally.keys[variable]).is_null())["emcc_records"].sum())
         if records > 0:
             column = tally.columns[variable]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -264,13 +265,15 @@ def _unpacked(positions: str, variables: Sequence[str]) -> tuple[str, ...]:
 
 
 def _relation_names(keys: Sequence[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], str]:
-    studies = [study for study, _ in keys]
+    sets = Counter(study for study, _ in keys)
     names: dict[tuple[str, tuple[str, ...]], str] = {}
+    taken: set[str] = set()
     for study, do in keys:
-        name = f"{study} do({', '.join(do)})" if do and studies.count(study) > 1 else study
-        while name in names.values():  # a study may itself be called 'trial do(Treatment)'
+        name = f"{study} do({', '.join(do)})" if do and sets[study] > 1 else study
+        while name in taken:  # a study may itself be called 'trial do(Treatment)'
             name += "'"
         names[study, do] = name
+        taken.add(name)
     return names
 
 

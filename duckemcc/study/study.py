@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -214,22 +215,22 @@ def study_name(study: Study, position: int) -> str:
 
 def name_studies(studies: Sequence[Study]) -> list[str]:
     """A name for each study, all different. Raises RepeatedName for a name that was given twice."""
-    given = {study.name.casefold() for study in studies if study.name}
+    given = Counter(study.name.casefold() for study in studies if study.name)
     for study in studies:
-        if study.name and [s.name.casefold() for s in studies if s.name].count(study.name.casefold()) > 1:
+        if study.name and given[study.name.casefold()] > 1:
             raise RepeatedName(f"two studies are called {study.name!r}; give each a name of its own.")
+    taken = set(given)
     names: list[str] = []
+    used: dict[str, int] = {}  # how often a name was wanted: numbers below that are taken
     for position, study in enumerate(studies, 1):
-        name = study_name(study, position)
+        name = wanted = study_name(study, position)
         if not study.name:
-            name = _free_name(name, given | {n.casefold() for n in names})
+            while name.casefold() in taken:
+                used[wanted] = used.get(wanted, 1) + 1
+                name = f"{wanted} {used[wanted]}"
+        taken.add(name.casefold())
         names.append(name)
     return names
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    candidates = [name, *(f"{name} {i}" for i in range(2, len(taken) + 3))]
-    return next(c for c in candidates if c.casefold() not in taken)
 
 
 def _source_name(study: Study) -> str:
