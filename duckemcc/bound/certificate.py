@@ -26,6 +26,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.model.recall import Recall
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -43,6 +45,13 @@ def bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
 
     Where no weights are found it is the root that the gap allows, G = max_u g_u − 1: Σ share (m̂ − m)² / (m̂ m) ≤ G.
     """
+    return _errors(lambda: _bound_error(yields, count, chances), yields, count, chances)
+
+
+_errors = Recall()
+
+
+def _bound_error(yields: Floats, count: Floats, chances: Floats) -> Floats:
     if not len(count):
         return np.zeros(0)
     share, fitted = count / count.sum(), yields @ chances

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.program import TOLERANCE, Program
 from duckemcc.learn.maximum import find_largest
+from duckemcc.model.recall import Recall
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -66,6 +67,9 @@ class Region(Protocol):
         """The PMF with the largest Σ_u cost[u] θ(u)."""
 
 
+_inverses = Recall()
+
+
 class Polytope:
     """{θ ≥ 0 : Yθ = m, Σθ = 1}.
 
@@ -108,7 +112,9 @@ class Polytope:
         size = np.bincount(self.classes, minlength=rows.shape[1])
         order, first = self._sorted
         along = np.add.reduceat(functions[:, order], first, axis=1) @ rows.T
-        weights = along @ np.linalg.pinv((rows * size) @ rows.T, rcond=1e-12, hermitian=True)
+        weights = along @ _inverses(
+            lambda: np.linalg.pinv((rows * size) @ rows.T, rcond=1e-12, hermitian=True), rows, size
+        )
         return np.asarray(functions - (weights @ rows)[:, self.classes])
 
     def maximise(self, cost: Floats) -> Optimum:

@@ -11,7 +11,7 @@ Axes: r restart, u exogenous state (of a factor of several variables: joint, the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import TooLarge
+from duckemcc.model.recall import Recall
 
 Floats = NDArray[np.float64]
 
@@ -89,8 +90,8 @@ class Network:
     def _largest(self, opened: Factor | None) -> int:
         """Entries of the largest tensor for one restart."""
         if opened not in self._entries:
-            path = self._find_path(opened, 1)[1]
-            self._entries[opened] = int(max(path.largest_intermediate, *(t.values.size for t in self._tables)))
+            largest = self._find_path(opened, 1)[1]
+            self._entries[opened] = max(largest, *(t.values.size for t in self._tables))
         return self._entries[opened]
 
     def _spec(self, opened: Factor | None, restarts: int) -> tuple[str, list[tuple[int, ...]]]:
@@ -108,13 +109,10 @@ class Network:
         shapes = [(restarts, *(self._cards[u] for u in f)) for f in given]
         return ",".join(inputs) + "->" + output, shapes
 
-    def _find_path(self, opened: Factor | None, restarts: int) -> Any:
-        import opt_einsum
-
+    def _find_path(self, opened: Factor | None, restarts: int) -> tuple[Any, int]:
+        """The order of the contraction, and the entries of its largest intermediate result."""
         spec, shapes = self._spec(opened, restarts)
-        return opt_einsum.contract_path(
-            spec, *(t.values.shape for t in self._tables), *shapes, shapes=True, optimize="auto"
-        )
+        return _find_path(spec, (*(t.values.shape for t in self._tables), *shapes))
 
     def _expression(self, opened: Factor | None, restarts: int) -> Any:
         import opt_einsum
@@ -125,12 +123,25 @@ class Network:
             path = self._find_path(opened, restarts)[0]
             constants = list(range(len(self._tables)))
             tables = [t.values for t in self._tables]
-            if shapes:
-                found = opt_einsum.contract_expression(spec, *tables, *shapes, constants=constants, optimize=path)
-            else:
-                found = partial(np.array, opt_einsum.contract(spec, *tables, optimize=path))
-            self._expressions[key] = found
+
+            def make() -> Any:
+                if shapes:
+                    return opt_einsum.contract_expression(spec, *tables, *shapes, constants=constants, optimize=path)
+                return partial(np.array, opt_einsum.contract(spec, *tables, optimize=path))
+
+            self._expressions[key] = _expressions(make, spec, tuple(shapes), *tables)
         return self._expressions[key]
+
+
+@lru_cache(4096)
+def _find_path(spec: str, shapes: tuple[tuple[int, ...], ...]) -> tuple[Any, int]:
+    import opt_einsum
+
+    path, told = opt_einsum.contract_path(spec, *shapes, shapes=True, optimize="auto")
+    return path, int(told.largest_intermediate)
+
+
+_expressions = Recall()
 
 
 class Impossible(Network):

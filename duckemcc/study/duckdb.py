@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -173,8 +174,8 @@ def _true_names(study: Study, relation: Any, con: Any) -> list[str]:
 
 
 def _twins(names: Sequence[str]) -> set[str]:
-    folded = [n.casefold() for n in names]
-    return {n for n in names if folded.count(n.casefold()) > 1}
+    times = Counter(n.casefold() for n in names)
+    return {n for n in names if times[n.casefold()] > 1}
 
 
 def refuse_twins(name: str, used: set[str], found: Sequence[str]) -> None:
