@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# the same examples in every run; others with --hypothesis-profile=fresh
-settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
-settings.register_profile("duckemcc", settings.get_profile("fresh"), derandomize=True)
-settings.load_profile("duckemcc")
-
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 for folder in ("", "learn", "query", "bound"):  # tests of other folders use their problems
     sys.path.insert(0, str(Path(__file__).parent / folder))
+
+from sizes import DEFAULT, THOROUGH  # noqa: E402
+
+# the same examples in every run; others with --hypothesis-profile=fresh, four times as many with thorough
+settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=DEFAULT)
+settings.register_profile("duckemcc", settings.get_profile("fresh"), derandomize=True)
+settings.register_profile("thorough", settings.get_profile("duckemcc"), max_examples=THOROUGH)
+settings.load_profile("duckemcc")
 
 from postgres import postgres, postgres_server  # noqa: E402, F401
 

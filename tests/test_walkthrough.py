@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from duckemcc.serve.cli import cli
 
 SCRIPT = Path(sys.executable).parent / "duckemcc"
 
@@ -61,11 +64,28 @@ def run(folder, *words, code=0, **environ):
     return done.stdout
 
 
+def run_here(folder, *words):
+    """The same in this process, which has imported everything already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = CliRunner().invoke(cli, list(words))
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def printed(folder):
+    """What the job prints that is run once."""
+    return run(folder, "run", "job.toml")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An empty folder, in which the studies are written."""
     folder = tmp_path_factory.mktemp("walk")
-    subprocess.run([sys.executable, "-c", MAKE], cwd=folder, check=True, timeout=120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(MAKE, {})
     (folder / "job.toml").write_text(JOB)
     return folder
 
@@ -74,24 +94,22 @@ def test_the_demo_prints_the_published_answers(folder):
     assert "0.3845" in run(folder, "demo", "--quiet")
 
 
-def test_a_job_on_parquet_files_is_explained_run_checked_and_looked_at(folder):
-    assert "64" in run(folder, "explain", "job.toml")
-    printed = run(folder, "run", "job.toml")
+def test_a_job_on_parquet_files_is_explained_run_checked_and_looked_at(folder, printed):
+    assert "64" in run_here(folder, "explain", "job.toml")
     assert "0.3845" in printed
     assert "0.4900" in printed
-    assert "all together" in run(folder, "check", "job.toml")
+    assert "all together" in run_here(folder, "check", "job.toml")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Did the drug help?" in page
     assert "0.3845" in page
-    rows = json.loads(run(folder, "run", "job.toml", "--json"))["rows"]
+    rows = json.loads(run_here(folder, "run", "job.toml", "--json"))["rows"]
     assert [row["status"] for row in rows] == ["identified", "identified"]
 
 
-def test_the_answers_are_drawn(folder):
+def test_the_answers_are_drawn(folder, printed):
     pytest.importorskip("matplotlib")
-    run(folder, "run", "job.toml")
     run(folder, "plot", "bounds.parquet", "bounds.png")
-    run(folder, "plot", "bounds.parquet", "bounds.svg")
+    run_here(folder, "plot", "bounds.parquet", "bounds.svg")
     assert (folder / "bounds.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (folder / "bounds.svg").read_text()
 
@@ -125,7 +143,7 @@ def test_the_same_job_on_postgresql_gives_the_same_answers(folder, postgres):
     with adbc.connect(postgres) as con, con.cursor() as cursor:
         cursor.execute("SELECT query, lower, upper, status FROM clinic.bounds ORDER BY lower")
         found = cursor.fetchall()
-    local = json.loads(run(folder, "run", "job.toml", "--json"))["rows"]
+    local = json.loads(run_here(folder, "run", "job.toml", "--json"))["rows"]
     assert found == [(r["query"], r["lower"], r["upper"], r["status"]) for r in local]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout
-from duckemcc.serve.answer import answer
+from duckemcc.serve.answer import answer, unanswered
 from duckemcc.serve.ask import count_studies, read_queries
 from duckemcc.serve.files import replace_file
 from duckemcc.serve.jobfile import JobFile
@@ -53,9 +53,16 @@ class Ran(NamedTuple):
 def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data; nothing is written then."""
     clock = Clock(job.options.max_seconds, progress)
-    tables = count(job, clock)
+    tables: list[CountTable] = []
+    queries = read_queries(job.queries)
     with _told_by_line(job):
-        table = answer(job.model, tables, read_queries(job.queries), job.by, job.options, clock)
+        try:
+            tables = count(job, clock)
+            table = answer(job.model, tables, queries, job.by, job.options, clock)
+        except Timeout as late:  # without segments it is known which rows there are
+            if job.by:
+                raise
+            table = unanswered(queries, job.options, late)
         text = _report(job, tables, table, clock) if job.report is not None else None
         picture = _draw(job, table) if job.plot is not None else None
     if job.target is not None:  # all that can go wrong before anything is written has gone right
@@ -100,7 +107,7 @@ def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table, clock: 
     picked, worst = pick_segments(table, len(job.queries))
     asked = job.model, tables, job.by, job.options
     with suppress(Timeout):
-        found["compatibility"] = report(*asked, clock, picked)
+        found["compatibility"] = report(*asked, clock, picked) if tables else None  # there are none if time ran out
     with suppress(Timeout):
         found["frequencies"] = tabulate(*asked, clock, worst) if worst else None
     return make_report(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sizes import examples
 
 from duckemcc.bound import certificate as module
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
@@ -39,7 +40,7 @@ def draw_contexts(seed, contexts, rare):
     return yields, yields @ theta * np.tile(weight, 2), theta
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10_000), st.integers(2, 4), st.sampled_from([1.0, 1e-3, 1e-6, 1e-9]))
 def test_what_is_exactly_compatible_is_shown_to_be_fitted_as_rounding_allows(seed, contexts, rare):
     yields, count, theta = draw_contexts(seed, contexts, rare)
@@ -49,7 +50,7 @@ def test_what_is_exactly_compatible_is_shown_to_be_fitted_as_rounding_allows(see
     assert error.max() <= 1e-10 + 1e-13 * count.sum() / (count[:contexts] + count[contexts:]).min()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10_000), st.sampled_from([1.0, 1e-3, 1e-6]))
 def test_the_bound_of_a_maximum_holds_its_neighbours_maxima_apart(seed, rare):
     """Two runs from counts that differ by rounding are as near as each is told to be, whatever the gap says."""
@@ -60,7 +61,7 @@ def test_the_bound_of_a_maximum_holds_its_neighbours_maxima_apart(seed, rare):
     assert np.all(np.abs(yields @ (one - other)) <= bounds + 1e-13)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10_000), st.floats(1e-9, 1e-3))
 def test_a_point_beside_the_maximum_is_never_told_to_be_nearer_than_it_is(seed, share):
     yields, count = draw_counts(seed)
@@ -104,7 +105,7 @@ def test_columns_are_taken_in_pieces_of_any_size(size, monkeypatch):
     assert np.abs(bound_error(yields, count, chances) - whole).max() <= 1e-12
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10_000), st.floats(1e-12, 1e-6))
 def test_a_product_beside_the_maximum_is_told_with_all_that_are_as_likely(seed, share):
     yields, count = draw_counts(seed)

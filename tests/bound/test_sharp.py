@@ -302,11 +302,12 @@ def _ladder_with_a_huge_arm(weight):
 def test_outer_bounds_hold_every_model_that_is_at_least_as_likely(weight):
     model, arms = _ladder_with_a_huge_arm(weight)
     likelihood, learned = learn_arms(model, arms, restarts=20)
+    texts = ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)")
+    found_ends = {text: open_sharp(text, model, likelihood).find(learned, 0) for text in texts}
     for seed in (1, 2, 3):
         other = learn(likelihood, draw_chances(likelihood, seed, 15, "dirichlet(0.1)"), Effort())
         chances = {u.name: other.chances[u.name][0] for u in model.exogenous}
-        for text in ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)"):
-            ends = open_sharp(text, model, likelihood).find(learned, 0)
+        for text, ends in found_ends.items():
             for r in range(15):
                 one = {u: c[r][None] for u, c in chances.items()}
                 found = Compiled(query(text), model)(one)

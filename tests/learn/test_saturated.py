@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from problems import (
     AROUND,
@@ -19,6 +19,7 @@ from problems import (
     incomplete_arms,
     study,
 )
+from sizes import examples
 
 from duckemcc.learn import tables
 from duckemcc.learn.likelihood import compile_likelihood
@@ -66,7 +67,7 @@ def test_values_lost_whatever_they_are_leave_exact_data_at_the_truth(name, nulls
     )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.sampled_from(sorted(GAPPY)), st.integers(0, 10_000))
 def test_values_lost_by_whatever_is_always_recorded_leave_exact_data_at_the_truth(name, seed):
     """Each combination of the variables that are never lost has its own shares of what else is."""

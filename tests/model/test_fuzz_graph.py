@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sizes import examples
 
 from duckemcc.errors import DuckEmccError
 from duckemcc.model.graph import parse
@@ -78,7 +79,7 @@ def check(text: str) -> None:
     assert Model.from_uai(allowed.to_uai()).endogenous
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(texts)
 def test_a_text_of_the_grammar_is_a_model_that_survives_or_an_error_of_ours(text):
     try:
@@ -87,7 +88,7 @@ def test_a_text_of_the_grammar_is_a_model_that_survives_or_an_error_of_ours(text
         assert 0 < len(str(wrong)) < 2000  # noqa: PT017 — either way out is right
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(damaged(texts))
 def test_a_damaged_text_is_a_model_that_survives_or_an_error_of_ours(text):
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sizes import examples
 
 from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model
@@ -83,13 +84,13 @@ def check(text: str) -> None:
     assert all(np.array_equal(back[u], pmf) for u, pmf in chances.items())
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(files())
 def test_a_file_is_written_as_it_was_read(text):
     check(text)
 
 
-@settings(max_examples=250)
+@examples(250)
 @given(damaged())
 def test_a_damaged_file_is_a_model_that_survives_or_an_error_with_its_line(text):
     try:
@@ -99,7 +100,7 @@ def test_a_damaged_file_is_a_model_that_survives_or_an_error_with_its_line(text)
         assert len(str(wrong)) < 1000  # noqa: PT017
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(b"CAUSAL\n2\n".__add__))
 def test_bytes_are_refused_with_their_line(noise):
     text = noise.decode("latin-1") + "\n"

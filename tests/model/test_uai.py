@@ -311,10 +311,10 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_large_hostile_file_ends_in_an_error_soon(case):
     text, error, message = HOSTILE[case]
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(error, match=message) as caught:
         Model.from_uai(text)
-    assert time.perf_counter() - begun < 20  # a second or two here
+    assert time.process_time() - begun < 20  # a second or two here
     assert len(str(caught.value)) < 1_000
 
 

@@ -215,23 +215,23 @@ def test_monotone_relations_of_several_states_are_counted_by_a_binomial():
 def test_half_a_million_states_are_restricted_in_seconds():
     text = "A -> X; B -> X; A -> Y; X -> Y; X <-> Y; A {0, 1, 2}; B {0, 1}; X {0, 1}; Y {0, 1, 2, 3}"
     model = Model.parse(text.replace("; A {0, 1, 2}", "; A {0, 1}") + "; assume P(X[A=0, B=0]=1, X[A=1, B=1]=0) = 0")
-    start = time.perf_counter()
+    start = time.process_time()
     assert restrict(model).card("U_X_Y") == 2**4 * 4**4 * 3 // 4
     large = Model.parse(text.replace("Y {0, 1, 2, 3}", "Y {0, 1}").replace("A -> Y", "A -> Y; B -> Y"))
     assert large.card("U_X_Y") == 2**6 * 2**12
     restricted = restrict(assuming(large, "X[A=0, B=0]=1, Y[A=0, B=0, X=1]=0"))
     assert restricted.card("U_X_Y") == 2**18 * 3 // 4
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_what_is_still_too_large_is_refused_before_it_is_enumerated():
     graph = "Z -> X -> Y; X <-> Y; X {0, 1}; Y {0, 1}; Z {" + ", ".join(map(str, range(60))) + "}"
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(
         TooLarge, match=r"U_X_Y over X, Y has more than 1,048,576 states that its assumptions leave; coars"
     ):
         restrict(Model.parse(f"{graph}; assume P(X[Z=0]=1, X[Z=59]=0) = 0"))
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
 
 
 # -- what follows from monotonicity ----------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sizes import examples
 
 from duckemcc.errors import DuckEmccError
 from duckemcc.model.scm import Model
@@ -70,7 +71,7 @@ def check(text: str) -> None:
         assert -1e-12 <= value <= 1 + 1e-12
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(texts)
 def test_a_text_of_the_grammar_prints_back_and_has_a_value_or_is_refused(text):
     try:
@@ -79,7 +80,7 @@ def test_a_text_of_the_grammar_prints_back_and_has_a_value_or_is_refused(text):
         assert 0 < len(str(wrong)) < 2000  # noqa: PT017 — either way out is right
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(damaged())
 def test_a_damaged_text_prints_back_and_has_a_value_or_is_refused(text):
     try:
@@ -88,7 +89,7 @@ def test_a_damaged_text_prints_back_and_has_a_value_or_is_refused(text):
         assert 0 < len(str(wrong)) < 2000  # noqa: PT017 — either way out is right
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(events | st.text(st.characters(exclude_categories=()), max_size=20))
 def test_an_assumed_event_is_read_as_the_same_event_in_a_probability_or_refused(text):
     try:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sizes import examples
 
 from duckemcc.errors import DuckEmccError, QueryError
 from duckemcc.query.language import MAX_CHARACTERS, MAX_DEPTH, parse, query
@@ -45,7 +46,7 @@ def test_printing_is_a_fixed_point(q):
     assert str(parse(str(q))) == str(q)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_any_text_parses_or_raises_an_error_of_ours(text):
     try:
@@ -54,7 +55,7 @@ def test_any_text_parses_or_raises_an_error_of_ours(text):
         assert str(error)  # noqa: PT017 — either way out is right
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(queries, st.data())
 def test_a_damaged_query_parses_or_raises_an_error_of_ours(q, data):
     text = str(q)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import duckdb
@@ -217,14 +216,26 @@ def test_a_job_that_is_killed_while_it_writes_leaves_the_old_file(folder):
     assert (folder / "bounds.parquet").read_text() == "old"
 
 
+LEARNING = """
+import sys
+from duckemcc.serve import cli, work
+sys.argv = ["duckemcc", "run", {job!r}]
+learn = work.learn
+work.learn = lambda *asked: (print("now", flush=True), learn(*asked))[1]
+cli.take_ctrl_c()
+cli.main()
+"""
+"""A job that says when it learns."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
 def test_ctrl_c_ends_a_job_with_130_and_writes_nothing(folder):
     job = changed(
         folder, "[output]", "[options]\nmethod = 'emcc'\nrestarts = 200000\naccelerate = false\ngap = 0\n[output]"
     )
-    script = Path(sys.executable).parent / "duckemcc"
-    process = subprocess.Popen([script, "run", job], stderr=subprocess.PIPE, text=True)
-    time.sleep(4)
+    code = LEARNING.format(job=str(job))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "now\n"
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told

@@ -135,10 +135,10 @@ SHAPES = [
 def test_long_and_deep_conditions_end_soon_either_way(shape, size):
     import polars as pl
 
-    start = time.monotonic()
+    start = time.process_time()
     with contextlib.suppress(OptionError, MissingColumn):
         pl.sql_expr(filter_text(check_filter(shape(size), COLUMNS), {"a"}))
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_a_high_recursion_limit_does_not_open_the_stack():
