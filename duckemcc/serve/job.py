@@ -55,14 +55,15 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     clock = Clock(job.options.max_seconds, progress)
     tables: list[CountTable] = []
     queries = read_queries(job.queries)
-    with _told_by_line(job):
-        try:
-            tables = count(job, clock)
+    try:
+        tables = count(job, clock)
+        with _told_by_line(job):
             table = answer(job.model, tables, queries, job.by, job.options, clock)
-        except Timeout as late:  # without segments it is known which rows there are
-            if job.by:
-                raise
-            table = unanswered(queries, job.options, late)
+    except Timeout as late:  # without segments it is known which rows there are
+        if job.by:
+            raise
+        table = unanswered(queries, job.options, late)
+    with _told_by_line(job):
         text = _report(job, tables, table, clock) if job.report is not None else None
         picture = _draw(job, table) if job.plot is not None else None
     if job.target is not None:  # all that can go wrong before anything is written has gone right

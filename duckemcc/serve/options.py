@@ -21,9 +21,9 @@ _R = TypeVar("_R")
 TELL_EVERY = 0.5
 """Seconds between two reports of steps."""
 
-COUNTING = 0.3
-"""Seconds that counting may take beyond max_seconds, as without counts there is nothing to show for the time. It is a
-third of what a call may be late at most, which is one second, or a tenth of max_seconds if that is more."""
+COUNTING = 0.5
+"""Seconds that counting may take beyond max_seconds, as without counts there is nothing to show for the time. It is
+half of what a call may be late at most, which is one second, or a tenth of max_seconds if that is more."""
 
 ROW, SQL_ROW = 1.2e-6, 2.5e-6
 """Seconds that it takes to hand over a row, to Python and to DuckDB, as measured with 10^6 segments."""
@@ -121,6 +121,8 @@ class Clock:
     def __init__(self, max_seconds: float | None, progress: Report | None = None) -> None:
         if progress is not None and not callable(progress):
             raise OptionError(f"progress is {progress!r}; it takes a function of one Progress(stage, done, total)")
+        if max_seconds is not None:
+            _import_engines()
         self.begun = self.last = time.perf_counter()
         self.limit, self.progress = max_seconds, progress
         self.steps, self.told = 0, self.begun
@@ -178,6 +180,15 @@ class Clock:
     def _late(self) -> Timeout:
         self.late = True
         return Timeout(f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments")
+
+
+def _import_engines() -> None:
+    """Which may take seconds, once in a process: a limit of less would leave none for the first call."""
+    import duckdb  # noqa: F401
+    import polars  # noqa: F401
+    import pyarrow  # noqa: F401
+    import scipy.linalg  # noqa: F401
+    import sqlglot  # noqa: F401
 
 
 def timed(work: Callable[_P, _R]) -> Callable[_P, _R]:
