@@ -83,7 +83,7 @@ def test_every_entry_works_with_one_thread(entry, monkeypatch):
     from duckemcc.serve.options import Clock
 
     seen = []
-    monkeypatch.setattr(Clock, "tick", lambda clock: seen.append(blas_threads()))
+    monkeypatch.setattr(Clock, "tick", lambda clock, needed=0.0: seen.append(blas_threads()))
     asked = ["P(Y=1)"] if entry in (emcc.bounds, emcc.witness) else []
     import polars as pl
 
