@@ -139,8 +139,8 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
         )
     if found.noise is not None:
         return (
-            "lower and upper meet only because noise put the data outside the model, whose best fit allows one value; in "
-            f"fits near it they are up to {found.noise:.2g} apart. Limits (confidence=) include the noise"
+            "lower and upper meet only because noise put the data outside the model, whose best fit allows one value; "
+            f"in fits near it they are up to {found.noise:.2g} apart. Limits (confidence=) include the noise"
         )
     if (found.maxima or 1) > 1:
         return (
