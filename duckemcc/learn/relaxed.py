@@ -80,6 +80,13 @@ class Relaxed:
             found[cause] = np.bincount(own, glued[1], len(responses)).astype(np.float64)
         return found
 
+    def read_of(self, cause: str, joint: Floats) -> tuple[Floats, Floats]:
+        """What states read of a cause under φ [w]: yields [i, u], the states of it that agree, and the mass [i]."""
+        responses, distinct, place = self._read[cause]
+        mass = np.bincount(place, joint, len(distinct)).astype(np.float64)
+        rows = distinct[mass > 0]
+        return np.array([((row < 0) | (responses == row)).all(axis=1) for row in rows], np.float64), mass[mass > 0]
+
     def _contexts(self, cause: str) -> Bools:
         """For each combination of values outside, which responses of a cause [context] it does not exclude."""
         outside = self.merged.outside
