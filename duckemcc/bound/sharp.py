@@ -380,7 +380,7 @@ def _others(fits: Sequence[Fitted], s: int) -> list[int]:
 
 
 def _furthest(value: Floats, defined: NDArray[np.intp]) -> list[int]:
-    """The restart with the largest value, and others evenly down to the smallest; those that repeat one are left out."""
+    """The restart with the largest value, and others evenly down to the smallest, without those that repeat one."""
     order = defined[np.argsort(-value[defined], kind="stable")]
     _, first = np.unique(np.round(value[order], 9), return_index=True)
     distinct = order[np.sort(first)]
