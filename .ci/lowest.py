@@ -1,4 +1,4 @@
-"""The lowest versions that pyproject.toml allows, as constraints for pip: python .ci/lowest.py [EXTRA …] > lowest.txt"""
+"""The lowest versions that pyproject.toml allows, as constraints for pip: lowest.py [EXTRA …] > lowest.txt"""
 
 import re
 import sys

@@ -34,7 +34,10 @@ BLUR = 1e-13
 
 class Bounds(NamedTuple):
     """One segment's answer: `undefined` where the condition has probability zero throughout, `identified` where both
-    ends are proven and meet.
+    ends are proven and meet, also for data inside the model.
+
+    noise: where they meet only for the data at hand, which lie outside the model, how far apart they are in fits near
+    by. maxima: how many maxima with different fitted probabilities the ends range over.
 
     credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it;
     None for sharp bounds, of which it says nothing. outer_lower, outer_upper: proven outer bounds; exact_lower,
@@ -52,6 +55,8 @@ class Bounds(NamedTuple):
     exact_upper: bool | None = None
     lower_ci: float | None = None
     upper_ci: float | None = None
+    noise: float | None = None
+    maxima: int | None = None
     late: bool = False
 
 
@@ -98,8 +103,12 @@ def bound_sharply(
     upper = max(lower, upper)  # of an identified query, to the last digit
     outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
     exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
-    status: Literal["bounded", "identified"] = "identified" if all(exact) and upper - lower <= PROVEN else "bounded"
-    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1])
+    meet, noise = all(exact) and upper - lower <= PROVEN, None
+    if meet and verdict.loglik_gap[segment] > 0 and not ends[0].settled:
+        noise = near if (near := query.find_near(learned, segment)) > PROVEN else None
+    status: Literal["bounded", "identified"] = "identified" if meet and noise is None else "bounded"
+    maxima = max(end.maxima for end in ends)
+    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1], noise=noise, maxima=maxima)
     try:
         limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
     except Timeout:

@@ -158,7 +158,8 @@ class Range:
             if found is None:
                 return None
             ends.append(found)
-        return Ends(ends[0], ends[1], (factor,), factor)
+        moves = ends[1].value - ends[0].value > PROVEN or len(self._functions(factor, region))
+        return Ends(ends[0], ends[1], (factor,) if moves else (), factor)
 
     def improve(self, factor: Factor, region: Region, point: Chances, sign: float) -> End | None:
         """The end over one factor's polytope, the others held: sign 1 the upper one, -1 the lower one."""

@@ -24,7 +24,7 @@ from duckemcc.bound.polytope import Optimum, Polytope, Region
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.maximum import joint_yields, maximise_records
 from duckemcc.learn.relaxed import Relaxed
-from duckemcc.learn.restarts import Fitted
+from duckemcc.learn.restarts import UNIQUE, Fitted
 from duckemcc.query.network import Factor
 
 Floats = NDArray[np.float64]
@@ -91,25 +91,44 @@ def open_path(fit: Fitted, s: int, relaxed: Relaxed, slack: float = 0.0) -> Poly
     """The PMFs of a merged cause that attain the maximum of the causes, or are at most `slack` nats less likely."""
     states = np.arange(relaxed.states)
     seen = _seen(fit, s, relaxed.yields)
-    reached = relaxed.join(dict(zip(fit.group.names, _full(fit, s), strict=True)))
-    if slack > 0.0:
-        return LevelSet(states, seen.yields, reached, seen.records, slack, seen.key)
-    peak = maximise_records(seen.yields, seen.records[None])
-    error = bound_error_of_product(seen.yields, seen.records, peak.chances[0], reached)
-    if error.max(initial=0.0) <= ATTAINED:
-        return Polytope(states, seen.yields, reached, seen.key, error)
-    slack = max(0.0, float(peak.upper[0] - fit.loglik[s]))
-    return LevelSet(states, seen.yields, peak.chances[0], seen.records, slack, seen.key)
+    known = fit.relaxed is not None and fit.relaxed.shape[1] == relaxed.states
+    peak = fit.relaxed[s] if known and fit.relaxed is not None else _find_peak(seen)
+    lost = max(0.0, float(seen.records @ np.log(seen.yields @ peak)) - float(fit.loglik[s]))
+    if slack == 0.0 and lost <= UNIQUE * float(seen.records.sum()):
+        return Polytope(states, seen.yields, peak, seen.key, bound_error(seen.yields, seen.records, peak))
+    return LevelSet(states, seen.yields, peak, seen.records, slack + lost, seen.key)
 
 
-def _full(fit: Fitted, s: int) -> list[Floats]:
-    """A PMF over all states of each of the group's causes, with the mass of a class on its first one."""
-    found = []
-    for best, classes in zip(fit.best, fit.group.classes, strict=True):
-        pmf = np.zeros(len(classes))
-        pmf[np.unique(classes, return_index=True)[1]] = best[s]
-        found.append(pmf)
-    return found
+def _find_peak(seen: _Seen) -> Floats:
+    return maximise_records(seen.yields, seen.records[None]).chances[0]
+
+
+def open_near(
+    fit: Fitted, s: int, chances: Mapping[str, Floats], factor: Factor | Relaxed, chosen: Mapping[str, str]
+) -> Region:
+    """The PMFs that fit the records exactly as other chances [u] do, which need not be the most likely.
+
+    factor: of which the group's variables, or their merged cause. chances: by distribution.
+    """
+    if isinstance(factor, Relaxed):
+        yields = _seen(fit, s, factor.yields).yields
+        return Polytope(np.arange(factor.states), yields, factor.join(chances))
+    whole = fit
+    if fit.apart:
+        whole = fit.apart[fit.group.names.index(chosen[factor[0]])]
+    group = whole.group
+    masses = [
+        np.bincount(c, chances[n], k).astype(np.float64)
+        for n, c, k in zip(group.names, group.classes, group.cards, strict=True)
+    ]
+    if group.concave:
+        seen = _seen(whole, s, group.stacked)
+        return Polytope(group.classes[0], seen.yields, masses[0], seen.key)
+    joint = joint_yields(group)
+    assert joint is not None
+    classes = _ravel(group.classes, group.cards)
+    polytope = Polytope(classes, _seen(whole, s, joint).yields, join_pmfs(masses))
+    return Marginal(polytope, _states_of(group, [chosen[u] for u in factor]))
 
 
 def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:

@@ -13,7 +13,7 @@ Axes: s segment, r restart, u exogenous state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ from duckemcc.bound.regions import (
     merge,
     open_apart,
     open_merged,
+    open_near,
     open_path,
     open_polytope,
     open_simplex,
@@ -38,17 +39,23 @@ from duckemcc.bound.variety import Variety
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.incomplete import can_complete
 from duckemcc.learn.likelihood import Likelihood
+from duckemcc.learn.maximum import maximise_records
 from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.learn.restarts import Fitted, Learned
 from duckemcc.model.scm import Model
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 from duckemcc.query.network import Factor
-from duckemcc.query.syntax import Query, find_settings
+from duckemcc.query.syntax import Query
+from duckemcc.query.worlds import find_readings
 
 Floats = NDArray[np.float64]
 
-STARTS = 4
-"""Restarts that each end is climbed to from, where variables share patterns."""
+STARTS = 10
+"""Restarts that each end is climbed to from, where variables share patterns and the end is not proven before: of chains
+with an unmeasured mediator, climbs from four in ten arrive at the end."""
+
+NEAR = (0.01, 0.03, 0.1)
+"""Share of random chances in the fits near the maximum at which an identified query must be identified as well."""
 
 MEETS = 1e-9
 """Distance between an end over merged variables and its value at independent ones, up to which it is attained."""
@@ -58,7 +65,7 @@ class SharpEnd(NamedTuple):
     """value; outer: a proven bound on it; exact: both are within 1e-6 of the end, whatever the error of the fit.
     chances: the PMF [u] of each exogenous variable, by its distribution's name, that matters: the query has this value
     there; evidence: and its condition this probability. maxima: how many maxima with different fitted probabilities it
-    was sought at."""
+    was sought at. settled: whether the records' probabilities settle the query, whatever they are."""
 
     value: float
     outer: float
@@ -66,6 +73,7 @@ class SharpEnd(NamedTuple):
     evidence: float
     chances: dict[str, Floats]
     maxima: int = 1
+    settled: bool = False
 
 
 class Sharp:
@@ -100,12 +108,13 @@ class Sharp:
     def _merge(self, query: Query, model: Model, likelihood: Likelihood, tick: Tick) -> Range:
         """The query about merged variables."""
         merged, wide = likelihood.model, []
-        settable = find_settings([self.compiled.combination.given, *(e for _, e in self.compiled.combination.terms)])
+        events = [self.compiled.combination.given, *(event for _, event in self.compiled.combination.terms)]
+        worlds = find_readings(model, events)
         for factor, place in self._tied.items():
             group, names = self._groups[place], [self.chosen[u] for u in factor]
             relaxed = None
             if can_complete(group) and group.mix is not None and set(names) == set(group.names):
-                relaxed = relax(merged, group.names, group.mix, settable)
+                relaxed = relax(merged, group.names, group.mix.products, worlds)
             if relaxed is not None:
                 merged = relaxed.merged.model
                 self._paths[(relaxed.merged.cause,)] = factor, relaxed
@@ -132,16 +141,15 @@ class Sharp:
 
     def informed_by(self) -> set[str]:
         """The distributions in the groups on which the query depends."""
-        places = {self.group_of(f) for f in self.relaxed.query.factors} - {None}
-        return {name for place in places if place is not None for name in self._groups[place].names}
+        return {name for place in self._places() for name in self._groups[place].names}
 
     # -- the ends ----------------------------------------------------------------------------------
 
     def find(self, learned: Learned, s: int) -> tuple[SharpEnd, SharpEnd] | None:
         """Lower and upper end in segment s; None where the condition has probability zero throughout."""
-        if self._tied and all(self._is_apart(learned.groups[place], s) for place in self._tied.values()):
+        if self._all_apart(learned, s):
             ends = self._range.find(self._open_apart(learned.groups, s))
-            return None if ends is None else (self._tell(ends.lower, -1.0), self._tell(ends.upper, 1.0))
+            return None if ends is None else self._tell(ends)
         regions = self._open(learned.groups, s)
         curved: Sequence[Factor] = tuple(self._tied)
         outer = None
@@ -151,12 +159,40 @@ class Sharp:
                 return None
             curved = [own for own in (self._stands_for(f) for f in outer.active) if own in self._tied]
             if not curved:
-                return self._tell(outer.lower, -1.0), self._tell(outer.upper, 1.0)
+                return self._tell(outer)
             if not any(is_level(regions[f]) for f in outer.active):
                 parted = [self._part(learned, s, end, sign) for sign, end in ((-1.0, outer.lower), (1.0, outer.upper))]
                 if parted[0] is not None and parted[1] is not None:
                     return parted[0], parted[1]
         return self._climb(learned, s, curved, regions, outer)
+
+    def find_near(self, learned: Learned, s: int) -> float:
+        """The largest distance between the ends in fits near the maximum: what it fits, mixed with what random chances
+        would, by each of `NEAR`. Where data lie inside the model, the same fits are the maxima of data near them."""
+        rng, widest = np.random.default_rng(0), 0.0
+        names = {name for place in self._places() for name in self._groups[place].names}
+        for weight in NEAR:
+            drawn = {name: rng.dirichlet(np.ones(learned.best[name].shape[1])) for name in sorted(names)}
+            chances = {name: (1 - weight) * learned.best[name][s] + weight * own for name, own in drawn.items()}
+            query = self._range if self._all_apart(learned, s) else self.relaxed
+            regions: dict[Factor, Region] = {}
+            for factor in query.query.factors:
+                place = self.group_of(factor)
+                if place is None:
+                    regions[factor] = open_simplex(self.compiled.card(factor))
+                else:
+                    what = self.path_of(factor) or factor
+                    regions[factor] = open_near(learned.groups[place], s, chances, what, self.chosen)
+            ends = query.find(regions)
+            widest = max(widest, 0.0 if ends is None else ends.upper.value - ends.lower.value)
+        return widest
+
+    def _places(self) -> set[int]:
+        """The groups on which the query depends."""
+        return {place for f in self.relaxed.query.factors if (place := self.group_of(f)) is not None}
+
+    def _all_apart(self, learned: Learned, s: int) -> bool:
+        return bool(self._tied) and all(self._is_apart(learned.groups[place], s) for place in self._tied.values())
 
     def _stands_for(self, factor: Factor) -> Factor:
         return self._paths[factor][0] if factor in self._paths else factor
@@ -196,8 +232,12 @@ class Sharp:
                 regions[factor] = region
         return regions
 
-    def _tell(self, end: End, sign: float) -> SharpEnd:
-        """An end over polytopes; variables that are merged but settled are left to the learned model."""
+    def _tell(self, ends: Ends) -> tuple[SharpEnd, SharpEnd]:
+        """Ends over polytopes; variables that are merged but settled are left to the learned model."""
+        lower, upper = self._tell_one(ends.lower, -1.0), self._tell_one(ends.upper, 1.0)
+        return lower._replace(settled=not ends.active), upper._replace(settled=not ends.active)
+
+    def _tell_one(self, end: End, sign: float) -> SharpEnd:
         alone = {f: c for f, c in end.chances.items() if f not in self._paths and f not in self._tied}
         single = {self.chosen[f[0]]: c for f, c in alone.items()}
         query = self._range.query if self.compiled.factors == tuple(end.chances) else self.relaxed.query
@@ -245,24 +285,23 @@ class Sharp:
             for f, r in regions.items()
             if f not in self._tied and f not in self._paths and (outer is None or f in outer.active)
         }
-        chances = {name: c[s] for name, c in learned.chances.items()}
-        found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
-        defined = np.flatnonzero(found.evidence > ZERO_EVIDENCE)
         fits = [learned.groups[self._tied[f]] for f in curved]
         places = [learned.best, *({name: c[:, r] for name, c in learned.chances.items()} for r in _others(fits, s))]
         ends = []
         for sign in (-1.0, 1.0):
+            goal = None if outer is None else (outer.upper if sign > 0 else outer.lower)
             best: tuple[float, dict[str, Floats]] | None = None
             for place in places:
                 maximum = {name: c[s] for name, c in place.items()}
                 sets = [Variety(fit, s, maximum) for fit in fits]
-                points = [{name: c[r] for name, c in chances.items()} for r in _furthest(sign * found.value, defined)]
-                for point in [*points, maximum]:
+                climb = Climb(self._range, self.chosen, sets, single, sign)
+                for point in self._starts(learned, s, maximum, goal, sign):
+                    if best is not None and goal is not None and abs(goal.outer - best[0]) <= PROVEN:
+                        break
                     start = restore(sets, point)
-                    if start is not None and self._is_defined(start):
-                        climbed = Climb(self._range, self.chosen, sets, single, sign).run(start)
-                        if best is None or sign * (climbed[0] - best[0]) > 0:
-                            best = climbed
+                    climbed = climb.run(start) if start is not None and self._is_defined(start) else None
+                    if climbed is not None and (best is None or sign * (climbed[0] - best[0]) > 0):
+                        best = climbed
             if best is None:
                 return None
             bound, blur = self.compiled.span[int(sign > 0)], np.inf
@@ -275,6 +314,37 @@ class Sharp:
             exact = end.exact and outer is not None and not any(is_level(regions[f]) for f in outer.active)
             ends.append(SharpEnd(end.value, self._outside(end, sign), exact, float(evidence), best[1], len(places)))
         return ends[0], ends[1]
+
+    def _starts(
+        self, learned: Learned, s: int, maximum: dict[str, Floats], goal: End | None, sign: float
+    ) -> Iterator[dict[str, Floats]]:
+        """Where climbs to an end begin: at restarts, near the end over merged variables, and at the maximum itself."""
+        chances = {name: c[s] for name, c in learned.chances.items()}
+        found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
+        places = _furthest(sign * found.value, np.flatnonzero(found.evidence > ZERO_EVIDENCE))
+        if places:
+            yield {name: c[places[0]] for name, c in chances.items()}
+        if goal is not None:
+            yield maximum | self._fit_apart(goal)
+        yield maximum
+        for r in places[1:]:
+            yield {name: c[r] for name, c in chances.items()}
+
+    def _fit_apart(self, end: End) -> dict[str, Floats]:
+        """Independent variables near an end over merged ones."""
+        found: dict[str, Floats] = {}
+        for factor, own in end.chances.items():
+            if (relaxed := self.path_of(factor)) is not None:
+                for cause in relaxed.causes:
+                    yields, mass = relaxed.read_of(cause, own)
+                    found[cause] = maximise_records(yields, mass[None]).chances[0]
+            elif factor in self._tied:
+                table = own.reshape([self.compiled.model.card(u) for u in factor])
+                axes = range(len(factor))
+                found |= {
+                    self.chosen[u]: table.sum(axis=tuple(a for a in axes if a != j)) for j, u in enumerate(factor)
+                }
+        return found
 
     def _bound(
         self, learned: Learned, s: int, outer: Ends, regions: Mapping[Factor, Region], sign: float, attained: float
@@ -310,7 +380,8 @@ def _others(fits: Sequence[Fitted], s: int) -> list[int]:
 
 
 def _furthest(value: Floats, defined: NDArray[np.intp]) -> list[int]:
-    """The restarts with the largest values, those that repeat another left out."""
+    """The restart with the largest value, and others evenly down to the smallest, without those that repeat one."""
     order = defined[np.argsort(-value[defined], kind="stable")]
     _, first = np.unique(np.round(value[order], 9), return_index=True)
-    return [int(r) for r in order[np.sort(first)][:STARTS]]
+    distinct = order[np.sort(first)]
+    return [int(distinct[i]) for i in np.unique(np.linspace(0, len(distinct) - 1, STARTS).round().astype(int))]

@@ -192,7 +192,8 @@ def linearise(chances: list[Floats], group: Group) -> tuple[Floats, Floats]:
     fitted, slope = np.concatenate(values, axis=1), np.concatenate(slopes, axis=1)
     if group.mix is None:
         return fitted, slope
-    return group.mix.fit(fitted), np.matmul(group.mix.slope(fitted), slope)
+    products = group.mix.products
+    return products.fit(fitted), np.matmul(products.slope(fitted), slope)
 
 
 def _derivative(cube: Floats, chances: list[Floats], causes: tuple[int, ...], j: int) -> Floats:

@@ -74,8 +74,8 @@ def _weigh_patterns(group: Group, blocks: Sequence[Block], fitted: Sequence[Floa
         loglik = [np.matmul(np.log(p), b.count[:, :, None])[..., 0] for p, b in zip(fitted, blocks, strict=True)]
         return np.sum(loglik, axis=0), [b.count[:, None, :] / p for p, b in zip(fitted, blocks, strict=True)]
     joined = np.concatenate(fitted, axis=2)
-    records = np.maximum(group.mix.fit(joined), _TINY)
-    slope = group.mix.pull(joined, group.count[:, None, :] / records)
+    records = np.maximum(group.mix.products.fit(joined), _TINY)
+    slope = group.mix.products.pull(joined, group.count[:, None, :] / records)
     cuts = np.cumsum([p.shape[2] for p in fitted])[:-1]
     return np.matmul(np.log(records), group.count[:, :, None])[..., 0], np.split(slope, cuts, axis=2)
 

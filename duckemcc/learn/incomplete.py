@@ -90,13 +90,14 @@ def fit_incomplete(group: Group, relaxed: Relaxed | None, peak: Maximum | None, 
 
 def measure_missing(mix: Mix) -> Floats:
     """A bound [s] on the curvature of what is known over that of what is missing: below one there is one maximum."""
-    whole = mix.whole[mix.of]
-    known = mix.count_patterns(np.where(whole, mix.count[:, mix.of], 0.0))
-    uses = np.zeros((mix.patterns + 1, int((~whole).sum())))
-    for column in mix.members[~whole].T:
+    products = mix.products
+    whole = products.whole[products.of]
+    known = products.count_patterns(np.where(whole, mix.count[:, products.of], 0.0))
+    uses = np.zeros((products.patterns + 1, int((~whole).sum())))
+    for column in products.members[~whole].T:
         uses[column, np.arange(uses.shape[1])] = 1.0
     uses = uses[:-1]
-    own = mix.count[:, mix.of[~whole]]
+    own = mix.count[:, products.of[~whole]]
     found = np.zeros(len(known))
     for s in range(len(known)):
         rows = uses[:, own[s] > 0] * np.sqrt(own[s][own[s] > 0])
@@ -135,7 +136,7 @@ def _climb(group: Group, each: Floats, going_on: Bools, peak: Maximum | None, ti
     mix = group.mix
     assert mix is not None
     segments = len(mix.count)
-    expected = mix.count_patterns(each)
+    expected = mix.products.count_patterns(each)
     best, excess = _maximise_each(group, expected)
     loglik = _loglik(mix, _fit_patterns(group, best))
     blur, settled = np.full(segments, np.inf), np.zeros(segments, bool)
@@ -150,7 +151,7 @@ def _climb(group: Group, each: Floats, going_on: Bools, peak: Maximum | None, ti
         assert own.mix is not None
         here = tuple(b[active] for b in best)
         fitted = _fit_patterns(own, here)
-        new = own.mix.expect(fitted)[1]
+        new = own.mix.products.count_patterns(own.mix.expect(fitted))
         change = np.abs(new - expected[active]) / np.maximum(expected[active], 1e-300)
         blur[active] = change.max(axis=1, where=new > 0, initial=0.0)
         expected[active] = new
@@ -200,7 +201,7 @@ def _fit_patterns(group: Group, best: tuple[Floats, ...]) -> Floats:
 
 
 def _loglik(mix: Mix, fitted: Floats) -> Floats:
-    records = np.maximum(mix.fit(fitted), 1e-280)
+    records = np.maximum(mix.products.fit(fitted), 1e-280)
     return np.where(mix.count > 0, mix.count * np.log(records), 0.0).sum(axis=1)
 
 
@@ -209,26 +210,27 @@ def _loglik(mix: Mix, fitted: Floats) -> Floats:
 
 def _split_evenly(mix: Mix) -> Floats:
     """Each record's count [s, r] spread over its completions."""
-    ways = np.bincount(mix.of)
-    return (mix.count / ways)[:, mix.of]
+    ways = np.bincount(mix.products.of)
+    return (mix.count / ways)[:, mix.products.of]
 
 
 def _split_by(mix: Mix, relaxed: Relaxed, joint: Floats) -> Floats:
     """Each record's count [s, r] spread over its completions as φ [s, w] of the merged cause says."""
     cells = np.matmul(joint[:, None], relaxed.cells.T.astype(np.float64))[:, 0]
-    records = np.add.reduceat(cells, mix.first, axis=1)
-    return np.divide(mix.count, records, out=np.zeros_like(records), where=records > 0)[:, mix.of] * cells
+    records = np.add.reduceat(cells, mix.products.first, axis=1)
+    return np.divide(mix.count, records, out=np.zeros_like(records), where=records > 0)[:, mix.products.of] * cells
 
 
 def _is_whole(mix: Mix, fitted: Floats) -> Bools:
     """Whether each table [s] of which a cell matters is one that complete records fill, or a marginal of such a one."""
-    cells, whole = mix.complete(fitted), mix.whole[mix.of]
-    seen = mix.count[:, mix.of] > 0
-    filled = np.zeros((len(cells), len(mix.tables)))
-    np.add.at(filled.T, mix.table[whole], np.where(seen, cells, 0.0)[:, whole].T)
+    products = mix.products
+    cells, whole = products.complete(fitted), products.whole[products.of]
+    seen = mix.count[:, products.of] > 0
+    filled = np.zeros((len(cells), len(products.tables)))
+    np.add.at(filled.T, products.table[whole], np.where(seen, cells, 0.0)[:, whole].T)
     full = filled >= 1 - WHOLE
-    settles = [[t for t, table in enumerate(mix.tables) if table.determines(other)] for other in mix.tables]
+    settles = [[t for t, table in enumerate(products.tables) if table.determines(other)] for other in products.tables]
     settled = np.stack([full[:, own].any(axis=1) for own in settles], axis=1)
     used = np.zeros_like(settled)
-    np.logical_or.at(used.T, mix.table, seen.T)
+    np.logical_or.at(used.T, products.table, seen.T)
     return np.asarray((settled | ~used).all(axis=1))

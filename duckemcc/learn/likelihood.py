@@ -21,14 +21,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import RepeatedName, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.mix import Mix, mix_records
+from duckemcc.learn.mix import Mix, Products, mix_records
 from duckemcc.learn.pooling import Key, Pooled, classify, merge_states, pool_parts, refuse_blocks
+from duckemcc.learn.relaxed import relax
+from duckemcc.learn.yields import LARGEST_BLOCK, refuse_large
 from duckemcc.model.scm import Model, tie
 
 Floats = NDArray[np.float64]
@@ -90,9 +93,10 @@ class Group:
         if self.mix is None:
             own = [sum((b.count.sum(1) for b in self.blocks if j in b.causes), 0.0) for j in range(len(self.names))]
             return np.stack(own, axis=1)
-        uses = np.zeros((self.mix.patterns + 1, len(self.names)))
+        products = self.mix.products
+        uses = np.zeros((products.patterns + 1, len(self.names)))
         uses[:-1] = [[j in b.causes for j in range(len(self.names))] for b in self.blocks for _ in b.yields]
-        of = np.maximum.reduceat(uses[self.mix.members].max(axis=1), self.mix.first, axis=0)
+        of = np.maximum.reduceat(uses[products.members].max(axis=1), products.first, axis=0)
         return np.stack([self.mix.count[:, own > 0].sum(axis=1) for own in of.T], axis=1)
 
     @cached_property
@@ -180,6 +184,7 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
                 own, stands, [n for n in merged if n[0] in names], [len(b.yields) for b in group.blocks]
             )
             group = replace(group, mix=mix)
+            _refuse_wide(model, group, mix.products)
             impossible += [(r.arm, Impossible(arms[r.arm].name, r.scope, row, n)) for r, row, n in refused]
         groups.append(group)
     return Likelihood(
@@ -220,6 +225,27 @@ def _set_apart(arms: Sequence[StudyCounts], part: Pooled, impossible: Bools) -> 
         for p, row in enumerate(codes.tolist())
         if tuple(row) in refused
     ]
+
+
+def _refuse_wide(model: Model, group: Group, products: Products) -> None:
+    """Raise `TooLarge` where incomplete records tie causes with too many joint states, which no path makes fewer."""
+    joint = prod(group.cards)
+    if joint * products.records <= LARGEST_BLOCK or relax(model, group.names, products) is not None:
+        return
+    latent = {v for q in np.flatnonzero(~products.whole) for v in _find_latent(model, products, int(q))}
+    refuse_large(
+        joint * products.records,
+        [v for v in model.variables if not set(model.causes[v]).isdisjoint(group.names) and v not in latent],
+        [v for v in model.variables if v in latent],
+        group.names,
+        joint,
+    )
+
+
+def _find_latent(model: Model, products: Products, record: int) -> list[str]:
+    """The variables whose values differ between a record's completions."""
+    codes = products.codes[products.of == record]
+    return [v for v, column in zip(model.variables, codes.T, strict=True) if (column != column[0]).any()]
 
 
 # -- groups --------------------------------------------------------------------------------------

@@ -108,11 +108,12 @@ def joint_yields(group: Group) -> Floats | None:
     patterns = np.vstack(wide)
     if group.mix is None:
         return patterns
-    if group.mix.count.shape[1] * joint > LARGEST_BLOCK:
+    products = group.mix.products
+    if products.records * joint > LARGEST_BLOCK:
         return None
     patterns = np.vstack([patterns, np.ones(joint)]).astype(bool)
-    yields = np.zeros((group.mix.count.shape[1], joint))
-    for q, members in zip(group.mix.of, group.mix.members, strict=True):
+    yields = np.zeros((products.records, joint))
+    for q, members in zip(products.of, products.members, strict=True):
         yields[q] += np.logical_and.reduce(patterns[members])  # completions exclude each other
     return yields
 

@@ -12,8 +12,9 @@ parts, all blocks of the group one after the other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -46,13 +47,12 @@ class Table(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Mix:
+class Products:
     """The records of a group as sums of products of its patterns.
 
     members [r, k]: positions of the patterns of each completion among all `patterns` of the group; where a completion
     has fewer than k, the position is `patterns`, which stands for one. of [r]: the record that it completes, ascending.
-    table [r]: which of the `tables` it is a cell of; codes [r, v]: the values in it of the model's variables. count
-    [s, q]: records.
+    table [r]: which of the `tables` it is a cell of; codes [r, v]: the values in it of the model's variables.
     """
 
     patterns: int
@@ -61,7 +61,6 @@ class Mix:
     table: Ints
     tables: tuple[Table, ...]
     codes: Ints
-    count: Floats
 
     @cached_property
     def first(self) -> Ints:
@@ -71,15 +70,16 @@ class Mix:
     @cached_property
     def whole(self) -> Bools:
         """Whether a record is complete [q]: its own only completion."""
-        return np.asarray(np.bincount(self.of, minlength=self.count.shape[1]) == 1)
+        return np.bincount(self.of) == 1
 
-    def part(self, segments: slice | Bools | Ints) -> Mix:
-        """The same records in some of the segments."""
-        return replace(self, count=self.count[segments])
+    @property
+    def records(self) -> int:
+        """How many there are."""
+        return len(self.first)
 
     def complete(self, fitted: Floats) -> Floats:
         """The probability of each completion [.., r] at those of the patterns [.., p]."""
-        return np.asarray(np.multiply.reduce(self._gather(fitted), axis=-1))
+        return np.asarray(reduce(np.multiply, self._gather(fitted)))
 
     def fit(self, fitted: Floats) -> Floats:
         """The probability of each record [.., q] at those of the patterns [.., p]."""
@@ -87,29 +87,18 @@ class Mix:
 
     def pull(self, fitted: Floats, weight: Floats) -> Floats:
         """Σ_q weight_q ∂P_q/∂P_p [.., p], weights [.., q]."""
-        parts = self._gather(fitted)
         weights = weight[..., self.of]
         total = np.zeros((*fitted.shape[:-1], self.patterns + 1))
-        for k, (order, starts, places) in enumerate(self._by_pattern):
-            others = np.multiply.reduce(np.delete(parts, k, axis=-1), axis=-1) * weights
-            total[..., places] += np.add.reduceat(np.ascontiguousarray(others[..., order]), starts, axis=-1)
+        for others, (order, starts, places) in zip(self._others(fitted), self._by_pattern, strict=True):
+            total[..., places] += np.add.reduceat((others * weights)[..., order], starts, axis=-1)
         return np.ascontiguousarray(total[..., :-1])
 
     def slope(self, fitted: Floats) -> Floats:
         """∂P_q/∂P_p [.., q, p]."""
-        parts = self._gather(fitted)
-        slope = np.zeros((self.patterns + 1, self.count.shape[1], *fitted.shape[:-1]))
-        for k in range(self.members.shape[1]):
-            others = np.multiply.reduce(np.delete(parts, k, axis=-1), axis=-1)
-            np.add.at(slope, (self.members[:, k], self.of), np.moveaxis(others, -1, 0))
+        slope = np.zeros((self.patterns + 1, self.records, *fitted.shape[:-1]))
+        for column, others in zip(self.members.T, self._others(fitted), strict=True):
+            np.add.at(slope, (column, self.of), np.moveaxis(others, -1, 0))
         return np.ascontiguousarray(np.moveaxis(slope[:-1], (1, 0), (-2, -1)))
-
-    def expect(self, fitted: Floats) -> tuple[Floats, Floats]:
-        """The expected records of each completion [s, r] and each pattern [s, p], at probabilities [s, p] of these."""
-        cells = self.complete(fitted)
-        records = np.add.reduceat(cells, self.first, axis=-1)
-        each = np.divide(self.count, records, out=np.zeros_like(records), where=records > 0)[..., self.of] * cells
-        return each, self.count_patterns(each)
 
     def count_patterns(self, each: Floats) -> Floats:
         """Records of each pattern [s, p], those of each completion [s, r] being known."""
@@ -118,10 +107,18 @@ class Mix:
             total[:, places] += np.add.reduceat(np.ascontiguousarray(each[:, order]), starts, axis=-1)
         return np.ascontiguousarray(total[:, :-1])
 
-    def _gather(self, fitted: Floats) -> Floats:
-        """P(pattern r_k) [.., r, k]."""
-        ones = np.ones((*fitted.shape[:-1], 1))
-        return np.concatenate([fitted, ones], axis=-1)[..., self.members]
+    def _gather(self, fitted: Floats) -> list[Floats]:
+        """P(pattern r_k) [.., r] for each k."""
+        longer = np.concatenate([fitted, np.ones((*fitted.shape[:-1], 1))], axis=-1)
+        return [longer[..., column] for column in self.members.T]
+
+    def _others(self, fitted: Floats) -> list[Floats]:
+        """Π_{k' ≠ k} P(pattern r_k') [.., r] for each k."""
+        parts = self._gather(fitted)
+        one = np.ones((1,) * parts[0].ndim)
+        before = list(accumulate(parts[:-1], np.multiply, initial=one))
+        after = list(accumulate(parts[:0:-1], np.multiply, initial=one))[::-1]
+        return [np.broadcast_to(a * b, parts[0].shape) for a, b in zip(before, after, strict=True)]
 
     @cached_property
     def _by_pattern(self) -> list[tuple[Ints, Ints, Ints]]:
@@ -132,6 +129,25 @@ class Mix:
             starts = np.flatnonzero(np.diff(column[order], prepend=-1))
             found.append((order, starts, column[order][starts]))
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """A group's records [s, q], and the products that they are sums of."""
+
+    products: Products
+    count: Floats
+
+    def part(self, segments: slice | Bools | Ints) -> Mix:
+        """The same records in some of the segments."""
+        return Mix(self.products, self.count[segments])
+
+    def expect(self, fitted: Floats) -> Floats:
+        """The expected records of each completion [s, r], at probabilities [s, p] of the patterns."""
+        cells = self.products.complete(fitted)
+        records = np.add.reduceat(cells, self.products.first, axis=-1)
+        ratio = np.divide(self.count, records, out=np.zeros_like(records), where=records > 0)
+        return np.asarray(ratio[:, self.products.of] * cells)
 
 
 # -- making one ----------------------------------------------------------------------------------
@@ -179,7 +195,7 @@ def mix_records(
     of, table = (np.array([row[i] for row in rows], np.intp) for i in (0, 2))
     codes = np.array([row[3] for row in rows], np.intp).reshape(len(rows), len(records[0].variables))
     total = np.ascontiguousarray(np.stack(count, axis=1)) if count else np.zeros((records[0].count.shape[0], 0))
-    return Mix(patterns, members, of, table, tuple(tables), codes, total), refused
+    return Mix(Products(patterns, members, of, table, tuple(tables), codes), total), refused
 
 
 def _positions(

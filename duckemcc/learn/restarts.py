@@ -257,7 +257,7 @@ def _seek(group: Group, model: Model, tick: Tick) -> tuple[Maximum | None, Incom
     if not can_complete(group):
         return maximise(group), None
     assert group.mix is not None
-    relaxed = relax(model, group.names, group.mix)
+    relaxed = relax(model, group.names, group.mix.products)
     peak = maximise(group) if relaxed is None else maximise_records(relaxed.yields, group.count)
     return peak, fit_incomplete(group, relaxed, peak, tick)
 
@@ -393,7 +393,7 @@ def _fitted(best: Chances, group: Group) -> tuple[Floats, ...]:
     """P_p at one PMF [s, class] per variable, per block [s, p]."""
     wide = tuple(c[:, None] for c in best)
     patterns = tuple(np.matmul(join(wide, b), b.yields.T)[:, 0] for b in group.blocks)
-    return patterns if group.mix is None else (group.mix.fit(np.concatenate(patterns, axis=1)),)
+    return patterns if group.mix is None else (group.mix.products.fit(np.concatenate(patterns, axis=1)),)
 
 
 def _of(starts: dict[str, Floats], group: Group) -> list[Floats]:

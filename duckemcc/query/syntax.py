@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -59,18 +58,6 @@ class Atom:
 
 Event: TypeAlias = tuple[Atom, ...]
 """A conjunction of atoms."""
-
-
-def find_settings(events: Iterable[Event]) -> set[str]:
-    """The variables that some world of the events sets, nested ones included."""
-    found: set[str] = set()
-    left = [atom.outcome for event in events for atom in event]
-    while left:
-        for setting in left.pop().do:
-            found.add(setting.name)
-            if isinstance(setting.value, PotentialOutcome):
-                left.append(setting.value)
-    return found
 
 
 @dataclass(frozen=True)

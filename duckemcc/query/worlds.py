@@ -7,11 +7,12 @@ construction (Balke & Pearl 1994) is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from duckemcc.errors import QueryError, TooLarge
+from duckemcc.model.paths import Reading
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Atom, Event, PotentialOutcome
 
@@ -91,6 +92,24 @@ def _positions(model: Model, atom: Atom) -> set[int]:
     wanted = set(atom.values)
     named = {i for i, label in enumerate(labels) if label in wanted}
     return set(range(len(labels))) - named if atom.negated else named
+
+
+def find_readings(model: Model, events: Iterable[Event]) -> frozenset[Reading]:
+    """What the worlds of some events read; a variable that is set to its value in another world may have any."""
+    found: set[Reading] = set()
+    left = [atom.outcome for event in events for atom in event]
+    while left:
+        outcome = left.pop()
+        do = frozenset(setting.name for setting in outcome.do)
+        left += [setting.value for setting in outcome.do if isinstance(setting.value, PotentialOutcome)]
+        read, stack = set(), [outcome.name]
+        while stack:
+            name = stack.pop()
+            if name not in do and name not in read:
+                read.add(name)
+                stack += model.parents[name]
+        found.add(Reading(do, frozenset(read)))
+    return frozenset(found)
 
 
 def find_ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:

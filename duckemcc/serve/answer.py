@@ -112,7 +112,9 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         )
     else:
         answer["message"] = (
-            _advise(part, i, options) or _advise_on_local(compiled, job, part, i) or _advise_on(found, options, part)
+            _advise(part, i, options, found.maxima)
+            or _advise_on_local(compiled, job, part, i)
+            or _advise_on(found, options, part)
         )
     return answer | ({"status": "incompatible", "message": why_incompatible(part, i)} if incompatible else {})
 
@@ -141,6 +143,16 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
             f"there are no limits at confidence {options.confidence:g}: no model is likely enough, as the data "
             "contradict it (ask compatibility), or causes that share a component have too many joint states"
         )
+    if found.noise is not None:
+        return (
+            "lower and upper meet only because noise put the data outside the model, whose best fit allows one value; "
+            f"in fits near it they are up to {found.noise:.2g} apart. Limits (confidence=) include the noise"
+        )
+    if (found.maxima or 1) > 1:
+        return (
+            f"{found.maxima} maxima of the likelihood were found that fit the records differently; lower and upper "
+            "range over these, and there may be more: measure what ties causes together, or raise restarts"
+        )
     if found.outer_lower is None or (found.exact_lower and found.exact_upper):
         return None
     tied = any(((arm.codes < 0).any(axis=0) & (arm.codes >= 0).any(axis=0)).any() for arm in part.arms)
@@ -150,12 +162,12 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
     ) + ("; records with a NULL tie causes together: nulls='drop' asks without them" if tied else "")
 
 
-def _advise(part: Part, i: int, options: Options) -> str | None:
+def _advise(part: Part, i: int, options: Options, maxima: int | None) -> str | None:
     if not part.learned.converged[i]:
         remedy = "raise max_steps" if options.accelerate else "raise max_steps, or leave accelerate on"
         return f"EM stopped after {part.learned.steps[i]} steps before it converged, so the bounds may be off; {remedy}"
     kept = int(part.learned.kept[i])
-    if kept < options.restarts and kept < 10:
+    if (maxima or 1) == 1 and kept < options.restarts and kept < 10:
         return (
             f"only {kept} of {options.restarts} restarts reached the maximum, so the bounds are narrow; raise restarts"
         )
