@@ -91,9 +91,10 @@ class Program:
         """The status after a run. Raises what `tick` raises, also after a run that took all the time that was left."""
         while True:
             left = tick()
-            if left is not None:  # HiGHS counts the time of all runs
-                self._solver.setOptionValue("time_limit", self._solver.getRunTime() + left + _BEYOND)
+            end = np.inf if left is None else self._solver.getRunTime() + left + _BEYOND  # it counts all runs
+            self._solver.setOptionValue("time_limit", float(end))
             self._solver.run()
             status = self._solver.getModelStatus()
             if status != self._late:
                 return status
+            self._solver.clearSolver()  # to go on from where it was stopped ends the process

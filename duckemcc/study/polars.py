@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 from functools import reduce
 from operator import add
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
@@ -52,9 +53,21 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
         while (found := running.fetch()) is None:
             pause = min(2 * pause, _LAST)
             if stopped.wait(pause):
-                running.cancel()
+                _leave_behind(running)
                 raise TimeoutError  # told by the watch
     return columns, found
+
+
+_left: list[Any] = []
+
+
+def _leave_behind(query: Any) -> None:
+    """A query that nobody waits for. polars ends the process if its handle is gone when it is done, so that is never
+    freed; its result is, with the next query that is left."""
+    query.cancel()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(query))
+    _left[:] = [other for other in _left if other.fetch() is None]
+    _left.append(query)
 
 
 def _weigh(frame: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:
