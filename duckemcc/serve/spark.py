@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from math import ceil
 from typing import Any
 
-from duckemcc.errors import NotSupported, OptionError
+from duckemcc.errors import NotSupported, OptionError, Timeout
 from duckemcc.model.scm import Model
+from duckemcc.serve.answer import unanswered
 from duckemcc.serve.ask import count_studies, read_model, read_queries, read_studies
 from duckemcc.serve.options import Clock, read_options
 from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, check_segment_names
@@ -112,12 +113,16 @@ def _run(
     sources = _read_sources(studies, weight, spark)
     clock = Clock(settings.max_seconds)
     if not names:
-        tables = count_studies(pscm, sources, settings, (), clock)
-        found = work(pscm, tables, (), settings, clock)
+        try:
+            found = work(pscm, count_studies(pscm, sources, settings, (), clock), (), settings, clock)
+        except Timeout as late:
+            if not isinstance(work, Bounds):
+                raise
+            found = unanswered(work.queries, settings, late)
         return _session(spark, sources).createDataFrame(found, _schema(columns))
     counted = count_segments(sources, pscm, settings, names, clock)
     known = check_segments(counted, pscm, settings, names)
-    task = Task(known, tuple(counted.tables), counted.keys, names, settings, clock.spent, work)
+    task = Task(known, tuple(counted.tables), counted.keys, names, settings, work, clock.spent)
     keys = [f"emcc_b{i}" for i in range(len(names))]
     fields = [counted.rows.schema[key] for key in keys]
     segmented = counted.rows.repartition(partitions or _partitions(counted.rows, keys), *keys)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from duckemcc.errors import StudyError, Timeout
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Query
-from duckemcc.serve.answer import answer
+from duckemcc.serve.answer import answer, unanswered
+from duckemcc.serve.arrange import how_asked
 from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.report import report
-from duckemcc.serve.result import STUDY_COLUMNS, make_table
+from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, make_table
 from duckemcc.study.encode import MOST_COUNTS
 from duckemcc.study.labels import round_count
 from duckemcc.study.read import CountTable
@@ -47,7 +48,16 @@ class Bounds:
     def __call__(
         self, model: Model, tables: Sequence[CountTable], by: tuple[str, ...], settings: Options, clock: Clock
     ) -> pa.Table:
-        return answer(model, tables, self.queries, by, settings, clock)
+        try:
+            return answer(model, tables, self.queries, by, settings, clock)
+        except Timeout as late:
+            if not by:
+                return unanswered(self.queries, settings, late)
+            places = _places(tables, by)
+            told = how_asked(settings) | {"status": "timeout", "message": str(late)}
+            rows = [told | {"query": text} for _ in range(places.height) for text, _ in self.queries]
+            segments = [i for i in range(places.height) for _ in self.queries]
+            return make_table(rows, COLUMNS, places, segments, {})
 
 
 @dataclass(frozen=True)
@@ -57,19 +67,22 @@ class Report:
     def __call__(
         self, model: Model, tables: Sequence[CountTable], by: tuple[str, ...], settings: Options, clock: Clock
     ) -> pa.Table:
-        import polars as pl
-
         try:
             return report(model, tables, by, settings, clock)
         except Timeout as late:
             if not by:
                 raise
-            places = pl.concat(
-                [f.select(by) for t in tables for f in (t.frame, t.absent) if f is not None and not t.shared]
-            )
-            places = places.unique().sort(by)
+            places = _places(tables, by)
             rows = [{"message": str(late)}] * places.height
             return make_table(rows, STUDY_COLUMNS, places, range(places.height), {})
+
+
+def _places(tables: Sequence[CountTable], by: tuple[str, ...]) -> pl.DataFrame:
+    """The segments of a task."""
+    import polars as pl
+
+    frames = [f.select(by) for t in tables for f in (t.frame, t.absent) if f is not None and not t.shared]
+    return pl.concat(frames).unique().sort(by)
 
 
 @dataclass(frozen=True)
@@ -106,8 +119,8 @@ class Task:
     keys: Mapping[str, int]
     by: tuple[str, ...]
     settings: Options
-    spent: float
     work: Work
+    spent: float = 0.0
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import polars as pl

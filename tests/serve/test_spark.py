@@ -26,6 +26,7 @@ from duckemcc.errors import (
     RepeatedName,
     SourceError,
     StudyError,
+    Timeout,
     UnknownName,
     UnknownState,
     UnsupportedColumn,
@@ -367,7 +368,19 @@ def test_counts_need_their_names_for_themselves(to_spark):
         duckemcc.spark.counts(to_spark(FRAME), "count -> Y")
 
 
-def test_a_task_that_takes_too_long_says_so_in_its_rows(to_spark):
+def test_counting_in_spark_is_stopped(to_spark):
+    source = to_spark(FRAME)
+    with pytest.raises(Timeout, match="max_seconds"):  # which segments there are is not known
+        duckemcc.spark.bounds(source, GRAPH, QUERIES, by="number", max_seconds=0.0)
+    late = rows(duckemcc.spark.bounds(source, GRAPH, QUERIES, max_seconds=0.0), ["query"])
+    assert [row["status"] for row in late] == ["timeout"] * 2
+    assert source.count() == len(FRAME)
+
+
+def test_a_task_that_takes_too_long_says_so_in_its_rows(to_spark, monkeypatch):
+    from duckemcc.serve import options
+
+    monkeypatch.setattr(options, "COUNTING", 1e9)  # where the driver is, not in the tasks
     source = to_spark(FRAME)
     late = rows(duckemcc.spark.bounds(source, GRAPH, QUERIES, by="number", max_seconds=0.0), ["number"])
     assert [row["status"] for row in late] == ["timeout"] * 4
