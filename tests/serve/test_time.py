@@ -34,6 +34,11 @@ def records(segments=1):
     return pl.DataFrame({"X": rng.integers(0, 2, n), "Y": rng.integers(0, 2, n), "part": np.arange(n) % segments})
 
 
+@pytest.fixture(autouse=True)
+def patient():
+    """Here counting has no more time than users have."""
+
+
 @pytest.fixture
 def looks(monkeypatch):
     """How often something looked at the clock, which goes on by one second each time."""
