@@ -61,16 +61,19 @@ class Bounds(NamedTuple):
 
 
 @one_thread
-def bound(query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int) -> Bounds:
+def bound(
+    query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int, zero: float = ZERO_EVIDENCE
+) -> Bounds:
     """The range of a query over one segment's learned models; chances [s, r, u] per exogenous variable.
 
-    runs: how many of these models were learned independently of each other.
+    runs: how many of these models were learned independently of each other. zero: probability of the condition up to
+    which it is none.
 
     A model in which the condition has probability zero says nothing of the query and is passed over. Restarts prove
     nothing, so no end is exact.
     """
     found = query({name: c[segment] for name, c in chances.items()})
-    defined = found.value[found.evidence > ZERO_EVIDENCE]
+    defined = found.value[found.evidence > zero]
     if not defined.size:
         return Bounds("undefined")
     lower, upper = _round(defined.min()), _round(defined.max())

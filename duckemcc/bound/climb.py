@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from duckemcc.bound.ends import Range
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.variety import RESIDUAL, Point, Variety
-from duckemcc.query.event import ZERO_EVIDENCE
 from duckemcc.query.network import Factor
 
 Floats = NDArray[np.float64]
@@ -78,7 +77,7 @@ class Climb:
     def _value(self, point: Mapping[str, Floats]) -> float:
         """sign · q, or minus infinity where it is not defined."""
         found = self.query.at({f: c[None] for f, c in self._factors(point).items()})
-        return self.sign * float(found.value[0]) if found.evidence[0] > ZERO_EVIDENCE else -np.inf
+        return self.sign * float(found.value[0]) if found.evidence[0] > self.range.zero else -np.inf
 
     def _costs(self, one: Variety, point: Mapping[str, Floats], now: float) -> list[Floats]:
         """The slope of sign · (numerator − q · evidence) in each of the set's variables."""

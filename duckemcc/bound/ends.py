@@ -15,7 +15,7 @@ Axes: k combination of corners, u exogenous state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from duckemcc.bound.corners import THIN, Corners, find_corners
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import is_level
 from duckemcc.learn.emcc import Tick
+from duckemcc.learn.likelihood import Group, find_rarest
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 from duckemcc.query.network import Factor
 
@@ -49,6 +50,14 @@ _CHUNK = 5_000_000  # entries of the chances that are evaluated at a time
 _RANK = 1e-9  # of a slope that is still told from a combination of others
 _ROUNDS = 50
 _GAIN = 1e-13
+
+
+_SEEN = 1e-3
+
+
+def zero_in(groups: Sequence[Group], s: int) -> float:
+    """Probability up to which a condition is taken as impossible in segment s: less than that of any record seen."""
+    return min(ZERO_EVIDENCE, _SEEN * find_rarest(groups, s))
 
 
 class End(NamedTuple):
@@ -79,7 +88,7 @@ class Range:
     """A query, whose ends are found over one set of polytopes after the other."""
 
     def __init__(self, query: Compiled, tick: Tick = lambda: None) -> None:
-        self.query, self.tick = query, tick
+        self.query, self.tick, self.zero = query, tick, ZERO_EVIDENCE
         self._samples: dict[Factor, Floats] = {}
         self._spanned: dict[tuple[Factor, bytes], Floats] = {}
 
@@ -149,7 +158,7 @@ class Range:
     def _settled(self, point: Chances) -> Ends | None:
         value, evidence = self._value(point)
         end = End(value, value, point)
-        return Ends(end, end, ()) if evidence > ZERO_EVIDENCE else None
+        return Ends(end, end, ()) if evidence > self.zero else None
 
     def _one(self, factor: Factor, region: Region, point: Chances) -> Ends | None:
         ends = []
@@ -175,7 +184,7 @@ class Range:
             best = region.maximise(sign * value)
             new = point | {factor: best.chances}
             return End(constant + sign * best.value, constant + sign * best.upper, new, best.blur)
-        found = maximise_ratio(region, sign * value, evidence, point[factor])
+        found = maximise_ratio(region, sign * value, evidence, point[factor], self.zero)
         if found is None:
             return None
         chances, ratio, upper, blur = found
@@ -270,24 +279,29 @@ def _find_corners(region: Region, functions: Floats, tick: Tick) -> Corners:
 
 
 def maximise_ratio(
-    region: Region, value: Floats, evidence: Floats, start: Floats
+    region: Region, value: Floats, evidence: Floats, start: Floats, zero: float = ZERO_EVIDENCE
 ) -> tuple[Floats, float, float, float] | None:
     """max (value · θ) / (evidence · θ) by Dinkelbach's programs: where, the ratio, a proven bound on it, and what the
     set's errors add to that.
 
     With t the best ratio so far, max (value − t · evidence) · θ = δ gains as long as δ > 0, and no ratio exceeds
-    t + δ / min evidence. None where the evidence is zero throughout.
+    t + δ / min evidence. None where the evidence is at most `zero` throughout.
     """
     chances = start
-    if evidence @ chances <= ZERO_EVIDENCE:
+    if evidence @ chances <= zero:
         chances = region.maximise(evidence).chances
-        if evidence @ chances <= ZERO_EVIDENCE:
+        if evidence @ chances <= zero:
             return None
-    least = max(-region.maximise(-evidence).upper, ZERO_EVIDENCE)
+    scale = float(evidence.max())  # of a condition that what is held makes rare
+    value, evidence, zero = value / scale, evidence / scale, zero / scale
+    least = max(-region.maximise(-evidence).upper, zero)
     for _ in range(_ROUNDS):
-        ratio = float(value @ chances / (evidence @ chances))
+        reached = float(evidence @ chances)
+        ratio = float(value @ chances) / reached
         best = region.maximise(value - ratio * evidence)
-        if best.value <= _GAIN or evidence @ best.chances <= ZERO_EVIDENCE:
+        if best.value <= _GAIN * min(reached, 1.0) or evidence @ best.chances <= zero:
+            break
+        if value @ best.chances / (evidence @ best.chances) <= ratio:  # the gain was rounding
             break
         chances = best.chances
     return chances, ratio, ratio + max(best.upper, 0.0) / least, best.blur / float(evidence @ chances)

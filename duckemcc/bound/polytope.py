@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.balance import balance
 from duckemcc.bound.program import TOLERANCE, Program
 from duckemcc.learn.maximum import find_largest
 from duckemcc.model.recall import Recall
@@ -90,6 +91,7 @@ class Polytope:
         self.fitted = yields @ inside
         self.error = np.zeros(len(self.fitted)) if error is None else error
         self._program: Program | None = None
+        self._balance, self._balanced = balance(yields, self.fitted), False
         self._columns: Ints = np.zeros(0, np.intp)
 
     @property
@@ -161,20 +163,31 @@ class Polytope:
         masses = self.inside
         upper, blur = float(costs.max()), self._weigh(np.zeros(len(self.fitted)), masses, costs)
         for _ in range(_ROUNDS):
-            solution = program.maximise(costs[self._columns])
-            if solution is None:
+            found = self._run(program, costs)
+            if found is None:
                 break
-            masses = np.zeros(len(costs))
-            masses[self._columns] = np.maximum(solution.point, 0.0)
-            masses /= masses.sum()
-            reduced = costs - solution.duals[:-1] @ self.yields
-            bound = float(self.fitted @ solution.duals[:-1] + reduced.max())
-            own = self._weigh(solution.duals[:-1], masses, costs)
+            masses, duals = found
+            reduced = costs - duals @ self.yields
+            bound = float(self.fitted @ duals + reduced.max())
+            own = self._weigh(duals, masses, costs)
             if (bound + own, bound) < (upper + blur, upper):
                 upper, blur = bound, own
             if upper - costs @ masses <= TOLERANCE or not self._add(program, reduced):
                 break
         return masses, upper, blur
+
+    def _run(self, program: Program, costs: Floats) -> tuple[Floats, Floats] | None:
+        """Masses [column] and duals [p]."""
+        scaled = self._balance if self._balanced else None
+        aim, size = (costs, 1.0) if scaled is None else scaled.shrink(costs)
+        solution = program.maximise(aim[self._columns])
+        if solution is None:
+            return None
+        masses = np.zeros(len(costs))
+        masses[self._columns] = np.maximum(solution.point, 0.0)
+        masses = masses if scaled is None else masses * scaled.scale
+        duals = solution.duals if scaled is None else scaled.spread(solution.duals) * size
+        return masses / masses.sum(), duals[:-1]
 
     def _weigh(self, duals: Floats, masses: Floats, costs: Floats) -> float:
         """Σ_p |y_p| times the errors of m_p, and of the masses' own probability of p. Inwards an end may move further
@@ -185,11 +198,13 @@ class Polytope:
 
     def _open(self, costs: Floats) -> Program:
         """The program with its first columns: all, or the support of the known point and the dearest."""
-        if self._program is None:
+        balanced = self._balance is not None and self._balance.suits(costs)
+        if self._program is None or balanced != self._balanced:
+            self._balanced = balanced
             few = len(costs) <= PRICED
             dear = find_largest(costs, 4 * len(self.fitted))
             self._columns = np.arange(len(costs)) if few else np.union1d(np.flatnonzero(self.inside), dear)
-            self._program = Program(np.append(self.fitted, 1.0))
+            self._program = Program(self._right())
             self._program.add(self._entries(self._columns))
         return self._program
 
@@ -208,4 +223,11 @@ class Polytope:
         return True
 
     def _entries(self, columns: Ints) -> Floats:
-        return np.vstack([self.yields[:, columns], np.ones(len(columns))])
+        rows, scaled = np.vstack([self.yields[:, columns], np.ones(len(columns))]), self._balance
+        if scaled is None or not self._balanced:
+            return rows
+        return np.asarray((rows * scaled.rows[:, None] * scaled.scale[columns])[scaled.kept])
+
+    def _right(self) -> Floats:
+        right, scaled = np.append(self.fitted, 1.0), self._balance
+        return right if scaled is None or not self._balanced else (right * scaled.rows)[scaled.kept]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.branch import Box, tighten
 from duckemcc.bound.climb import Climb, restore
-from duckemcc.bound.ends import PROVEN, End, Ends, Range
+from duckemcc.bound.ends import PROVEN, End, Ends, Range, zero_in
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import (
     Marginal,
@@ -101,7 +101,7 @@ class Sharp:
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
         self._place = {name: place for place, group in enumerate(self._groups) for name in group.names}
-        self._range = Range(self.compiled, tick)
+        self._range, self._zero = Range(self.compiled, tick), ZERO_EVIDENCE
         self._paths: dict[Factor, tuple[Factor, Relaxed]] = {}  # merged cause: the factor that it stands for
         self.relaxed = self._merge(query, model, likelihood, tick)
 
@@ -147,6 +147,7 @@ class Sharp:
 
     def find(self, learned: Learned, s: int) -> tuple[SharpEnd, SharpEnd] | None:
         """Lower and upper end in segment s; None where the condition has probability zero throughout."""
+        self._zero = self._range.zero = self.relaxed.zero = zero_in(self._groups, s)
         if self._all_apart(learned, s):
             ends = self._range.find(self._open_apart(learned.groups, s))
             return None if ends is None else self._tell(ends)
@@ -266,7 +267,7 @@ class Sharp:
                 return None
             chances |= parts
         at = self.compiled.at({f: chances[self.chosen[f[0]]][None] for f in self.compiled.factors})
-        if at.evidence[0] <= ZERO_EVIDENCE or abs(at.value[0] - end.value) > MEETS:
+        if at.evidence[0] <= self._zero or abs(at.value[0] - end.value) > MEETS:
             return None
         return SharpEnd(end.value, self._outside(end, sign), end.exact, float(at.evidence[0]), chances)
 
@@ -321,7 +322,7 @@ class Sharp:
         """Where climbs to an end begin: at restarts, near the end over merged variables, and at the maximum itself."""
         chances = {name: c[s] for name, c in learned.chances.items()}
         found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
-        places = _furthest(sign * found.value, np.flatnonzero(found.evidence > ZERO_EVIDENCE))
+        places = _furthest(sign * found.value, np.flatnonzero(found.evidence > self._zero))
         if places:
             yield {name: c[places[0]] for name, c in chances.items()}
         if goal is not None:
@@ -371,7 +372,7 @@ class Sharp:
 
     def _is_defined(self, point: Mapping[str, Floats]) -> bool:
         chances = {f: point[self.chosen[f[0]]][None] for f in self.compiled.factors}
-        return bool(self.compiled.evidence(chances)[0] > ZERO_EVIDENCE)
+        return bool(self.compiled.evidence(chances)[0] > self._zero)
 
 
 def _others(fits: Sequence[Fitted], s: int) -> list[int]:

@@ -146,6 +146,11 @@ class Likelihood:
         )
 
 
+def find_rarest(groups: Sequence[Group], s: int) -> float:
+    """The smallest share that a record of segment s has in its group."""
+    return min([1.0, *(float(g.count[s][g.count[s] > 0].min() / g.total[s]) for g in groups if g.total[s] > 0)])
+
+
 def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
     """The likelihood of the studies, one per arm, their segments aligned.
 

@@ -8,6 +8,10 @@ still is: LL_max ≤ LL(θ) + N (max_u g_u − 1), g_u = (1/N) Σ_p n_p Y[p, u] 
 EM does not get there where the feasible set touches the boundary, which is common with several studies; this does, in
 a few milliseconds. The fitted probabilities m = Yθ at the maximum are unique, so they also tell restarts where the
 maximum lies.
+
+Patterns of a context with, say, 1e-12 of the records move LL per record by less than its rounding, whatever they are.
+They are rare by their weight n_p / m_p (a rare pattern of a common context is not). Their own likelihood is maximised
+among the θ that fit all others as before: what these lose by it is of the order of the rare ones' share.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from duckemcc.learn.yields import LARGEST_BLOCK
 from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 LARGEST_JOINT = 100_000
 """Joint states up to which a group of several exogenous variables is relaxed to one."""
@@ -37,6 +42,14 @@ _GAP = 1e-13  # per record; the fitted probabilities are then good to about √(
 _ITERATIONS = 100
 _TRIED = 200  # iterations of least squares that are tried first if time is limited: some milliseconds
 _LONGER = 2.0  # times that twice as many iterations take: 1.1 to 1.8, as measured with 512 and 1000 patterns
+_RARE = 1e-8  # weight of a pattern, of the largest one's: below, the maximum of all says too little of it
+_RAISED = 1e-3  # share of the rare patterns together while theirs is sought
+_HELD = 1e-12  # error of what is held, relative to it
+_HOLDS = 30  # rounds in which it is brought there
+_SELDOM = 1e-6  # fitted probability below which its digits are not the first that Newton's method finds
+_SETTLED = 1e-13  # of such a probability: its change in a step
+_SWEEPS = 200
+_TIERS = 40  # 1e-8 of 1e-8 …, down to the smallest positive number
 _SUM_WEIGHT = 1e3  # of the row Σθ = 1 in the least squares; the solution is normalised afterwards
 
 
@@ -69,7 +82,7 @@ def maximise_records(yields: Floats, count: Floats) -> Maximum:
     """The maximum over one PMF of records that are linear in it: yields [q, u], count [s, q]."""
     start = _find_starts(yields, count)
     found = [
-        _maximise_one(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
+        _maximise_with_rare(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
         for n, theta in zip(count, start, strict=True)
     ]
     chances = np.stack([theta for theta, _, _ in found])
@@ -116,6 +129,72 @@ def joint_yields(group: Group) -> Floats | None:
     for q, members in zip(products.of, products.members, strict=True):
         yields[q] += np.logical_and.reduce(patterns[members])  # completions exclude each other
     return yields
+
+
+def _maximise_with_rare(yields: Floats, count: Floats, start: Floats | None) -> tuple[Floats, float, float]:
+    """As `_maximise_one`, and the fit of rare patterns, tier after tier, is theirs and not what rounding left."""
+    found = _maximise_one(yields, count, start)
+    if not len(count):
+        return found
+    total = count.sum()
+    share, theta = count / total, _settle_rare(yields, count / total, found[0])
+    held = np.zeros(len(count), dtype=bool)
+    for _ in range(_TIERS):
+        weight = np.where(held, 0.0, share / (yields @ theta))
+        held |= weight >= _RARE * weight.max()
+        if held.all():
+            break
+        raised = _raise_rare(yields, share, held, theta)
+        if raised is None:  # what is held allows none of them: there is no such fit
+            break
+        theta = raised
+    if theta is found[0]:
+        return found
+    fitted = yields @ theta
+    loglik = float(count @ np.log(fitted))
+    excess = max(float((yields.T @ (share / fitted)).max()) - 1, 0.0)
+    return theta, loglik, min(found[2], loglik + excess * total) if loglik <= found[2] else loglik
+
+
+def _settle_rare(yields: Floats, share: Floats, theta: Floats) -> Floats:
+    """θ after EM steps, which move what is rare in proportion to itself: all its digits, where least squares find
+    those that matter for the sum."""
+    for _ in range(_SWEEPS):
+        fitted = yields @ theta
+        seldom = fitted < _SELDOM
+        if not seldom.any():
+            break
+        tick()
+        new = theta * (yields.T @ (share / fitted))
+        new /= new.sum()
+        moved = np.abs((yields @ new)[seldom] / fitted[seldom] - 1)
+        theta = new
+        if moved.max() <= _SETTLED:
+            break
+    return theta
+
+
+def _raise_rare(yields: Floats, share: Floats, held: Bools, theta: Floats) -> Floats | None:
+    """θ with the largest likelihood of the patterns that are not held, and the fit of those that are as it was.
+
+    Multipliers of the held patterns are the weights n_p / m_p of counts n_p that they are given; these are moved until
+    the maximum fits what it should (nonlinear rescaling, Polyak & Teboulle 1997).
+    """
+    goal = (yields @ theta)[held]
+    shown = np.zeros_like(share)
+    shown[held] = np.where(share[held] >= _RARE * goal, share[held], goal)
+    shown /= shown.sum()
+    rare = np.where(held, 0.0, share)
+    rare *= _RAISED / rare.sum()
+    for _ in range(_HOLDS):
+        raised = shown + rare
+        start = _find_starts(yields, raised[None])[0]
+        theta = _maximise_one(yields, raised, start)[0]
+        fitted = (yields @ theta)[held]
+        if np.abs(fitted / goal - 1).max() <= _HELD:
+            return theta
+        shown[held] *= goal / fitted
+    return None
 
 
 def _maximise_one(yields: Floats, count: Floats, start: Floats | None = None) -> tuple[Floats, float, float]:

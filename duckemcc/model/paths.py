@@ -103,7 +103,7 @@ def _list_settings(
 ) -> _Settings | None:
     """The settings of all readings; None where they are too many."""
     read: dict[tuple[str, ...], set[str]] = {}
-    for one in readings:
+    for one in sorted(readings, key=lambda own: (sorted(own.do), sorted(own.read))):  # a set has no order of its own
         read.setdefault(tuple(v for v in members if v in one.do), set()).update(one.read)
     axes = [[model.card(v) for v in (*outside, *do)] for do in read]
     if sum(map(prod, axes)) > MOST_SETTINGS:

@@ -24,7 +24,8 @@ from duckemcc.query.worlds import MOST_OUTCOMES, Node, Worlds, find_ancestors, r
 Floats = NDArray[np.float64]
 
 ZERO_EVIDENCE = 1e-10
-"""Probability of the condition below which it is taken as zero: fitted probabilities are good to about 1e-12."""
+"""Probability of the condition below which it is taken as zero: fitted probabilities are good to about 1e-12. Less
+where records were seen that are as rare."""
 
 
 class Value(NamedTuple):
@@ -93,7 +94,7 @@ class Compiled:
         total = np.zeros(restarts)
         for coefficient, network in self._terms:
             total += coefficient * network(chances, restarts)
-        safe = np.where(evidence > ZERO_EVIDENCE, evidence, 1.0)
+        safe = np.where(evidence > 0, evidence, 1.0)
         return Value(self.combination.constant + total / safe, evidence)
 
     def evidence(self, chances: Mapping[Factor, Floats]) -> Floats:

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
+from duckemcc.bound.ends import zero_in
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
@@ -99,7 +100,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         found = bound_sharply(asked, part.learned, part.verdict, i, blur=_blur(part, i), confidence=options.confidence)
     else:
         chances = job.chances_of(part.learned.chances, options.population)
-        compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]))
+        compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]), zero_in(part.likelihood.groups, i))
     answer = dict[str, Any](found._asdict())
     if found.status == "undefined":
         answer["message"] = (

@@ -58,6 +58,14 @@ def test_the_merged_cause_yields_what_its_states_read():
         assert (table[read >= 0] == read[read >= 0]).all()
 
 
+def test_the_order_of_the_states_does_not_depend_on_the_order_of_the_readings():
+    given = [reading("ZXY"), reading("ZY", "X"), reading("XY", "Z")]
+    there = merge_causes(COVARIATE, ("U_X_Y", "U_Z"), given)
+    back = merge_causes(COVARIATE, ("U_X_Y", "U_Z"), given[::-1])
+    assert there.read.keys() == back.read.keys()
+    assert all((there.read[v] == back.read[v]).all() for v in there.read)
+
+
 def test_states_that_an_assumption_took_from_a_cause_are_not_read():
     from duckemcc.query.assume import restrict
 

@@ -86,11 +86,12 @@ def test_every_gold_problem_is_read(gold: Path):
         spec = json.loads(file.read_text())
         model = Model.from_dict(spec)
         assert list(model.variables) == list(spec["endogenous"]), file
-        assert all(
-            model.card(u.name) == model.table(c).shape[model.causes[c].index(u.name)]
-            for u in model.exogenous
-            for c in u.children
-        ), file
+        if file.parent.name != "wide":  # there, a cause has more states than can be listed
+            assert all(
+                model.card(u.name) == model.table(c).shape[model.causes[c].index(u.name)]
+                for u in model.exogenous
+                for c in u.children
+            ), file
         assert Model.from_dict(json.loads(json.dumps(model.to_dict()))) == model, file
         if "theta" in spec:
             assert {u: len(chances) for u, chances in spec["theta"].items()} == {
