@@ -73,6 +73,12 @@ together. p_value, misfit: of the test that failed by the largest misfit, else o
 degrees of freedom. independences: how many that the graph implies were tested. selected_lower, selected_upper: the
 bounds of P(selected), where a rule dropped records."""
 
+
+def was_untested(row: Mapping[str, Any]) -> bool:
+    """Whether nothing in a row of the compatibility report could have contradicted it."""
+    return row["df"] == 0 and row["independences"] == 0
+
+
 CONFIDENCE = "duckemcc.confidence"
 """The key of the metadata that says of what level lower_ci and upper_ci are."""
 

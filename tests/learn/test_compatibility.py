@@ -153,7 +153,9 @@ def test_the_gap_scales_with_the_counts_and_the_misfit_does_not(problem, factor)
     from dataclasses import replace
 
     more_arms = [replace(a, count=a.count * factor) for a in arms]
-    once, more = (judge(model, own, tolerance=1.0) for own in (arms, more_arms))  # no claim fails, whose noise does scale
+    once, more = (
+        judge(model, own, tolerance=1.0) for own in (arms, more_arms)
+    )  # no claim fails, whose noise does scale
     assert more.loglik_gap[0] == pytest.approx(factor * once.loglik_gap[0], rel=1e-6, abs=1e-6)
     assert more.misfit[0] == pytest.approx(once.misfit[0], abs=1e-6)
 

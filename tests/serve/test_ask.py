@@ -485,3 +485,13 @@ def test_a_bare_source_with_a_column_intervened_is_several_studies(kind, tmp_pat
     row = emcc.bounds(graph, source, query).to_pylist()[0]
     assert (row["lower"], row["upper"]) == pytest.approx((0.3395, 0.4295))
     assert row["studies"] == ["registry", "trial"]
+
+
+def test_the_report_says_where_nothing_could_be_tested():
+    from duckemcc.serve.page.agreement import show_agreement
+
+    records = pl.DataFrame({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1]})
+    found = emcc.compatibility("X -> Y", records)
+    page = str(show_agreement(emcc.bounds("X -> Y", records, "P(Y=1)"), found, None))
+    assert "nothing was tested" in page.split("<table")[0]
+    assert "agrees" not in page
