@@ -20,7 +20,7 @@ from typing import NamedTuple
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.network import find_parts
 from duckemcc.model.scm import Model
-from duckemcc.model.ticking import tick
+from duckemcc.model.ticking import ticking
 
 
 class Claim(NamedTuple):
@@ -59,7 +59,8 @@ def find_claims(model: Model, arm: StudyCounts, selector: str | None = None) -> 
 
 @lru_cache(maxsize=256)
 def _find_claims(model: Model, do: tuple[str, ...], never: frozenset[str], selector: str | None) -> tuple[Claim, ...]:
-    return tuple(dict.fromkeys(_list_claims(model, do, never, selector)))
+    with ticking(lambda _: None):  # a call that finds the claims known looks at the clock as often as the first
+        return tuple(dict.fromkeys(_list_claims(model, do, never, selector)))
 
 
 def _list_claims(model: Model, do: tuple[str, ...], never: frozenset[str], selector: str | None) -> Iterator[Claim]:
@@ -69,7 +70,6 @@ def _list_claims(model: Model, do: tuple[str, ...], never: frozenset[str], selec
     for v, part in find_parts(model, do, never):
         if v == selector:
             continue
-        tick()
         earlier = [u for u in measured[: measured.index(v)] if u not in part.scope]
         given = tuple(w for w in part.scope if w != v and w not in fixed)
         pairs = [u for u in earlier if _separates(network, v, [u], given)]  # all, but for a selector
