@@ -142,7 +142,7 @@ def read_margin(arms: Sequence[StudyCounts], claim: Claim) -> tuple[Margin, Ints
     for k, arm in enumerate(arms):
         own = arm.codes[:, [arm.variables.index(v) for v in claim.scope]]
         whole = (own >= 0).all(axis=1)
-        count = arm.count.T[whole]
+        count = np.ascontiguousarray(arm.count.T[whole])  # sums depend on the order in memory
         there = count.sum(axis=0)
         n += np.where(there > 0, arm.count.sum(axis=1), 0)
         kept += there
