@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import JobError, NotSupported, OptionError
+from duckemcc.errors import JobError, NotSupported, OptionError, hiding
 from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query
@@ -62,6 +62,12 @@ class JobFile:
     """The database and name of a stored model, whose registered studies are asked where the job lists none."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Where each query stands, and each option."""
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What is not told of it, each with what is shown instead: see `errors.hiding`."""
+
+    def __repr__(self) -> str:
+        """Its file alone, as its texts may hold secrets."""
+        return f"{type(self).__name__}({str(self.path)!r})"
 
 
 def read_job(
@@ -89,8 +95,10 @@ def read_job(
         raise JobError(f"{place.name} is no TOML: {wrong}{advice}") from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
     reader.located, reader.asked = located, asked
-    job = reader.read(content)
-    reader.refuse()
+    content = reader.filled(content, ())
+    with hiding(reader.hidden):
+        job = reader.read(content)
+        reader.refuse()
     assert job is not None
     return job
 
@@ -105,7 +113,6 @@ class _Reader(ModelReader):
 
     def read(self, content: Mapping[str, Any]) -> JobFile | None:
         """The job, or None with mistakes kept."""
-        content = self.filled(content, ())
         self.check_keys(content, TOP, ())
         model, catalog = self.read_model(content)
         entries = self.read_studies(content, model, stored=catalog is not None)
@@ -125,7 +132,9 @@ class _Reader(ModelReader):
             return None
         lines = {text: find_line(self.text, ("queries", i)) for i, text in enumerate(queries)}
         lines |= {name: find_line(self.text, ("options", name)) for name in content.get("options", ())}
-        return JobFile(self.path, title, model, entries, queries, by, options, target, report, plot, catalog, lines)
+        return JobFile(
+            self.path, title, model, entries, queries, by, options, target, report, plot, catalog, lines, self.hidden
+        )
 
     def read_queries(self, content: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
         """The queries, which fit the model for some states at least."""
