@@ -300,8 +300,8 @@ def _polish(
 ) -> tuple[Chances, Step]:
     """Restarts that have converged moved to the nearest points that fit what the best chances [s, class] do.
 
-    A gap of g nats per record fixes fitted probabilities to about √(2g) only (Pinsker), so what is `converged` could lie
-    outside of the exact ends by that much.
+    A gap of g nats per record fixes fitted probabilities to about √(2g) only (Pinsker): so far could what has converged
+    lie outside of the exact ends.
     """
     fitted = _fitted(best, group)
     away = np.abs(_fit_restarts(chances, group) - np.concatenate(fitted, axis=1)[:, None])

@@ -193,8 +193,9 @@ def where_that_is_no_boolean() -> str:
 def local_without_population() -> str:
     data = frame("XY", [(0, 0, 30), (0, 1, 20), (1, 0, 10), (1, 1, 40)])
     other = frame("XY", [(0, 0, 10), (0, 1, 40), (1, 0, 25), (1, 1, 25)])
-    studies = [weigh(data, name="here"), weigh(other, name="there", local=["Y"])]
-    return ask("X -> Y", studies, "P(Y=1)", level=None)
+    studies = [weigh(data, name="here"), weigh(other, name="there", local=["U_Y"])]
+    row = emcc.bounds("X -> Y", studies, "P(Y=1)", level=None).to_pylist()[0]
+    return f"{tell(row)}, message {row['message']}"
 
 
 ENTRIES: dict[str, Callable[[], str]] = {
