@@ -1,4 +1,4 @@
-"""Bounds on a Spark cluster: `duckemcc.spark.bounds(studies, model, queries, by=…)`.
+"""Bounds on a Spark cluster: `duckemcc.spark.bounds(model, studies, queries, by=…)`.
 
 Needs the extra: pip install 'duckemcc[spark]'.
 """

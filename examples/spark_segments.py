@@ -38,7 +38,7 @@ frame = pl.DataFrame({"region": region, "Shown": shown, "Bought": bought}).with_
 
 graph, query = "Shown -> Bought; Shown <-> Bought", "PNS(Shown=true, Bought=true)"
 studies = spark.createDataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
-bounds = duckemcc.spark.bounds(studies, graph, query, by="region").orderBy("region")  # a Spark DataFrame
+bounds = duckemcc.spark.bounds(graph, studies, query, by="region").orderBy("region")  # a Spark DataFrame
 bounds.select("region", "lower", "upper", "status", "n").show(5)
 
 found = bounds.toArrow().to_pylist()

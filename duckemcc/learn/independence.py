@@ -48,8 +48,8 @@ def independence_test(model: Model, arm: StudyCounts) -> Independence:
     measured = [v for v in model.order if v not in never]
     codes, count = project(arm, measured)
     whole = (codes >= 0).all(axis=1)
-    left_out = count[:, ~whole].sum(axis=1)
-    codes, count = codes[whole], count[:, whole]
+    left_out = np.ascontiguousarray(count[:, ~whole]).sum(axis=1)  # sums depend on the memory's order
+    codes, count = codes[whole], np.ascontiguousarray(count[:, whole])
     g2, df = np.zeros(len(count)), np.zeros(len(count), dtype=np.intp)
     for factor in factorise(model, arm, never) if whole.any() else ():
         place = measured.index(factor.variable)

@@ -97,7 +97,8 @@ class Group:
         uses = np.zeros((products.patterns + 1, len(self.names)))
         uses[:-1] = [[j in b.causes for j in range(len(self.names))] for b in self.blocks for _ in b.yields]
         of = np.maximum.reduceat(uses[products.members].max(axis=1), products.first, axis=0)
-        return np.stack([self.mix.count[:, own > 0].sum(axis=1) for own in of.T], axis=1)
+        chosen = (np.ascontiguousarray(self.mix.count[:, own > 0]) for own in of.T)  # sums depend on the memory's order
+        return np.stack([count.sum(axis=1) for count in chosen], axis=1)
 
     @cached_property
     def total(self) -> Floats:
@@ -178,7 +179,8 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
             count = np.zeros((len(part.count), len(yields))) if part.mixed else part.count
             blocks.setdefault(part.names, []).append((yields[possible], count[:, possible]))
     merged = {
-        names: (np.vstack([y for y, _ in parts]), np.hstack([n for _, n in parts])) for names, parts in blocks.items()
+        names: (np.vstack([y for y, _ in parts]), np.ascontiguousarray(np.hstack([n for _, n in parts])))
+        for names, parts in blocks.items()
     }
     used = {name for names in merged for name in names}
     classes |= {name: np.arange(model.card(causes[name])) for name in used if name not in classes}

@@ -40,13 +40,19 @@ def write_counts_sql(model: Model, studies: Any, weight: Any = None, by: Sequenc
         "list(emcc_pattern ORDER BY emcc_pattern) AS patterns "  # in order, so that equal counts are equal bytes
         f"FROM ({patterns} LIMIT {MOST_PATTERNS + 1}) AS emcc_pattern{grouped}"
     )
-    order = ", ".join(f"emcc_keys.{quote(name)} NULLS FIRST" for name in by)  # as in Python
-    order = f" ORDER BY {order}" if by else ""
+    order = f" ORDER BY {segment_order([f'emcc_keys.{quote(name)}' for name in by])}" if by else ""
     return (
         f"SELECT {columns_sql(source)} AS columns, "
         f"list(struct_pack(segment := emcc_keys, patterns := patterns){order}) AS segments "
         f"FROM ({segments})"
     )
+
+
+def segment_order(keys: Sequence[str]) -> str:
+    """The order of segments, as in Python: NULLs first; an ENUM by its text, as other engines and files know no order
+    of its values."""
+    text = "CASE WHEN starts_with(typeof({0}), 'ENUM') THEN CAST({0} AS VARCHAR) END NULLS FIRST, {0} NULLS FIRST"
+    return ", ".join(text.format(key) for key in keys)
 
 
 def columns_sql(source: str) -> str:

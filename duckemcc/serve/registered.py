@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import DuckEmccError, OptionError, SourceError, StudyError
 from duckemcc.model.scm import Model
-from duckemcc.serve.counting import Where, columns_sql, patterns_sql
+from duckemcc.serve.counting import Where, columns_sql, patterns_sql, segment_order
 from duckemcc.serve.sources import quote, registered_sql, source_sql
 from duckemcc.serve.stored import Registered
 from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
@@ -19,7 +19,7 @@ from duckemcc.study.labels import MOST_PATTERNS, Nulls
 from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
 from duckemcc.study.study import Study
-from duckemcc.study.types import AS_TEXT, FLOATS, INTEGERS, check_types, column_type
+from duckemcc.study.types import AS_TEXT, FLOATS, HUGE, INTEGERS, check_types, column_type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,9 +85,9 @@ def write_registered_sql(
     common = [f"emcc_counted_{i} AS MATERIALIZED ({sql})" for i, sql in enumerate(tables)]
     if apart:
         union = " UNION ALL ".join(f"SELECT {', '.join(keys)} FROM emcc_counted_{i}" for i in apart)
-        order = ", ".join(f"{key} NULLS FIRST" for key in keys)
         numbered = (
-            f"SELECT *, row_number() OVER (ORDER BY {order}) AS emcc_segment FROM (SELECT DISTINCT * FROM ({union}))"
+            f"SELECT *, row_number() OVER (ORDER BY {segment_order([*keys])}) AS emcc_segment "
+            f"FROM (SELECT DISTINCT * FROM ({union}))"
         )
         common.append(f"emcc_keys AS MATERIALIZED ({numbered})")
     cells = ", ".join(
@@ -237,7 +237,7 @@ def _check_kinds(studies: Sequence[Registered], by: Sequence[str]) -> None:
 def _kind(kind: str) -> str | None:
     if kind in ("sqlnull", "null"):
         return None
-    if kind in AS_TEXT | {"varchar"}:
+    if kind in (AS_TEXT - HUGE) | {"varchar"}:
         return "text"
     if kind in INTEGERS | FLOATS | {"decimal"}:
         return "number"

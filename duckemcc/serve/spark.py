@@ -6,6 +6,8 @@ records ─► GROUP BY ─► counts, kept in the cluster ─┬─► without 
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -28,8 +30,8 @@ from duckemcc.study.study import Study, names_of
 
 
 def bounds(
-    studies: Any,
     model: Model | str,
+    studies: Any,
     queries: Any,
     *,
     by: str | Sequence[str] = (),
@@ -40,9 +42,10 @@ def bounds(
 ) -> Any:
     """Bounds on counterfactual queries, as by `duckemcc.bounds`: a Spark DataFrame, one row per segment and query.
 
-    studies: a Spark DataFrame, or the name of a table, with several studies that its columns ``study`` and
-    ``intervened`` (array<string>, the variables set by design) tell apart, and a column of counts called `weight`; or a
-    list of `duckemcc.Study` over Spark DataFrames or tables (con=spark). Shared studies may come from anywhere.
+    model: a `Model` or graph text. studies: a Spark DataFrame, or the name of a table, with several studies that its
+    columns ``study`` and ``intervened`` (array<string>, the variables set by design) tell apart, and a column of counts
+    called `weight`; or a list of `duckemcc.Study` over Spark DataFrames or tables (con=spark). Shared studies may come
+    from anywhere.
     spark: the session that has the tables, else the active one. partitions: tasks to answer in. options: see
     `serve.options.Options`; max_seconds is that of each task, less what counting
     took.
@@ -51,13 +54,14 @@ def bounds(
     used: persist it to use it twice. Rows are in no order. Raises what `duckemcc.bounds` raises, NotSupported without
     pyspark.
     """
+    model, studies = _in_order(model, studies)
     work = Bounds(tuple(read_queries(queries)))
     return _run(studies, model, work, COLUMNS, by, weight, spark, partitions, options)
 
 
 def compatibility(
-    studies: Any,
     model: Model | str,
+    studies: Any,
     *,
     by: str | Sequence[str] = (),
     weight: str | None = None,
@@ -66,12 +70,13 @@ def compatibility(
     **options: Any,
 ) -> Any:
     """Whether the studies contradict the graph, or each other, as by `duckemcc.compatibility`; else as `bounds`."""
+    model, studies = _in_order(model, studies)
     return _run(studies, model, Report(), STUDY_COLUMNS, by, weight, spark, partitions, options)
 
 
 def counts(
-    studies: Any,
     model: Model | str,
+    studies: Any,
     *,
     by: str | Sequence[str] = (),
     weight: str | None = None,
@@ -84,6 +89,7 @@ def counts(
     It is a relation of several studies in its turn (see `bounds`), with weight="count"; values are labels. A shared
     study is repeated in each segment. Raises as `bounds` does, RepeatedName for a name that it needs for itself.
     """
+    model, studies = _in_order(model, studies)
     pscm = read_model(model)
     names_of("variables, by, study, intervened, count", (*pscm.variables, *names_of("by", by), *OWN, "count"))
     columns = {"study": "string", "intervened": "list<string>"} | dict.fromkeys(pscm.variables, "string")
@@ -154,6 +160,23 @@ def _partitions(rows: Any, keys: Sequence[str]) -> int:
 
 
 # -- what is given -----------------------------------------------------------------------------
+
+
+def _in_order(model: Any, studies: Any) -> tuple[Any, Any]:
+    """The model and the studies, also where these come first, as in version 0.1."""
+    if _is_graph(model) or not _is_graph(studies):
+        return model, studies
+    warnings.warn(
+        "duckemcc.spark takes (model, studies, …), as duckemcc.bounds does; (studies, model, …) is deprecated.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return studies, model
+
+
+def _is_graph(given: Any) -> bool:
+    """Whether it is a model rather than studies: no name of a table has the signs of a graph."""
+    return isinstance(given, Model) or (isinstance(given, str) and re.search(r"->|[;:{]", given) is not None)
 
 
 def _read_sources(studies: Any, weight: str | None, spark: Any) -> list[Source]:

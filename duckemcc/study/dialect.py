@@ -263,9 +263,10 @@ def projection(wanted: Mapping[str, str]) -> str:
 
 def weight_items(is_float: bool) -> list[str]:
     """Of emcc_weight: the weight if it can be one, or else 0; whether it cannot; and what it is then."""
-    weight = "TRY_CAST(emcc_weight AS DOUBLE)" if is_float else "emcc_weight"  # its type may be told to be wrong later
+    number = "TRY_CAST(emcc_weight AS DOUBLE)"  # its type may be told to be wrong later; DECIMAL(38, 23) has no 1e15
+    weight = number if is_float else "emcc_weight"
     smallest = SMALLEST_WEIGHT if is_float else 0
-    good = f"COALESCE({weight} = 0 OR {weight} BETWEEN {smallest} AND {LARGEST_WEIGHT:.0f}, FALSE)"  # NaN is above all
+    good = f"COALESCE({number} = 0 OR {number} BETWEEN {smallest} AND {LARGEST_WEIGHT:.0f}, FALSE)"  # NaN is above all
     return [
         f"CASE WHEN {good} THEN {weight} ELSE 0 END AS emcc_good",
         f"NOT {good} AS emcc_is_bad",

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.errors import RepeatedName, SourceError
 from duckemcc.study.columns import Columns, Wanted
-from duckemcc.study.labels import MOST_PATTERNS
+from duckemcc.study.labels import MOST_PATTERNS, as_numbers
+from duckemcc.study.opaque import read_opaque
 from duckemcc.study.study import CSV, Study
-from duckemcc.study.types import AS_TEXT, FLOATS, INTEGERS, check_types, type_name
+from duckemcc.study.types import AS_TEXT, FLOATS, HUGE, INTEGERS, check_types, type_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,7 +60,8 @@ def _count(wanted: Wanted, con: Any) -> tuple[Columns, pl.DataFrame]:
     relation = relation.project(", ".join([*items, *totals])).limit(MOST_PATTERNS + 1)
     frame = pl.from_arrow(relation.to_arrow_table())
     assert isinstance(frame, pl.DataFrame)
-    return columns, frame
+    huge = [k for k, c in keys.items() if k.startswith("emcc_b") and types[c] in HUGE]
+    return columns, frame.with_columns(as_numbers(frame[k]) for k in huge)
 
 
 def open_source(study: Study) -> tuple[Any, Any]:
@@ -107,13 +109,13 @@ def _with_few_columns(wanted: Wanted) -> Study:
     used = wanted.match(names).used
     refuse_twins(wanted.name, used, names)
     places = [i for i, name in enumerate(names) if name in used] or [0]  # without a column there would be no rows
-    if len(places) == len(names):
-        return replace(wanted.study, source=source)
-    if isinstance(source, pa.Table):
-        return replace(wanted.study, source=source.select(places))
-    schema = pa.schema([source.schema.field(i) for i in places])
-    batches = (batch.select(places) for batch in source)
-    return replace(wanted.study, source=pa.RecordBatchReader.from_batches(schema, batches))
+    if len(places) < len(names):
+        if isinstance(source, pa.Table):
+            source = source.select(places)
+        else:
+            schema = pa.schema([source.schema.field(i) for i in places])
+            source = pa.RecordBatchReader.from_batches(schema, (batch.select(places) for batch in source))
+    return replace(wanted.study, source=read_opaque(source, wanted.name))
 
 
 def _parquet(con: Any, path: str) -> Any:

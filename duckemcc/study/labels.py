@@ -49,6 +49,14 @@ def label_series(values: pl.Series) -> pl.Series:
     return values.cast(pl.String)
 
 
+def as_numbers(texts: pl.Series) -> pl.Series:
+    """Whole numbers of up to 38 digits that an engine gave as text, so that they sort as numbers; longer ones stay."""
+    import polars as pl
+
+    numbers = texts.cast(pl.Decimal(38, 0), strict=False)
+    return texts if numbers.null_count() > texts.null_count() else numbers
+
+
 def _nulls(values: pl.Series) -> pl.Series:
     import polars as pl
 
@@ -216,9 +224,10 @@ def _filter(column: str) -> str:
 
 
 def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) -> None:
-    if without.drop_nulls(key).is_empty():
+    without = without.drop_nulls(key)  # a NULL has no label either, but is none of these records
+    if without.is_empty():
         return
-    value, records = without.drop_nulls(key).sort(key)[0, key], int(without["emcc_records"].sum())
+    value, records = without.sort(key)[0, key], int(without["emcc_records"].sum())
     raise UnsupportedColumn(
         f"study {tally.name!r}: {tally.columns[variable]} = {value} is no state of {variable}, as it is no exact "
         f"integer ({records} such {_records(records)}); group it into states, or cast it to text in the source."

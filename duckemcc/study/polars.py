@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.study.columns import Columns, Wanted
-from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
+from duckemcc.study.duckdb import count_duckdb
+from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, as_numbers
 from duckemcc.study.types import check_dtypes
-from duckemcc.study.watch import unwatched
+from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,13 +22,16 @@ _FIRST, _LAST = 1e-4, 0.02  # seconds between two looks at a query that runs in 
 
 
 def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
-    """Lazily, by the streaming engine. polars does not stop when it is told to: what is too late goes on by itself, and
-    is not waited for."""
+    """Lazily, by the streaming engine."""
     import polars as pl
 
     frame = wanted.study.source.lazy()
     schema = frame.collect_schema()
-    columns, condition, _ = wanted.match(schema.names())
+    columns, condition, used = wanted.match(schema.names())
+    if any(isinstance(schema[c], pl.BaseExtension) for c in used):  # from a database: read as it is from Arrow
+        chosen = frame.select(pl.col(c) for c in schema.names() if c in used)
+        found = _collect(chosen, wanted.watch)
+        return count_duckdb(wanted._replace(study=replace(wanted.study, source=found.to_arrow())))
     check_dtypes(wanted.name, columns, schema)
     if condition is not None:
         from duckemcc.study.dialect import filter_text
@@ -44,18 +49,24 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
         counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
     other = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)  # what Arrow lacks, or has in another form
     as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
-    query = counted.head(MOST_PATTERNS + 1).with_columns(as_text)
-    if wanted.watch is unwatched:
-        return columns, query.collect(engine="streaming")
+    huge = [k for k, c in keys.items() if k.startswith("emcc_b") and isinstance(schema[c], (pl.Int128, pl.UInt128))]
+    found = _collect(counted.head(MOST_PATTERNS + 1).with_columns(as_text), wanted.watch)
+    return columns, found.with_columns(as_numbers(found[k]) for k in huge)
+
+
+def _collect(query: pl.LazyFrame, watch: Watch) -> pl.DataFrame:
+    """polars does not stop when it is told to: what is too late goes on by itself, and is not waited for."""
+    if watch is unwatched:
+        return query.collect(engine="streaming")
     running, stopped = query.collect(engine="streaming", background=True), Event()
-    with wanted.watch(stopped.set):
+    with watch(stopped.set):
         pause = _FIRST
         while (found := running.fetch()) is None:
             pause = min(2 * pause, _LAST)
             if stopped.wait(pause):
                 _leave_behind(running)
                 raise TimeoutError  # told by the watch
-    return columns, found
+    return found
 
 
 _left: list[Any] = []
@@ -78,7 +89,8 @@ def _weigh(frame: pl.LazyFrame, dtype: pl.DataType) -> pl.LazyFrame:
 
     weight, good, rest = pl.col("emcc_weight"), pl.col("emcc_good"), pl.col("emcc_rest")
     value = weight if dtype.is_decimal() else weight.cast(pl.Float64)
-    possible = (value == 0) | value.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, int(LARGEST_WEIGHT))
+    number = weight.cast(pl.Float64)  # no decimal with 23 digits after the point is 1e15
+    possible = (number == 0) | number.is_between(SMALLEST_WEIGHT if dtype.is_float() else 0, LARGEST_WEIGHT)
     frame = frame.with_columns(emcc_is_bad=~possible.fill_null(False), emcc_good=value)
     frame = frame.with_columns(
         emcc_good=pl.when("emcc_is_bad").then(0).otherwise(good), emcc_bad_weight=pl.when("emcc_is_bad").then(weight)

@@ -1,4 +1,5 @@
-"""n(pattern): the engine that holds the records counts them, and only the counts come to Python.
+"""n(pattern): the engine that holds the records counts them, and only the counts come to Python. (An Arrow stream
+brings its records here, to be counted by DuckDB.)
 
 Each engine has a module of its own; `labels.labelled` then takes what they counted the same way through the checks of
 weights, NULLs and values. SQL callers bring a counted relation to `split_relation`.

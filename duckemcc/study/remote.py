@@ -15,11 +15,12 @@ from uuid import uuid4
 import sqlglot
 from sqlglot import exp
 
-from duckemcc.errors import RepeatedName, SourceError, UnsupportedColumn
+from duckemcc.errors import RepeatedName, SourceError
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.connection import connected, fetch, reading, run, writing
 from duckemcc.study.counting_sql import column, count_query, tally
 from duckemcc.study.labels import MOST_PATTERNS
+from duckemcc.study.opaque import read_decimals
 from duckemcc.study.types import FLOATS, check_types
 from duckemcc.study.warehouse_sql import portable, read_source, read_table, write
 
@@ -173,22 +174,7 @@ def _frame(table: Any, kinds: Mapping[str, str], name: str, columns: Columns) ->
     assert isinstance(frame, pl.DataFrame)
     numbers = [k for k, kind in kinds.items() if kind == "decimal"]
     called = dict(zip(columns.keys, columns.keys.values(), strict=True))
-    return frame.with_columns(_decimals(frame[k], name, called[k]) for k in numbers)
-
-
-def _decimals(texts: pl.Series, name: str, called: str) -> pl.Series:
-    """Numbers without trailing zeros, of as many digits as a state or a segment may have. Raises UnsupportedColumn."""
-    import polars as pl
-
-    digits = texts.str.replace(r"^(-?\d+)\.0*$", "$1").str.replace(r"^(-?\d+\.\d*?[1-9])0*$", "$1")
-    scale = max((len(d.partition(".")[2]) for d in digits.drop_nulls().to_list()), default=0)
-    numbers = digits.cast(pl.Decimal(38, min(scale, 37)), strict=False)
-    if bad := digits.filter(numbers.is_null() & digits.is_not_null()).to_list():
-        raise UnsupportedColumn(
-            f"study {name!r}: {called} = {bad[0]} is no number of at most 38 digits; group it into states, or cast it "
-            "to text in the source."
-        )
-    return numbers
+    return frame.with_columns(read_decimals(frame[k], name, called[k]) for k in numbers)
 
 
 # -- tables of results -------------------------------------------------------------------------

@@ -27,7 +27,8 @@ _TIMES = {
     "timestamptz_ns",
     "uuid",
 }
-AS_TEXT = {"enum", "hugeint", "uhugeint", "sqlnull", "null", "uuid"}  # what polars would not take as it is
+HUGE = {"hugeint", "uhugeint"}
+AS_TEXT = {"enum", *HUGE, "sqlnull", "null", "uuid"}  # what polars would not take as it is
 
 
 def type_name(duckdb_type: Any) -> str:

@@ -51,13 +51,13 @@ def main(segments: int) -> None:
     source = spark.createDataFrame(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
     few = source.filter("segment < 20")
     asked = {"by": "segment", "restarts": 20}
-    _, warmed = timed(lambda: duckemcc.spark.bounds(few, GRAPH, QUERY, weight="n", **asked).toArrow())
+    _, warmed = timed(lambda: duckemcc.spark.bounds(GRAPH, few, QUERY, weight="n", **asked).toArrow())
     print(f"session {opened:.1f} s, first answers {warmed:.1f} s")
     for method in ("emcc", "sharp"):
         studies = emcc.Studies(frame, weight="n")
         local, alone = timed(lambda m=method, s=studies: emcc.bounds(GRAPH, s, QUERY, method=m, **asked))
         result, counted = timed(
-            lambda m=method: duckemcc.spark.bounds(source, GRAPH, QUERY, weight="n", method=m, **asked)
+            lambda m=method: duckemcc.spark.bounds(GRAPH, source, QUERY, weight="n", method=m, **asked)
         )
         found, answered = timed(result.toArrow)
         same = found.sort_by("segment").to_pylist() == local.to_pylist()

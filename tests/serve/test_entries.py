@@ -242,6 +242,6 @@ def test_spark_gives_the_same_rows(name, expected, to_spark):
     import duckemcc.spark
 
     problem = PROBLEMS[name]
-    given = to_spark(problem.records), problem.graph, problem.queries
+    given = problem.graph, to_spark(problem.records), problem.queries
     found = duckemcc.spark.bounds(*given, by=problem.by, weight="n", **problem.options)
     assert rows(found.toArrow(), problem) == expected[name]

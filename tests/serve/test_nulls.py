@@ -284,6 +284,35 @@ def test_the_order_of_studies_changes_their_names_in_the_answer_only(method):
     assert forward == backward
 
 
+def test_how_many_records_a_cause_has_does_not_depend_on_other_segments():
+    """Weights are no whole numbers, so that sums in another order would have other digits."""
+    from duckemcc.serve.ask import count_studies
+    from duckemcc.serve.options import Clock, read_options
+    from duckemcc.serve.work import prepare
+
+    rng = np.random.default_rng(0)
+    rows = [
+        {"g": g, "X": x, "M": m, "Y": y, "n": float(rng.uniform(0, 10)) * 10.0 ** int(rng.integers(-6, 6))}
+        for g in range(7)
+        for x in (0, 1, 2)
+        for m in (0, 1, 2, None)
+        for y in (0, 1, 2)
+    ]
+    model, options = emcc.Model.parse("X -> M -> Y; X <-> Y"), read_options({"method": "emcc", "restarts": 1})
+    tables = count_studies(model, [obs(pl.DataFrame(rows))], options, ("g",))
+    groups = [
+        fit.group
+        for part in prepare(model, tables, ("g",), options).parts(Clock(None), spread=False)
+        for fit in part.learned.groups
+    ]
+    assert any(group.mix is not None for group in groups)
+    for group in groups:
+        for s in range(len(group.total)):
+            alone = group.part(np.array([s]))
+            np.testing.assert_array_equal(alone.records[0], group.records[s])
+            np.testing.assert_array_equal(alone.total[0], group.total[s])
+
+
 @pytest.mark.parametrize("nulls", ["mar", "mcar", "drop"])
 @methods
 def test_a_segment_is_answered_as_if_it_were_asked_alone_whatever_its_neighbours_lack(method, nulls):

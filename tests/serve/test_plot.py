@@ -566,6 +566,7 @@ def test_a_study_that_agrees_with_the_fit_is_not_shown_beside_those_that_do_not(
     picture = plot.frequencies(found.set_column(found.column_names.index("fitted"), "fitted", pa.array(fitted)))
     assert "trial[X=1]" in words(picture)
     assert "logs" not in words(picture)
+    assert "1 more arm is closer to its fit" in words(picture)
 
 
 def contradiction():
@@ -602,6 +603,24 @@ def test_no_pattern_stands_out_where_all_fit():
     picture = plot.frequencies(found)
     assert "every pattern is observed as often as it is fitted" in words(picture)
     assert not any(isinstance(i, Shape) and i.fill == "orange" for i in picture.drawing.items)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_every_arm_is_shown_or_counted_where_all_fit(size):
+    arms = [f"trial[X={k}]" for k in range(size)]
+    rows = [
+        {"study": arm, "pattern": f"P(Y={y})", "observed": 0.5, "fitted": 0.5, "difference": 0.0, "n": 9.0}
+        | {"worst": y == 0, "fault": False}
+        for arm in arms
+        for y in (0, 1)
+    ]
+    picture = plot.frequencies(pa.Table.from_pylist(rows))
+    check_layout(picture)
+    shown = [text for text in words(picture) if text in arms]
+    said = [int(text.split()[0]) for text in words(picture) if "more arm" in text]
+    assert len(shown) + sum(said) == size
+    assert len(shown) == min(size, 6)
+    assert "more arm" not in " ".join(words(plot.frequencies(pa.Table.from_pylist(rows), study=arms[0])))
 
 
 def test_many_patterns_with_long_names_fit():

@@ -279,3 +279,38 @@ def test_sql_and_python_agree_on_a_segment_without_records():
     local = emcc.bounds("X -> Y; X <-> Y", emcc.Studies(con.table("t"), weight="n"), "P(Y=1)", by="seg")
     assert found.to_pylist() == local.to_pylist()
     assert found["status"].to_pylist()[1] == "no_data"
+
+
+KINDS = {  # three values, of which the order by text is not always that by value
+    "ENUM": "['mid', 'low', 'high']::ENUM('low', 'mid', 'high')[]",
+    "TEXT": "['b', 'B', 'é']",
+    "HUGEINT": "[10, 2, -3]::HUGEINT[]",
+    "UHUGEINT": "[10, 2, 3]::UHUGEINT[]",
+    "DECIMAL": "[10.5, 2, -3]::DECIMAL(5, 2)[]",
+    "DOUBLE": "['nan', '1.5', '-inf']::DOUBLE[]",
+    "UUID": "[repeat('8', 32), repeat('0', 31) || '1', repeat('f', 32)]::UUID[]",
+    "DATE": "['2020-01-02', '1999-01-01', '2021-01-01']::DATE[]",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_segments_is_the_same_in_sql_and_in_python(kind):
+    con = duckdb.connect()
+    emcc.register(con)
+    con.execute(
+        f"CREATE TABLE t AS SELECT ({KINDS[kind]})[1 + i % 4] AS g, i // 4 % 2 AS X, i // 8 AS Y FROM range(16) r(i)"
+    )
+    emcc.save_model(con, "m", "X -> Y; Y {0, 1}")
+    emcc.save_study(con, "m", emcc.Study("t", name="t"))
+    asked = [
+        f"FROM emcc_bounds_by('{m}', 'P(Y=1)', {t}, 'g')" for m, t in (("X -> Y; Y {0, 1}", "'t'"), ("m", "['t']"))
+    ]
+    sources = [con.table("t"), con.table("t").to_arrow_table(), con.table("t").pl()]
+    found = [con.sql(text).to_arrow_table() for text in asked]
+    found += [emcc.bounds("X -> Y; Y {0, 1}", source, "P(Y=1)", by="g") for source in sources]
+    orders = [[str(value) for value in table["g"].to_pylist()] for table in found]
+    assert orders[0][0] == "None"
+    assert len(orders[0]) == 4
+    assert orders == [orders[0]] * len(orders)
+    if kind == "ENUM":
+        assert orders[0] == ["None", "high", "low", "mid"]

@@ -88,7 +88,7 @@ def test_segments_of_a_relation_are_those_of_the_local_run_and_keep_their_types(
     by = ["region", "Number", "day"]
     frame = records()
     small = frame.with_columns(pl.col("number").cast(pl.Int16))
-    found = duckemcc.spark.bounds(to_spark(small), GRAPH, QUERIES, by=by, weight="w", method=method, **CHEAP)
+    found = duckemcc.spark.bounds(GRAPH, to_spark(small), QUERIES, by=by, weight="w", method=method, **CHEAP)
     local = emcc.bounds(GRAPH, Studies(frame, weight="w"), QUERIES, by=by, method=method, **CHEAP)
     assert rows(found, by) == rows(local, by)
     assert len(rows(found, by)) == 12
@@ -104,7 +104,7 @@ def test_segments_of_a_relation_are_those_of_the_local_run_and_keep_their_types(
 def test_a_view_is_asked_by_its_name_and_without_segments(spark, to_spark):
     frame = records()
     to_spark(frame).createOrReplaceTempView("my_studies")
-    found = duckemcc.spark.bounds("`my_studies`", GRAPH, QUERIES, weight="w", spark=spark, **CHEAP)
+    found = duckemcc.spark.bounds(GRAPH, "`my_studies`", QUERIES, weight="w", spark=spark, **CHEAP)
     local = emcc.bounds(GRAPH, Studies(frame, weight="w"), QUERIES, **CHEAP)
     assert found.toArrow().to_pylist() == local.to_pylist()
     assert found.columns == local.column_names
@@ -126,14 +126,14 @@ def test_studies_of_their_own_with_all_they_can_say(spark, to_spark):
     options = {"by": by, "population": "study 1"} | CHEAP
     local = emcc.bounds(GRAPH, studies(observed, trial), QUERIES, **options)
     for given in ({"con": spark}, {}):
-        found = duckemcc.spark.bounds(studies(to_spark(observed), "trial", **given), GRAPH, QUERIES, **options)
+        found = duckemcc.spark.bounds(GRAPH, studies(to_spark(observed), "trial", **given), QUERIES, **options)
         assert rows(found, by) == rows(local, by)
 
 
 @pytest.mark.parametrize("nulls", ["mar", "mcar", "drop"])
 def test_values_that_were_not_recorded(to_spark, nulls):
     frame, options = records(holes=True), {"by": "number", "nulls": nulls} | CHEAP
-    found = duckemcc.spark.bounds(to_spark(frame), GRAPH, QUERIES, weight="w", **options)
+    found = duckemcc.spark.bounds(GRAPH, to_spark(frame), QUERIES, weight="w", **options)
     local = emcc.bounds(GRAPH, Studies(frame, weight="w"), QUERIES, **options)
     assert rows(found, ["number"]) == rows(local, ["number"])
 
@@ -143,11 +143,11 @@ def test_a_segment_without_a_record_that_counts_has_its_row(to_spark, nulls):
     light, lost = pl.col("number") == 1, (pl.col("number") == 2) & (nulls == "drop")
     frame = records().with_columns(w=pl.when(light).then(0.0).otherwise("w"), M=pl.when(lost).then(None).otherwise("M"))
     options = {"by": "number", "nulls": nulls, **CHEAP}
-    found = rows(duckemcc.spark.bounds(to_spark(frame), GRAPH, QUERIES, weight="w", **options), ["number"])
+    found = rows(duckemcc.spark.bounds(GRAPH, to_spark(frame), QUERIES, weight="w", **options), ["number"])
     local = rows(emcc.bounds(GRAPH, Studies(frame, weight="w"), QUERIES, **options), ["number"])
     assert found == local
     assert {row["number"] for row in found if row["status"] == "no_data"} == ({1, 2} if nulls == "drop" else {1})
-    report = duckemcc.spark.compatibility(to_spark(frame), GRAPH, weight="w", by="number", nulls=nulls)
+    report = duckemcc.spark.compatibility(GRAPH, to_spark(frame), weight="w", by="number", nulls=nulls)
     local_report = emcc.compatibility(GRAPH, Studies(frame, weight="w"), by="number", nulls=nulls)
     assert rows(report, ["number"]) == rows(local_report, ["number"])
 
@@ -157,18 +157,18 @@ def test_dropped_records_must_be_known_in_every_segment(to_spark):
     dropped = pl.DataFrame({"g": [1, 2], "X": [None, None], "Y": [None, None], "n": [25, 35]}, schema=kept.schema)
     model, query, rule = "X {0, 1}; Y {0, 1}; X -> Y", "P(Y[X=1]=1)", {"weight": "n", "selected": "Y = 1"}
     both = pl.concat([kept, dropped])
-    found = duckemcc.spark.bounds([emcc.Study(to_spark(both), **rule)], model, query, by="g")
+    found = duckemcc.spark.bounds(model, [emcc.Study(to_spark(both), **rule)], query, by="g")
     assert rows(found, ["g"]) == rows(emcc.bounds(model, emcc.Study(both, **rule), query, by="g"), ["g"])
     lacking = both.filter((pl.col("g") == 1) | pl.col("X").is_not_null())
     with pytest.raises(StudyError, match="does not say how many records were dropped where g = 2"):
-        duckemcc.spark.bounds([emcc.Study(to_spark(lacking), **rule)], model, query, by="g")
+        duckemcc.spark.bounds(model, [emcc.Study(to_spark(lacking), **rule)], query, by="g")
 
 
 def test_compatibility_and_the_counts_behind_it(to_spark):
     frame, by = records(), ["number"]
     local = emcc.compatibility(GRAPH, Studies(frame, weight="w"), by=by)
-    assert rows(duckemcc.spark.compatibility(to_spark(frame), GRAPH, by=by, weight="w"), by) == rows(local, by)
-    counted = duckemcc.spark.counts(to_spark(frame), GRAPH, by=by, weight="w")
+    assert rows(duckemcc.spark.compatibility(GRAPH, to_spark(frame), by=by, weight="w"), by) == rows(local, by)
+    counted = duckemcc.spark.counts(GRAPH, to_spark(frame), by=by, weight="w")
     assert counted.columns == ["number", "study", "intervened", "X", "M", "Y", "count"]
     again = Studies(pl.from_arrow(counted.toArrow()), weight="count")
     assert rows(emcc.bounds(GRAPH, again, QUERIES, by=by, **CHEAP), by) == rows(
@@ -188,7 +188,7 @@ def test_every_kind_of_value_has_the_label_that_it_has_locally(to_spark):
     frame, names = pl.DataFrame(kinds), list(kinds)
     model = emcc.Model.parse("nothing {0, 1}; " + " -> ".join(names))
     local = count_study(emcc.Study(frame), names, name="s").frame
-    counted = duckemcc.spark.counts([emcc.Study(to_spark(frame).withColumn("g", _lit(7)), name="s")], model, by="g")
+    counted = duckemcc.spark.counts(model, [emcc.Study(to_spark(frame).withColumn("g", _lit(7)), name="s")], by="g")
     found = pl.from_arrow(counted.toArrow()).select(*names, "count").sort(names)
     assert found.equals(local)
 
@@ -324,7 +324,7 @@ def test_what_is_wrong_is_said_as_it_is_said_locally(to_spark, error, model, stu
         emcc.bounds(model, emcc.Study(frame, name="s", **study), QUERIES[0], by="number")
     source = _renamed(to_spark, frame)
     with pytest.raises(error) as found:
-        duckemcc.spark.bounds([emcc.Study(source, name="s", **study)], model, QUERIES[0], by="number")
+        duckemcc.spark.bounds(model, [emcc.Study(source, name="s", **study)], QUERIES[0], by="number")
     assert str(found.value) == str(local.value)
 
 
@@ -360,19 +360,22 @@ def test_segments_of_different_types_are_refused(to_spark):
     observed, trial = parts(FRAME)
     studies = [to_spark(observed), to_spark(trial.with_columns(pl.col("number").cast(pl.String)))]
     with pytest.raises(StudyError, match="segments by number are of different types"):
-        duckemcc.spark.bounds(studies, GRAPH, QUERIES, by="number")
+        duckemcc.spark.bounds(GRAPH, studies, QUERIES, by="number")
 
 
 def test_counts_need_their_names_for_themselves(to_spark):
     with pytest.raises(RepeatedName, match="count"):
-        duckemcc.spark.counts(to_spark(FRAME), "count -> Y")
+        duckemcc.spark.counts("count -> Y", to_spark(FRAME))
 
 
-def test_counting_in_spark_is_stopped(to_spark):
+def test_counting_in_spark_is_stopped(to_spark, monkeypatch):
+    from duckemcc.serve import options
+
+    monkeypatch.setattr(options, "COUNTING", 0.0)  # no patience here
     source = to_spark(FRAME)
     with pytest.raises(Timeout, match="max_seconds"):  # which segments there are is not known
-        duckemcc.spark.bounds(source, GRAPH, QUERIES, by="number", max_seconds=0.0)
-    late = rows(duckemcc.spark.bounds(source, GRAPH, QUERIES, max_seconds=0.0), ["query"])
+        duckemcc.spark.bounds(GRAPH, source, QUERIES, by="number", max_seconds=0.0)
+    late = rows(duckemcc.spark.bounds(GRAPH, source, QUERIES, max_seconds=0.0), ["query"])
     assert [row["status"] for row in late] == ["timeout"] * 2
     assert source.count() == len(FRAME)
 
@@ -382,9 +385,9 @@ def test_a_task_that_takes_too_long_says_so_in_its_rows(to_spark, monkeypatch):
 
     monkeypatch.setattr(options, "COUNTING", 1e9)  # where the driver is, not in the tasks
     source = to_spark(FRAME)
-    late = rows(duckemcc.spark.bounds(source, GRAPH, QUERIES, by="number", max_seconds=0.0), ["number"])
+    late = rows(duckemcc.spark.bounds(GRAPH, source, QUERIES, by="number", max_seconds=0.0), ["number"])
     assert [row["status"] for row in late] == ["timeout"] * 4
-    report = duckemcc.spark.compatibility(source, GRAPH, by="number", max_seconds=0.0)
+    report = duckemcc.spark.compatibility(GRAPH, source, by="number", max_seconds=0.0)
     assert [(row["number"], row["message"][:7], row["compatible"]) for row in rows(report, ["number"])] == [
         (0, "stopped", None),
         (1, "stopped", None),
@@ -396,13 +399,25 @@ def test_the_example_runs(spark, capsys):
     assert "same as the local run: True" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("model", [GRAPH, emcc.Model.parse(GRAPH)], ids=["text", "model"])
+def test_the_order_of_version_0_1_is_taken_with_a_warning(spark, to_spark, model):
+    frame = records()
+    to_spark(frame).createOrReplaceTempView("ordered")
+    with pytest.warns(DeprecationWarning, match="model, studies"):
+        old = duckemcc.spark.compatibility(to_spark(frame), model, weight="w", **CHEAP)
+    with pytest.warns(DeprecationWarning, match="model, studies"):
+        named = duckemcc.spark.compatibility("ordered", model, weight="w", **CHEAP)
+    new = duckemcc.spark.compatibility(model, to_spark(frame), weight="w", **CHEAP)
+    assert old.toArrow().to_pylist() == named.toArrow().to_pylist() == new.toArrow().to_pylist()
+
+
 # -- what needs no Spark -----------------------------------------------------------------------
 
 
 def test_without_pyspark_the_way_to_install_it_is_said(monkeypatch):
     monkeypatch.setattr("duckemcc.serve.spark.find_spec", lambda name: None)
     with pytest.raises(NotSupported, match=r"pip install 'duckemcc\[spark\]'"):
-        duckemcc.spark.bounds("studies", GRAPH, QUERIES)
+        duckemcc.spark.bounds(GRAPH, "studies", QUERIES)
 
 
 def task_of(frame):

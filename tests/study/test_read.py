@@ -720,6 +720,7 @@ def test_a_type_without_exact_states_is_refused(engine, values, type_name):
     ("values", "shown"),
     [
         ([1.0, 1.5, 1.5], "1.5"),
+        ([0.5, None, None, 1.0, 0.5], "0.5"),
         ([1.0, float("nan"), float("nan")], "[nN]a[nN]"),
         ([1.0, float("inf"), float("inf")], "inf"),
         ([1.0, 1e20, 1e20], r"1e\+?20"),
@@ -729,7 +730,14 @@ def test_a_type_without_exact_states_is_refused(engine, values, type_name):
 )
 def test_numbers_that_are_not_integral_are_refused_with_value_and_count(engine, values, shown):
     with pytest.raises(UnsupportedColumn, match=rf"study 'trial': x = {shown} is no state of X.*\(2 such records\)"):
-        counted(engine(pl.DataFrame({"x": values})), variables=["X"])
+        counted(engine(pl.DataFrame({"x": values})), variables=["X"], nulls="mar")
+
+
+@pytest.mark.parametrize("digits", [20, 23, 30, 37])
+def test_weights_may_have_any_number_of_decimals(engine, digits):
+    weights = pl.Series([0.5, 1.5, 2.25], dtype=pl.Decimal(38, digits))
+    found = counted(engine(pl.DataFrame({"x": [0, 1, 1], "n": weights})), variables=["X"], weight="n")
+    assert found.frame["count"].to_list() == [0.5, 3.75]
 
 
 def test_a_nested_segment_is_refused(engine):

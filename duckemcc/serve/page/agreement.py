@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.serve.page.strip import draw_frequency, find_scale, show_scale
 from duckemcc.serve.page.tags import Html, join, tag
-from duckemcc.serve.plot.patterns import Arm, Pattern, describe_worst, read_worst, select_arms, show_difference
+from duckemcc.serve.plot.patterns import (
+    Arm,
+    Pattern,
+    describe_rest,
+    describe_worst,
+    read_worst,
+    select_arms,
+    show_difference,
+)
 from duckemcc.serve.plot.rows import require, show_number
 from duckemcc.serve.plot.segments import name_value, name_values, order_segments, read_segments
 from duckemcc.serve.result import STUDY_COLUMNS
@@ -148,13 +156,14 @@ def _show_p(value: float | None) -> str:
 
 def _show_worst(frequencies: pa.Table) -> Html:
     """What the studies at fault saw, pattern by pattern, in the segment that is the worst."""
-    arms = select_arms(read_worst(frequencies))
+    arms, rest = select_arms(read_worst(frequencies))
     where = f" in {arms[0].segment}" if arms[0].segment else ""
     return tag(
         "figure",
         tag("h3", f"Observed and fitted{where}"),
         (_show_arm(arm) for arm in arms),
-        tag("figcaption", f"Full dots are observed, rings fitted; {describe_worst(arms[0].patterns)}."),
+        tag("p", f"{describe_rest(rest)}.", class_="note") if rest else None,
+        tag("figcaption", f"Full dots are observed, rings fitted; {describe_worst(arms)}."),
     )
 
 

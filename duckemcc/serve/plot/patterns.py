@@ -63,12 +63,13 @@ def frequencies(
     """Each pattern of a study as it was observed (a full dot) and as the best fit expects it (a ring), the worst first.
 
     table: what `emcc.frequencies` returns, or a frame of it. study: an arm, such as "trial[Treatment=drug]"; by
-    default the one that is at fault, and below it the others that depart from the fit. segment: the values of the `by`
-    columns, joined by " · "; by default the one with the largest difference at fault.
+    default the one that is at fault, and below it the others that depart from the fit; all of them where none does.
+    Arms that are left out are counted in a line. segment: the values of the `by` columns, joined by " · "; by default
+    the one with the largest difference at fault.
     Raises `OptionError` for another table, or a study or segment that it does not have; `NotSupported`, once it is
     looked at, without matplotlib.
     """
-    arms = select_arms(read_patterns(table), study, segment)
+    arms, rest = select_arms(read_patterns(table), study, segment)
     drawing = Drawing(_WIDTH)
     y = _MARGIN
     where = f"{arms[0].segment}: " if arms[0].segment else ""
@@ -77,10 +78,13 @@ def frequencies(
     for line in wrap(clean(heading), 11, _WIDTH - 2 * _MARGIN, bold=True):
         drawing.text(_MARGIN, y + 10, line, 11, bold=True)
         y += 15
-    for line in wrap(describe_worst(arms[0].patterns), 8.5, _WIDTH - 2 * _MARGIN, most=4):
+    for line in wrap(describe_worst(arms), 8.5, _WIDTH - 2 * _MARGIN, most=4):
         drawing.text(_MARGIN, y + 8, line, 8.5, "muted")
         y += 12
     y = _draw(drawing, arms, y + 4)
+    if rest:
+        drawing.text(_MARGIN, y + 8, describe_rest(rest), 8, "muted")
+        y += 14
     drawing.height = _explain(drawing, y + 4, any(p.stands_out for a in arms for p in a.patterns)) + _MARGIN / 2
     return Picture(drawing)
 
@@ -134,8 +138,11 @@ def _by(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name not in FREQUENCY_COLUMNS]
 
 
-def select_arms(patterns: Sequence[Pattern], study: str | None = None, segment: str | None = None) -> list[Arm]:
-    """The arms to show, of one segment; see `frequencies`. Raises `OptionError` where there is none."""
+def select_arms(
+    patterns: Sequence[Pattern], study: str | None = None, segment: str | None = None
+) -> tuple[list[Arm], int]:
+    """The arms to show, of one segment, and how many others it has; see `frequencies`. Raises `OptionError` where there
+    is none."""
     for name, given, known in (
         ("study", study, dict.fromkeys(p.study for p in patterns)),
         ("segment", segment, dict.fromkeys(p.segment for p in patterns)),
@@ -151,25 +158,31 @@ def select_arms(patterns: Sequence[Pattern], study: str | None = None, segment: 
     for pattern in sorted((p for p in fits if p.segment == first.segment), key=_badness):
         arms.setdefault(pattern.study, []).append(pattern)
     own = arms.pop(first.study)
-    others = [a for a in arms.values() if a[0].stands_out]
+    others = [a for a in arms.values() if a[0].stands_out or not own[0].stands_out]
     most = max(4, MOST_PATTERNS // (1 + len(others)))
     shown = [own, *sorted(others, key=lambda arm: -arm[0].distance)][: MOST_PATTERNS // most]
-    return [Arm(a[0].study, first.segment, a[:most], len(a[most:])) for a in shown]
+    rest = 1 + len(arms) - len(shown)
+    return [Arm(a[0].study, first.segment, a[:most], len(a[most:])) for a in shown], rest
 
 
 def _badness(pattern: Pattern) -> tuple[bool, bool, float, str]:
     return not pattern.fault, not pattern.worst, -pattern.distance, pattern.pattern
 
 
-def describe_worst(shown: Sequence[Pattern]) -> str:
-    """The worst pattern of a study in a sentence."""
-    worst = next((p for p in shown if p.worst), shown[0])
-    if not worst.stands_out:
+def describe_worst(arms: Sequence[Arm]) -> str:
+    """The worst pattern of the arms in a sentence."""
+    worst = next((p for arm in arms for p in arm.patterns if p.stands_out), None)
+    if worst is None:
         return "every pattern is observed as often as it is fitted"
     return (
         f"worst: {worst.pattern}, observed {show_number(worst.observed)}, fitted {show_number(worst.fitted)}, "
         f"of {worst.n:,.10g} records"
     )
+
+
+def describe_rest(arms: int) -> str:
+    """That so many arms are not shown."""
+    return "1 more arm is closer to its fit" if arms == 1 else f"{arms:,} more arms are closer to their fit"
 
 
 def show_difference(pattern: Pattern) -> str:
