@@ -4,6 +4,9 @@ Corollary 6 compares the joint maximum with the sum of the studies' own maxima. 
 one study (an instrumental inequality, say), so the comparison here is with the *saturated* log-likelihood, that of
 the empirical Bayesian network of each arm (Eq. 2, Proposition 1; `saturated.py`), per study and jointly.
 
+The saturated model takes for granted what the graph says is independent. Whether the records agree with that is tested
+beside it, independence by independence (`independence.py`).
+
 With finite samples data are hardly ever exactly compatible. Twice the gap is a likelihood-ratio statistic, χ² with the
 free frequencies that the fitted model does not move on its own (`face.py`). At 10^8 records everything is significant:
 a verdict also needs a misfit, the largest total-variation distance between observed and fitted frequencies of a
@@ -18,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +30,13 @@ from duckemcc.learn.blame import find_fault
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.face import count_left, count_left_merged
 from duckemcc.learn.factor import Factor, sum_by_context
+from duckemcc.learn.independence import EXACT_GAP, Design, Independences, examine_claims
 from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood
 from duckemcc.learn.maximum import maximise
 from duckemcc.learn.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
+from duckemcc.learn.violation import Violations, explain, judge_claims
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
-
-EXACT_GAP = 1e-9
-"""loglik_gap / n up to which data taken as exact (`level=None`) are compatible."""
 
 
 class StudyTest(NamedTuple):
@@ -42,7 +44,8 @@ class StudyTest(NamedTuple):
 
     The own maximum is sought where the joint test rejects, or for every study. Otherwise gap and p_value are those of
     the joint fit, with all free frequencies. misfit is that of the arm at the joint fit, and fault its worst pattern
-    there.
+    there. Where an independence of the arm's study failed and no larger misfit did, p_value, misfit, fault and reason
+    are those of the worst one. independences: how many of its study were tested.
     """
 
     name: str
@@ -52,6 +55,8 @@ class StudyTest(NamedTuple):
     misfit: Floats
     df: Ints
     fault: list[str | None]
+    reason: list[str | None]
+    independences: Ints
 
 
 class Loss(NamedTuple):
@@ -64,8 +69,11 @@ class Loss(NamedTuple):
 
 
 class Compatibility(NamedTuple):
-    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df (of the χ²): [s]; fault,
-    reason: text or None per segment. losses: factor by factor."""
+    """The joint test and each arm's own. compatible, loglik_gap (nats), misfit, p_value, df (of the χ²), independences
+    (how many were tested): [s]; fault, reason: text or None per segment. losses: factor by factor.
+
+    p_value and misfit are those of one test: of the gap, or of the independence that failed by the largest misfit.
+    """
 
     compatible: NDArray[np.bool_]
     loglik_gap: Floats
@@ -76,6 +84,10 @@ class Compatibility(NamedTuple):
     reason: list[str | None]
     studies: tuple[StudyTest, ...]
     losses: tuple[Loss, ...]
+    independences: Ints
+
+
+_Test = TypeVar("_Test", StudyTest, Compatibility)
 
 
 def find_slack(found: Compatibility, names: Collection[str], s: int, confidence: float) -> float:
@@ -104,11 +116,14 @@ def check(
     tolerance: float,
     nulls: str = "mar",
     every_study: bool = False,
+    design: Design | None = None,
+    independences: Independences | None = None,
 ) -> Compatibility:
     """The verdict on all studies. loglik [s] and chances [s, u] are those of the best learned model.
 
     nulls: "mar", or "mcar" where records that lack the same values are to be a sample of their own (`saturated.py`).
     every_study: test each arm by itself even where the joint test already tells (for a report).
+    design: which arms are of one study, each by itself without it. independences: of these segments, if they are known.
     """
     model = likelihood.model
     factors = saturate(model, arms, nulls)
@@ -124,20 +139,63 @@ def check(
     own = [[(f, q) for f, q in zip(factors, fitted, strict=True) if f.study == k] for k in range(len(arms))]
     misfits = [_misfit(pairs, len(loglik)) for pairs in own]
     misfit = np.max(misfits, axis=0)
-    compatible = _decide(gap, p_value, misfit, likelihood.n, level, tolerance)
+    fits = _decide(gap, p_value, misfit, likelihood.n, level, tolerance)
     alone = partial(_test_study, model, nulls, every_study, partial(_decide, level=level, tolerance=tolerance))
+    untold: list[str | None] = [None] * len(loglik)
+    none = np.zeros(len(loglik), np.intp)
     tests = tuple(
-        alone(arm, pairs, m, ~compatible)
+        alone(arm, pairs, m, ~fits)
         if len(arms) > 1
-        else StudyTest(arm.name, compatible, gap, p_value, m, df, _blame(model, arm, pairs, every_study))
+        else StudyTest(arm.name, fits, gap, p_value, m, df, _blame(model, arm, pairs, every_study), list(untold), none)
         for arm, pairs, m in zip(arms, own, misfits, strict=True)
     )
-    blame = [None if ok else find_fault(model, arms, factors, fitted, s) for s, ok in enumerate(compatible)]
+    blame = [None if ok else find_fault(model, arms, factors, fitted, s) for s, ok in enumerate(fits)]
     reason = [
-        None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s], nulls)
-        for s, ok in enumerate(compatible)
+        None if ok else _explain(tests, s, level, likelihood.n[s], impossible[s], nulls) for s, ok in enumerate(fits)
     ]
-    return Compatibility(compatible, gap, misfit, p_value, df, blame, reason, tests, _losses(factors, fitted))
+    found = Compatibility(fits, gap, misfit, p_value, df, blame, reason, tests, _losses(factors, fitted), none)
+    design = design or Design(tuple(arm.name for arm in arms), {})
+    if independences is None:
+        independences = examine_claims(model, arms, design, nulls)
+    return _add_claims(model, arms, design, found, judge_claims(independences, level, tolerance, df > 0))
+
+
+def _add_claims(
+    model: Model, arms: Sequence[StudyCounts], design: Design, found: Compatibility, claims: Violations
+) -> Compatibility:
+    """The verdict that sees the graph's independences as well."""
+    own = {study: claims.of(study) for study in dict.fromkeys(design.studies)}
+    worst = partial(_find_worst, model, arms, design)
+    studies = tuple(
+        worst(test, own[study]) if own[study].claim else test
+        for test, study in zip(found.studies, design.studies, strict=True)
+    )
+    return worst(found._replace(studies=studies), claims)
+
+
+def _find_worst(model: Model, arms: Sequence[StudyCounts], design: Design, found: _Test, claims: Violations) -> _Test:
+    """The same, whose p-value, misfit, fault and reason are those of the worst test that failed: an infinite gap is,
+    else the largest misfit."""
+    p_value, misfit, fault, reason = found.p_value.copy(), found.misfit.copy(), list(found.fault), list(found.reason)
+    chosen = [(k, s) for s in np.flatnonzero(claims.failed.any(axis=0)).tolist() if (k := claims.worst(s)) is not None]
+    words = explain(model, arms, design, claims, chosen)
+    for k, s in chosen:
+        told = words[k, s]
+        if not found.compatible[s] and not (np.isfinite(found.loglik_gap[s]) and claims.misfit[k, s] >= misfit[s]):
+            reason[s] = f"{reason[s]}. Besides, {told.remedy}" if reason[s] else told.remedy
+            continue
+        also = f". Besides, {reason[s]}" if reason[s] and not found.compatible[s] else ""
+        p_value[s], misfit[s] = claims.p_value[k, s], claims.misfit[k, s]
+        fault[s], reason[s] = told.fault, told.remedy + also
+    compatible = found.compatible & ~claims.failed.any(axis=0)
+    return found._replace(
+        compatible=compatible,
+        p_value=p_value,
+        misfit=misfit,
+        fault=fault,
+        reason=reason,
+        independences=claims.tested.sum(axis=0),
+    )
 
 
 def _losses(factors: Sequence[Factor], fitted: Sequence[Floats]) -> tuple[Loss, ...]:
@@ -173,7 +231,8 @@ def _test_study(
         gap[places] = np.clip(found, 0, gap[places])
     p_value = _p_value(gap, df)
     compatible = decide(gap, p_value, misfit, n)
-    return StudyTest(arm.name, compatible, gap, p_value, misfit, df, _blame(model, arm, own, always))
+    fault = _blame(model, arm, own, always)
+    return StudyTest(arm.name, compatible, gap, p_value, misfit, df, fault, [None] * len(n), np.zeros(len(n), np.intp))
 
 
 def _blame(model: Model, arm: StudyCounts, own: Sequence[tuple[Factor, Floats]], always: bool) -> list[str | None]:

@@ -8,7 +8,7 @@ Axes: s segment, p pattern, u exogenous state.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,14 +40,18 @@ class Conditional(NamedTuple):
 
 def factorise(model: Model, arm: StudyCounts, missing: Collection[str]) -> list[Conditional]:
     """The network of an arm's measured variables, where those `missing` are not: part by part, in topological order."""
-    found = []
-    for whole in split(model, arm.do, missing):
+    return [
+        Conditional(v, tuple(w for w in part.scope if w != v), part, tuple(arm.local.get(u, u) for u in part.exogenous))
+        for v, part in find_parts(model, arm.do, missing)
+    ]
+
+
+def find_parts(model: Model, do: Collection[str], missing: Collection[str]) -> Iterator[tuple[str, Part]]:
+    """Each measured variable V and its part up to V, whose scope is V and w_V."""
+    for whole in split(model, do, missing):
         for v in (v for v in model.order if v in whole.measured):
             later = model.order[model.order.index(v) + 1 :]
-            part = next(b for b in split(model, arm.do, {*missing, *later}) if v in b.measured)
-            names = tuple(arm.local.get(u, u) for u in part.exogenous)
-            found.append(Conditional(v, tuple(w for w in part.scope if w != v), part, names))
-    return found
+            yield v, next(b for b in split(model, do, {*missing, *later}) if v in b.measured)
 
 
 def fit(model: Model, factor: Conditional, codes: Ints, chances: dict[str, Floats], segments: int) -> Floats:

@@ -105,12 +105,16 @@ def show_report(table: pa.Table) -> None:
     """The compatibility report, and the pattern that contradicts most."""
     from rich.markup import escape
 
+    from duckemcc.serve.result import was_untested
+
     by = table.column_names[: table.column_names.index("study")]
     shown = _new_table("Compatibility", (*by, "study", "records", "misfit", "p-value", "compatible"))
     for row in table.to_pylist():
         name = "all together" if row["study"] is None else escape(row["study"])
         told = ("-", "-", "-")
-        if row["compatible"] is not None:  # else there is no record
+        if row["compatible"] and was_untested(row):
+            told = f"{row['misfit']:.4f}", "-", "not tested"
+        elif row["compatible"] is not None:  # else there is no record
             told = f"{row['misfit']:.4f}", f"{row['p_value']:.3g}", "yes" if row["compatible"] else "NO"
         shown.add_row(*(escape(_segment(row[b])) for b in by), name, f"{row['n']:g}", *told)
     _print(shown)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.bound.bounds import bound_sharply
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout
-from duckemcc.learn.independence import Independence, independence_test
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
 from duckemcc.serve.answer import NO_RECORDS, why_incompatible
@@ -44,7 +43,7 @@ def report(
     rows: dict[int, list[dict[str, Any]]] = {}
     blank = None
     try:
-        _report_parts(job, clock, rows, options)
+        _report_parts(job, clock, rows)
     except Timeout as late:
         if not rows:
             raise
@@ -53,16 +52,12 @@ def report(
     return in_order(rows, STUDY_COLUMNS, job, clock, blank)
 
 
-def _report_parts(job: Job, clock: Clock, rows: dict[int, list[dict[str, Any]]], options: Options) -> None:
+def _report_parts(job: Job, clock: Clock, rows: dict[int, list[dict[str, Any]]]) -> None:
     """Fills the rows of each segment, as far as there is time."""
     for part in job.parts(clock, every_study=True, spread=False):
         selected = [_selected(job, part, k) for k in range(len(job.arms))]
-        tests = [
-            None if job.arm_of[k] in job.selectors else independence_test(job.model, arm)
-            for k, arm in enumerate(part.arms)
-        ]
         for i, segment in enumerate(part.segments):
-            rows[segment] = _report_segment(part, i, selected, tests, options)
+            rows[segment] = _report_segment(part, i, selected)
         clock.advance("answer", len(rows), job.segment_count)
 
 
@@ -99,9 +94,7 @@ def _selected(job: Job, part: Part, k: int) -> Sharp | None:
     return Sharp(query, model, part.likelihood, job.names_of(job.arm_of[k]))
 
 
-def _report_segment(
-    part: Part, i: int, selected: Sequence[Sharp | None], tests: Sequence[Independence | None], options: Options
-) -> list[dict[str, Any]]:
+def _report_segment(part: Part, i: int, selected: Sequence[Sharp | None]) -> list[dict[str, Any]]:
     verdict = part.verdict
     counts = [arm.count[i] for arm in part.arms]
     together = {
@@ -111,10 +104,11 @@ def _report_segment(
         "misfit": float(verdict.misfit[i]),
         "p_value": float(verdict.p_value[i]),
         "df": int(verdict.df[i]),
+        "independences": int(verdict.independences[i]),
         "n": float(sum(c.sum() for c in counts)),
         "patterns": int(sum((c > 0).sum() for c in counts)),
         "fault": verdict.fault[i],
-        "message": why_incompatible(part, i),
+        "message": why_incompatible(part, i) or _untested(part, i),
     }
     rows = [together]
     for k, (test, count) in enumerate(zip(verdict.studies, counts, strict=True)):
@@ -122,7 +116,6 @@ def _report_segment(
             continue
         rows.append(
             _range_of(selected[k], part, i)
-            | _independence(tests[k], i, options)
             | {
                 "study": test.name,
                 "compatible": bool(test.compatible[i]),
@@ -130,12 +123,25 @@ def _report_segment(
                 "misfit": float(test.misfit[i]),
                 "p_value": float(test.p_value[i]),
                 "df": int(test.df[i]),
+                "independences": int(test.independences[i]),
                 "n": float(count.sum()),
                 "patterns": int((count > 0).sum()),
                 "fault": None if test.compatible[i] else test.fault[i],
+                "message": test.reason[i],
             }
         )
     return rows
+
+
+def _untested(part: Part, i: int) -> str | None:
+    """Where agreement says nothing, that it does not."""
+    if part.verdict.df[i] or part.verdict.independences[i]:
+        return None
+    return (
+        "nothing was tested: the graph implies no independence of what these studies measured, and its causes fit "
+        "whatever they showed, but for inequalities; another study of the same population, such as a trial, could "
+        "contradict it"
+    )
 
 
 def _range_of(selected: Sharp | None, part: Part, i: int) -> dict[str, Any]:
@@ -143,18 +149,3 @@ def _range_of(selected: Sharp | None, part: Part, i: int) -> dict[str, Any]:
         return {}
     found = bound_sharply(selected, part.learned, part.verdict, i)
     return {"selected_lower": found.lower, "selected_upper": found.upper}
-
-
-def _independence(test: Independence | None, i: int, options: Options) -> dict[str, Any]:
-    """The graph's own independences, which no likelihood under the graph can test."""
-    if test is None or test.df[i] == 0:
-        return {}
-    found = {"g2": float(test.g2[i]), "g2_df": int(test.df[i]), "g2_p_value": float(test.p_value[i])}
-    if test.p_value[i] < (options.level or 0.0):
-        return found | {
-            "message": (
-                "the complete records contradict an independence that the graph implies, which the bounds take for "
-                "granted; an arc or a shared cause may be missing"
-            )
-        }
-    return found

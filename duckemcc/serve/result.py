@@ -60,19 +60,24 @@ STUDY_COLUMNS: dict[str, str] = {
     "misfit": "double",
     "p_value": "double",
     "df": "int64",
+    "independences": "int64",
     "n": "double",
     "patterns": "int64",
     "selected_lower": "double",
     "selected_upper": "double",
-    "g2": "double",
-    "g2_df": "int64",
-    "g2_p_value": "double",
     "fault": "string",
     "message": "string",
 }
 """The columns of the compatibility report, after the `by` columns; `study` is null in the row for all studies
-together. selected_lower, selected_upper: the bounds of P(selected), where a rule dropped records. g2, g2_df,
-g2_p_value: the complete records against the independences that the graph implies."""
+together. p_value, misfit: of the test that failed by the largest misfit, else of the likelihood ratio, which leaves df
+degrees of freedom. independences: how many that the graph implies were tested. selected_lower, selected_upper: the
+bounds of P(selected), where a rule dropped records."""
+
+
+def was_untested(row: Mapping[str, Any]) -> bool:
+    """Whether nothing in a row of the compatibility report could have contradicted it."""
+    return row["df"] == 0 and row["independences"] == 0
+
 
 CONFIDENCE = "duckemcc.confidence"
 """The key of the metadata that says of what level lower_ci and upper_ci are."""

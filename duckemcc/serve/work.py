@@ -6,8 +6,9 @@ records a rule kept or dropped. And more distributions: those that a study has f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from duckemcc.errors import OptionError, TooLarge, hint
 from duckemcc.learn.compatibility import Compatibility, StudyTest, check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import Tick
+from duckemcc.learn.independence import Design, Independences, examine_claims
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
 from duckemcc.learn.restarts import Effort, Learned, learn
 from duckemcc.learn.start import draw_starts
@@ -26,13 +28,17 @@ from duckemcc.serve.options import Clock, Options
 from duckemcc.study.encode import Encoded, encode
 from duckemcc.study.kinds import Kind, sort_segments, split_by_support
 from duckemcc.study.read import CountTable
-from duckemcc.study.selection import add_selectors
+from duckemcc.study.selection import KEPT, add_selectors
 
 BATCH = 128
 """Segments learned together; larger batches fall out of the cache."""
 
 LARGEST_RUN, LARGEST_BATCH = 2**26, 2**24
 """Chances of states and patterns in all restarts: of one segment, and of those that are learned together, at most."""
+
+
+AHEAD = 512
+"""Segments whose independences are tested together, at most: what they show does not matter for that."""
 
 
 class Part(NamedTuple):
@@ -79,7 +85,7 @@ class Job:
         """
         effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
         clock.tick()
-        for number, kind in enumerate(self._kinds()):
+        for number, (kind, independences) in enumerate(self._kinds()):
             clock.tick()
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms)
@@ -92,21 +98,25 @@ class Job:
             clock.lap("compile")
             for first in range(0, len(kind.segments), together):
                 clock.tick()
-                batch = slice(first, first + together)
+                batch = slice(first, min(first + together, len(kind.segments)))
                 likelihood = compiled.part(batch)
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
                 learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
                 clock.lap("learn")
-                verdict = self._judge(likelihood, arms, learned, every_study)
+                verdict = self._judge(likelihood, arms, learned, every_study, independences(batch))
                 clock.lap("judge")
                 yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
 
-    def _kinds(self) -> Iterator[Kind]:
+    def _kinds(self) -> Iterator[tuple[Kind, Callable[[slice], Independences]]]:
+        """The kinds by support, and how to look up the independences of a batch of one."""
         there = np.setdiff1d(np.arange(self.segment_count), self.empty_segments)
         arms = self.arms if len(there) == self.segment_count else [replace(a, count=a.count[there]) for a in self.arms]
         for kind in sort_segments(arms):
-            for own in split_by_support(self.learned_model, kind):
-                yield own._replace(segments=there[own.segments].tolist())
+            split, start = split_by_support(self.learned_model, kind), 0
+            ahead = _Ahead(self.learned_model, kind, split, self._design(range(len(arms))), self.nulls)
+            for own in split:
+                yield own._replace(segments=there[own.segments].tolist()), partial(ahead.find, start)
+                start += len(own.segments)
 
     def _starts(self, compiled: Likelihood, kind: Kind, spread: bool, tick: Tick) -> tuple[dict[str, Floats], int]:
         """The starts, one where no restart is made of a variable; and how many segments to learn together.
@@ -125,6 +135,17 @@ class Job:
             )
         drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
         return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))
+
+    @property
+    def nulls(self) -> str:
+        """What the test of compatibility takes NULLs for."""
+        return "mcar" if self.options.nulls == "mcar" else "mar"
+
+    def _design(self, places: Sequence[int]) -> Design:
+        """Of some of the arms."""
+        states = self.learned_model.states
+        kept = {s: (v, (states[v] or ()).index(KEPT)) for s, v in self.selectors.items()}
+        return Design(tuple(self.arm_of[k] for k in places), kept)
 
     @property
     def empty_segments(self) -> list[int]:
@@ -155,7 +176,12 @@ class Job:
         return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
 
     def _judge(
-        self, likelihood: Likelihood, arms: list[StudyCounts], learned: Learned, every_study: bool
+        self,
+        likelihood: Likelihood,
+        arms: list[StudyCounts],
+        learned: Learned,
+        every_study: bool,
+        independences: Independences,
     ) -> Compatibility:
         """Arms without records in the batch are not there, for how many are tested is part of the verdict."""
         there = [k for k, arm in enumerate(arms) if arm.count.any()]
@@ -166,8 +192,10 @@ class Job:
             learned.best,
             level=self.options.level,
             tolerance=self.options.tolerance,
-            nulls="mcar" if self.options.nulls == "mcar" else "mar",
+            nulls=self.nulls,
             every_study=every_study,
+            design=self._design(there or range(len(arms))),
+            independences=independences,
         )
         if len(there) in (0, len(arms)):
             return verdict
@@ -175,11 +203,35 @@ class Job:
         return verdict._replace(studies=tuple(tested.get(k) or _untested(arm) for k, arm in enumerate(arms)))
 
 
+class _Ahead:
+    """The independences of a kind's segments, some hundred at a time in the order in which they are learned: one by one
+    they take ten times as long, and with all at once a limit of time would be over before the first is answered."""
+
+    def __init__(self, model: Model, kind: Kind, split: Sequence[Kind], design: Design, nulls: str) -> None:
+        place = {segment: k for k, segment in enumerate(kind.segments)}
+        self.order = [place[segment] for own in split for segment in own.segments]
+        self.model, self.arms, self.design, self.nulls = model, kind.arms, design, nulls
+        self.known: tuple[int, int, Independences | None] = (0, 0, None)
+
+    def find(self, start: int, batch: slice) -> Independences:
+        """Of a batch of the segments that begin at `start` of the order."""
+        first, last = start + batch.start, start + batch.stop
+        begin, end, found = self.known
+        if found is None or first < begin or last > end:
+            begin, end = first, max(last, first + AHEAD)
+            own = self.order[begin:end]
+            arms = [replace(arm, count=arm.count[own]) for arm in self.arms]
+            found = examine_claims(self.model, arms, self.design, self.nulls)
+            self.known = begin, end, found
+        return found.part(slice(first - begin, last - begin))
+
+
 def _untested(arm: StudyCounts) -> StudyTest:
     """Of an arm without records."""
     zero = np.zeros(len(arm.count))
-    df, agreed = np.zeros(len(zero), dtype=np.intp), np.ones(len(zero), dtype=bool)
-    return StudyTest(arm.name, agreed, zero, zero + 1, zero, df, [None] * len(zero))
+    none, agreed = np.zeros(len(zero), dtype=np.intp), np.ones(len(zero), dtype=bool)
+    untold: list[str | None] = [None] * len(zero)
+    return StudyTest(arm.name, agreed, zero, zero + 1, zero, none, untold, untold, none)
 
 
 def _records_on(likelihood: Likelihood, distribution: str) -> Floats:

@@ -378,11 +378,15 @@ def test_the_report_tests_the_independences_of_the_graph():
     rows = emcc.compatibility(
         "A {0, 1}; B {0, 1}; A -> C; C {0, 1}", emcc.Study(dependent.with_columns(C=pl.col("A")), weight="n")
     )
-    arm = rows.to_pylist()[1]
-    assert (arm["compatible"], arm["g2_df"]) == (True, 1)  # B of A; C has one value for each of A
-    assert arm["g2"] == pytest.approx(2 * 1000 * (0.8 * np.log(1.6) + 0.2 * np.log(0.4)))
-    assert "an arc or a shared cause may be missing" in arm["message"]
-    assert emcc.compatibility(GRAPH, obs()).to_pylist()[1]["g2"] is None  # it implies no independence
+    for row in rows.to_pylist():
+        assert (row["compatible"], row["independences"]) == (False, 2)  # B of A, B of C; C has one value for each of A
+        assert row["misfit"] == pytest.approx(0.3, abs=1e-3)
+        assert row["p_value"] < 1e-50
+        assert "B and A: P(B=" in row["fault"]
+        assert "U: A, B" in row["message"]
+    for row in emcc.compatibility(GRAPH, obs()).to_pylist()[:1]:  # it implies no independence
+        assert (row["independences"], row["df"], row["compatible"]) == (0, 0, True)
+        assert row["message"] is not None
 
 
 def test_a_model_is_a_model_or_graph_text():
@@ -481,3 +485,13 @@ def test_a_bare_source_with_a_column_intervened_is_several_studies(kind, tmp_pat
     row = emcc.bounds(graph, source, query).to_pylist()[0]
     assert (row["lower"], row["upper"]) == pytest.approx((0.3395, 0.4295))
     assert row["studies"] == ["registry", "trial"]
+
+
+def test_the_report_says_where_nothing_could_be_tested():
+    from duckemcc.serve.page.agreement import show_agreement
+
+    records = pl.DataFrame({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1]})
+    found = emcc.compatibility("X -> Y", records)
+    page = str(show_agreement(emcc.bounds("X -> Y", records, "P(Y=1)"), found, None))
+    assert "nothing was tested" in page.split("<table")[0]
+    assert "agrees" not in page

@@ -18,7 +18,7 @@ from duckemcc.serve.plot.patterns import (
 )
 from duckemcc.serve.plot.rows import require, show_number
 from duckemcc.serve.plot.segments import name_value, name_values, order_segments, read_segments
-from duckemcc.serve.result import STUDY_COLUMNS
+from duckemcc.serve.result import STUDY_COLUMNS, was_untested
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +51,7 @@ def show_agreement(bounds: pa.Table, compatibility: pa.Table, frequencies: pa.Ta
     return tag(
         "section",
         tag("h2", "Do the studies agree?", id="agreement"),
-        tag("p", _summarise(verdicts, bad)),
+        tag("p", _summarise(verdicts, bad, _untested(compatibility, by))),
         _show_reasons(bad),
         _show_table(compatibility, by, {verdict.segment for verdict in bad}, len(verdicts)),
         _show_worst(frequencies) if frequencies is not None and bad else None,
@@ -77,9 +77,22 @@ def _verdicts(table: pa.Table, by: Sequence[str]) -> Iterable[Verdict]:
     return map(Verdict, read_segments(table, by), *columns)
 
 
-def _summarise(verdicts: Sequence[Verdict], bad: Sequence[Verdict]) -> str:
+def _untested(compatibility: pa.Table, by: Sequence[str]) -> Collection[tuple[Any, ...]]:
+    """The segments in which nothing could contradict anything."""
+    segments = read_segments(compatibility, by)
+    rows = compatibility.select(["study", "compatible", "df", "independences"]).to_pylist()
+    told = zip(segments, rows, strict=True)
+    return {s for s, row in told if row["study"] is None and row["compatible"] and was_untested(row)}
+
+
+def _summarise(verdicts: Sequence[Verdict], bad: Sequence[Verdict], untested: Collection[tuple[Any, ...]]) -> str:
     if not verdicts:
         return "There are no records to test."
+    if untested and len(untested) == len(verdicts):
+        where = "The" if len(verdicts) == 1 else f"In each of the {len(verdicts):,} segments the"
+        return f"{where} studies agree, but nothing was tested: they could contradict neither the graph nor each other."
+    if untested:
+        return f"{_summarise(verdicts, bad, ())} In {len(untested):,} of them nothing could be tested."
     if len(verdicts) == 1:
         word = "contradict the graph or each other" if bad else "agree with the graph and with each other"
         return f"The studies {word}."
@@ -117,8 +130,9 @@ def _show_table(table: pa.Table, by: Sequence[str], bad: Collection[tuple[Any, .
     head = tag("tr", (tag("th", name, scope="col") for name in columns))
     note = (
         "Each study is tested by itself, too: its p-value is that of a likelihood-ratio test of its own records "
-        "against the saturated model. Its misfit is how far its records are from the fit of all studies together: the "
-        "largest distance (total variation) between observed and fitted frequencies in one context."
+        "against the saturated model, or of the independence of the graph that its records violate most. Its misfit is "
+        "how far its records are from the fit of all studies together: the largest distance (total variation) between "
+        "observed and fitted frequencies in one context; of an independence, the share of records out of place."
     )
     told = len({segments[i] for i in shown})
     if told < total:
@@ -132,17 +146,18 @@ def _show_table(table: pa.Table, by: Sequence[str], bad: Collection[tuple[Any, .
 
 
 def _show_row(row: Mapping[str, Any], by: Sequence[str]) -> Html:
-    word = {True: "agrees", False: "contradicts", None: "not tested"}[row["compatible"]]
+    verdict = None if row["compatible"] and was_untested(row) else row["compatible"]
+    word = {True: "agrees", False: "contradicts", None: "not tested"}[verdict]
     name = row["study"] if row["study"] is not None else tag("strong", "all together")
-    told = row["message"] if row["study"] is not None or row["compatible"] is None else None
+    told = row["message"] if row["study"] is not None or verdict is None else None
     advice = tag("div", told, class_="quiet") if told else None
-    shown = word if row["study"] is None or row["compatible"] is None else f"{word} by itself"
+    shown = word if row["study"] is None or verdict is None else f"{word} by itself"
     return tag(
         "tr",
         tag("th", " · ".join(name_value(row[name]) for name in by), scope="row") if by else None,
         tag("td" if by else "th", name, scope=None if by else "row"),
         tag("td", tag("span", shown, class_=f"chip {word.replace(' ', '-')}"), advice),
-        tag("td", _show_p(row["p_value"]), class_="number", data_label="p-value"),
+        tag("td", _show_p(None if verdict is None else row["p_value"]), class_="number", data_label="p-value"),
         tag("td", "–" if row["misfit"] is None else show_number(row["misfit"]), class_="number", data_label="misfit"),
         tag("td", f"{row['n']:,.10g}", class_="number", data_label="records"),
     )
