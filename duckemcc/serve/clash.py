@@ -157,6 +157,9 @@ def refuse_table(con: Any, target: Target, job: JobFile) -> None:
         raise OptionError(
             f"the output {target} is a table of the catalog, which holds models and studies; name another"
         )
+    views = "SELECT lower(database_name), lower(schema_name), lower(view_name) FROM duckdb_views()"
+    if place in con.execute(views).fetchall():
+        raise OptionError(f"the output {target} is a view, which records may be read through; name a table")
     for source, what in [*_sources_in(con, job, target.database), *_registered_in(con)]:
         if any(_is_place(place, read) for read in _tables_read(con, source)):
             raise OptionError(f"the output {target} would take the place of records that {what} reads; name another")

@@ -76,6 +76,7 @@ def state(folder: Path):
         ("trial", "emcc.models"),
         ("trial", "emcc.studies"),
         ("trial", "other"),
+        ("v", "vv"),
     ],
 )
 def test_a_table_that_is_read_or_registered_is_never_replaced(clinic, database, source, table):
