@@ -17,6 +17,7 @@ from duckemcc.serve.job import check_job, count, run_job, study_names
 from duckemcc.serve.jobfile import JobFile, check_page, check_picture, read_job
 from duckemcc.serve.output import Target, check_target, to_csv, write
 from duckemcc.serve.progress import show_progress
+from duckemcc.study.literal import all_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -174,7 +175,8 @@ def _count_table(job: JobFile) -> pa.Table:
         do = pl.lit(list(table.do), dtype=pl.List(pl.String))
         parts.append(table.frame.rename({"count": "n"}).with_columns(study=pl.lit(table.name), intervened=do))
     frame = pl.concat(parts, how="diagonal_relaxed")
-    return frame.select("study", "intervened", pl.exclude("study", "intervened", "n"), "n").to_arrow()
+    others = [c for c in frame.columns if c not in ("study", "intervened", "n")]
+    return frame.select(all_named(["study", "intervened", *others, "n"])).to_arrow()
 
 
 def _counting_sql(job: JobFile, dialect: str) -> list[str]:

@@ -16,6 +16,7 @@ from duckemcc.serve.sources import quote, registered_sql, source_sql
 from duckemcc.serve.stored import Registered
 from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
+from duckemcc.study.literal import named
 from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
 from duckemcc.study.study import Study
@@ -185,7 +186,7 @@ def _tabulate(
     shared = study.shared and bool(by)
     if not by:
         patterns = patterns.with_columns(emcc_segment=pl.lit(1))
-    named = [pl.col(column).alias(f"emcc_v{i}") for i, column in enumerate(columns.variables.values())]
+    named = [named(c).alias(f"emcc_v{i}") for i, c in enumerate(columns.variables.values())]
     counts = ["emcc_count", "emcc_records", "emcc_bad", "emcc_example"] if study.weight else ["emcc_count"]
     frame = patterns.select(
         *named, *([] if shared else [pl.col("emcc_segment").cast(pl.Int64).alias("emcc_b0")]), *counts

@@ -116,9 +116,14 @@ def filter_columns(tree: exp.Expression) -> set[str]:
     return {column.name for column in tree.find_all(exp.Column)}
 
 
-def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
-    """The condition as SQL that DuckDB and polars take. integers: as for `widen`."""
-    return str(explicit(widen(tree.transform(_as_comparisons), integers)).sql(dialect="duckdb"))
+def filter_text(tree: exp.Expression, integers: Collection[str], place: Mapping[str, str] | None = None) -> str:
+    """The condition as SQL that DuckDB and polars take. integers: as for `widen`. place: what each column is called
+    there, for polars takes some names for patterns, in quotes as well."""
+    said = explicit(widen(tree.transform(_as_comparisons), integers))
+    if place is not None:
+        for column in [*said.find_all(exp.Column)]:
+            column.this.set("this", place[column.name])
+    return str(said.sql(dialect="duckdb"))
 
 
 def _as_comparisons(node: exp.Expression) -> exp.Expression:
