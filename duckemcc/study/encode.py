@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,8 +29,8 @@ class Encoded(NamedTuple):
 
     states:   variable -> its labels, whose positions are the codes; variables in model order
     segments: one row per distinct combination of the `by` columns, sorted, NULLs first, those without a record that
-              counts included; without `by` there is one
-              segment and this frame is empty, as a frame without columns has no rows: ask `segment_count`
+              counts included; without `by` there is one segment, and this frame has no columns and so no rows: ask
+              `segment_count`, and choose by `only`
     studies:  in the order of the tables; axis s of their counts is that of the segments
     """
 
@@ -39,7 +40,13 @@ class Encoded(NamedTuple):
 
     @property
     def segment_count(self) -> int:
-        return self.segments.height if self.segments.width else 1
+        return len(self.studies[0].count)
+
+    def only(self, places: Sequence[int]) -> Encoded:
+        """The same of some segments, by their positions."""
+        segments = self.segments[list(places)] if self.segments.width else self.segments
+        studies = tuple(replace(study, count=study.count[list(places)]) for study in self.studies)
+        return Encoded(self.states, segments, studies)
 
 
 def encode(
