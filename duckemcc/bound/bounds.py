@@ -58,7 +58,7 @@ class Bounds(NamedTuple):
     upper_ci: float | None = None
     noise: float | None = None
     maxima: int | None = None
-    forgotten: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] | None = None
     late: bool = False
 
 
@@ -109,7 +109,7 @@ def bound_sharply(
     outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
     exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
     meet, noise = all(exact) and upper - lower <= PROVEN, None
-    forgotten = () if meet else query.forgotten
+    forgotten = None if meet else query.forgotten or None
     if forgotten:  # proven of the merged cause, not of the arcs
         exact = False, False
     if meet and verdict.loglik_gap[segment] > 0 and not ends[0].settled:

@@ -53,6 +53,9 @@ SAME = 5e-3
 """Distance of fitted probabilities up to which restarts are in one optimum: those whose log-likelihoods per record
 differ by 1e-6 are within .0015."""
 
+NEARLY = 1e-4
+"""Log-likelihood per record that literal steps may lack where their restarts are brought to the maximum."""
+
 TRACE = 1e-6
 """Of a random start, in one that begins at a point that was found."""
 
@@ -298,15 +301,18 @@ def _fit_concave(
 def _polish(
     chances: Chances, group: Group, best: Chances, step: Step, upper: Floats, effort: Effort, tick: Tick
 ) -> tuple[Chances, Step]:
-    """Restarts that have converged moved to the nearest points that fit what the best chances [s, class] do.
+    """Restarts that are near the maximum moved to the nearest points that fit what the best chances [s, class] do.
 
     A gap of g nats per record fixes fitted probabilities to about √(2g) only (Pinsker): so far could what has converged
-    lie outside of the exact ends.
+    lie outside of the exact ends, and further where steps ran out. A gap of zero asks for the steps as they are.
     """
+    if effort.gap == 0:
+        return chances, step
     fitted = _fitted(best, group)
     away = np.abs(_fit_restarts(chances, group) - np.concatenate(fitted, axis=1)[:, None])
-    near = np.where(group.count[:, None] > 0, away, 0.0).max(axis=2, initial=0.0) <= SAME
-    enough = effort.gap * np.maximum(group.total, 1e-300)[:, None]
+    far = np.where(group.count[:, None] > 0, away, 0.0).max(axis=2, initial=0.0) > SAME
+    near = ~far | group.concave  # of one variable there is one maximum
+    enough = max(effort.gap, NEARLY) * np.maximum(group.total, 1e-300)[:, None]
     there = near & (np.minimum(step.gap, upper[:, None] - step.loglik) <= enough)
     if not there.any():
         return chances, step

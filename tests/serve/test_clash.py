@@ -82,7 +82,7 @@ def state(folder: Path):
 def test_a_table_that_is_read_or_registered_is_never_replaced(clinic, database, source, table):
     path = job(clinic, source, f"database = '{database}'\ntable = '{table}'", study='database = "c.duckdb"')
     before = state(clinic)
-    with pytest.raises(DuckEmccError, match="name another"):
+    with pytest.raises(DuckEmccError, match="name a"):
         run_job(read_job(path))
     assert state(clinic) == before
 
