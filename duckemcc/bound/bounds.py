@@ -37,7 +37,8 @@ class Bounds(NamedTuple):
     ends are proven and meet, also for data inside the model.
 
     noise: where they meet only for the data at hand, which lie outside the model, how far apart they are in fits near
-    by. maxima: how many maxima with different fitted probabilities the ends range over.
+    by. maxima: how many maxima with different fitted probabilities the ends range over. forgotten: causes merged from
+    ``<->`` arcs whose independence could make the range narrower; no end is then exact.
 
     credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it;
     None for sharp bounds, of which it says nothing. outer_lower, outer_upper: proven outer bounds; exact_lower,
@@ -57,6 +58,7 @@ class Bounds(NamedTuple):
     upper_ci: float | None = None
     noise: float | None = None
     maxima: int | None = None
+    forgotten: tuple[str, ...] | None = None
     late: bool = False
 
 
@@ -107,11 +109,15 @@ def bound_sharply(
     outer_lower, outer_upper = min(_round(max(ends[0].outer, low)), lower), max(_round(min(ends[1].outer, high)), upper)
     exact = tuple(end.exact and blur <= PROVEN * end.evidence for end in ends)
     meet, noise = all(exact) and upper - lower <= PROVEN, None
+    forgotten = None if meet else query.forgotten or None
+    if forgotten:  # proven of the merged cause, not of the arcs
+        exact = False, False
     if meet and verdict.loglik_gap[segment] > 0 and not ends[0].settled:
         noise = near if (near := query.find_near(learned, segment)) > PROVEN else None
     status: Literal["bounded", "identified"] = "identified" if meet and noise is None else "bounded"
     maxima = max(end.maxima for end in ends)
     found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1], noise=noise, maxima=maxima)
+    found = found._replace(forgotten=forgotten)
     try:
         limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
     except Timeout:

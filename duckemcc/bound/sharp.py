@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.arcs import find_read, forgets
 from duckemcc.bound.branch import Box, tighten
 from duckemcc.bound.climb import Climb, restore
 from duckemcc.bound.ends import PROVEN, End, Ends, Range, zero_in
@@ -104,6 +105,20 @@ class Sharp:
         self._range, self._zero = Range(self.compiled, tick), ZERO_EVIDENCE
         self._paths: dict[Factor, tuple[Factor, Relaxed]] = {}  # merged cause: the factor that it stands for
         self.relaxed = self._merge(query, model, likelihood, tick)
+        self.forgotten = self._find_forgotten(model, likelihood)
+        """The causes merged from ``<->`` arcs whose independence could make the range narrower."""
+
+    def _find_forgotten(self, model: Model, likelihood: Likelihood) -> tuple[str, ...]:
+        if not any(u.arcs for u in model.exogenous):
+            return ()
+        matters = {u for factor in self.compiled.factors for u in factor}
+        matters |= {likelihood.causes[name] for name in self.informed_by()}
+        asked = find_read(model, self.compiled.combination)
+        return tuple(
+            u.name
+            for u in model.exogenous
+            if u.name in matters and forgets(u, [*asked, *likelihood.read.get(u.name, ())])
+        )
 
     def _merge(self, query: Query, model: Model, likelihood: Likelihood, tick: Tick) -> Range:
         """The query about merged variables."""

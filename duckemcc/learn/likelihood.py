@@ -127,7 +127,7 @@ class Likelihood:
 
     causes: name of every distribution -> the exogenous variable that it is of: the model's own in model order, then
     those of single studies (`StudyCounts.local`) by name. free: distributions on which no pattern depends; n [s]:
-    records.
+    records. read: the sets of an exogenous variable's children whose responses some pattern reads together.
     """
 
     model: Model
@@ -136,6 +136,7 @@ class Likelihood:
     free: tuple[str, ...]
     impossible: tuple[Impossible, ...]
     n: Floats
+    read: dict[str, frozenset[frozenset[str]]]
 
     def part(self, segments: slice) -> Likelihood:
         """The same likelihood for some of the segments: what is compiled does not depend on the counts."""
@@ -201,7 +202,19 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
         tuple(name for name in causes if name not in used),
         tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
+        _find_read(model, pooled),
     )
+
+
+def _find_read(model: Model, pooled: Sequence[Pooled]) -> dict[str, frozenset[frozenset[str]]]:
+    """For each exogenous variable, the sets of its children whose responses some pattern reads together."""
+    found: dict[str, set[frozenset[str]]] = {}
+    for own in pooled:
+        members = (*own.part.measured, *own.part.latent)
+        for cause in own.part.exogenous:
+            read = frozenset(v for v in members if cause in model.causes[v])
+            found.setdefault(cause, set()).add(read)
+    return {cause: frozenset(sets) for cause, sets in found.items()}
 
 
 def name_distributions(model: Model, arms: Sequence[StudyCounts]) -> dict[str, str]:

@@ -53,6 +53,9 @@ SAME = 5e-3
 """Distance of fitted probabilities up to which restarts are in one optimum: those whose log-likelihoods per record
 differ by 1e-6 are within .0015."""
 
+NEARLY = 1e-4
+"""Log-likelihood per record that literal steps may lack where their restarts are brought to the maximum."""
+
 TRACE = 1e-6
 """Of a random start, in one that begins at a point that was found."""
 
@@ -232,7 +235,7 @@ def _fit_group(
             best, loglik = incomplete.best, incomplete.loglik
         else:  # a verdict must not rest on literal steps that have not arrived
             best, loglik = _best(*_climb(chances, group, goal, upper, Effort(effort.gap), tick)[:2])
-        chances = literal
+        chances, step = _polish(literal, group, best, step, upper, effort, tick)
     elif group.concave and peak is not None and not effort.spread:
         best, loglik = (peak.chances,), peak.loglik
         chances, step, steps = _stay(best, group, chances[0].shape[1])
@@ -293,6 +296,31 @@ def _fit_concave(
     chances = project_onto(chances, group, peak.fitted, tick, dead=dead)
     chances, step, more = run(chances, group, steps=effort.max_steps - EM_STEPS, gap=effort.gap, upper=upper, tick=tick)
     return chances, step, steps + more
+
+
+def _polish(
+    chances: Chances, group: Group, best: Chances, step: Step, upper: Floats, effort: Effort, tick: Tick
+) -> tuple[Chances, Step]:
+    """Restarts that are near the maximum moved to the nearest points that fit what the best chances [s, class] do.
+
+    A gap of g nats per record fixes fitted probabilities to about √(2g) only (Pinsker): so far could what has converged
+    lie outside of the exact ends, and further where steps ran out. A gap of zero asks for the steps as they are.
+    """
+    if effort.gap == 0:
+        return chances, step
+    fitted = _fitted(best, group)
+    away = np.abs(_fit_restarts(chances, group) - np.concatenate(fitted, axis=1)[:, None])
+    far = np.where(group.count[:, None] > 0, away, 0.0).max(axis=2, initial=0.0) > SAME
+    near = ~far | group.concave  # of one variable there is one maximum
+    enough = max(effort.gap, NEARLY) * np.maximum(group.total, 1e-300)[:, None]
+    there = near & (np.minimum(step.gap, upper[:, None] - step.loglik) <= enough)
+    if not there.any():
+        return chances, step
+    dead = find_dead(group, best[0], fitted) if group.concave else None
+    moved = project_onto(chances, group, fitted, tick, dead=dead)
+    new = tuple(np.where(there[..., None], m, c) for m, c in zip(moved, chances, strict=True))
+    told = measure(new, group)  # a projection that gains nothing may yet show a larger gap, through rounding
+    return new, told._replace(gap=np.minimum(told.gap, step.gap))
 
 
 def _fit_wide(

@@ -203,7 +203,16 @@ class _Reader:
 
 def merge_shared(arcs: list[tuple[str, str]]) -> list[Exogenous]:
     """One exogenous variable for each set of ``<->`` arcs that meet, its children in the order of the arcs."""
-    return [Exogenous("U_" + "_".join(children), children) for children in tie((v for arc in arcs for v in arc), arcs)]
+    drawn = list({frozenset(arc): arc for arc in reversed(arcs)}.values())[::-1]  # each once, as it was drawn first
+    sets = tie((v for arc in arcs for v in arc), arcs)
+    place = {v: i for i, children in enumerate(sets) for v in children}
+    own: list[list[tuple[str, str]]] = [[] for _ in sets]
+    for arc in drawn:
+        own[place[arc[0]]].append(arc)
+    return [
+        Exogenous("U_" + "_".join(children), children, arcs=tuple(met) if len(met) > 1 else ())
+        for children, met in zip(sets, own, strict=True)
+    ]
 
 
 def _read_state(kind: str, text: str) -> State:

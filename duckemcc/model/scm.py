@@ -39,11 +39,16 @@ class Endogenous:
 
 @dataclass(frozen=True)
 class Exogenous:
-    """An unmeasured cause. ``card`` is None where it is canonical."""
+    """An unmeasured cause. ``card`` is None where it is canonical.
+
+    arcs: the ``<->`` arcs that meet and that this cause was merged from; none if it was drawn as one cause. That they
+    are independent of each other is then not assumed.
+    """
 
     name: str
     children: tuple[str, ...]
     card: int | None = None
+    arcs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """The storage form of a model: plain dictionaries and lists, fit for JSON.
 
 endogenous: {"Y": {"states": [...], "parents": ["X"]}}     no states: learned from the data
-exogenous:  {"U": {"children": ["X", "Y"], "card": 4}}     no card: canonical
+exogenous:  {"U": {"children": ["X", "Y"], "card": 4}}     no card: canonical; "arcs": the <-> arcs that
+                                                           it was merged from
 equations:  {"Y": {"table": [[0, 1], [1, 1]]}}             nested or flat (or axes merged); exogenous parents, then
                                                            endogenous; entries are positions in Y's states, or its
                                                            states as text
@@ -64,6 +65,8 @@ def to_dict(model: Model) -> dict[str, Any]:
     for u in model.exogenous:
         if u.card is not None:
             exogenous[u.name]["card"] = u.card
+        if u.arcs:
+            exogenous[u.name]["arcs"] = [list(arc) for arc in u.arcs]
     equations = {name: {"table": table.tolist()} for name, table in model.equations.items()}
     assumptions = [{"event": event} for event in model.assumptions]
     form: dict[str, Any] = {
@@ -117,11 +120,26 @@ def _read_endogenous(name: str, body: Any) -> Endogenous:
 
 
 def _read_exogenous(name: str, body: Any) -> Exogenous:
-    fields = read_fields(name, body, ("children", "card"))
+    fields = read_fields(name, body, ("children", "card", "arcs"))
     card = fields.get("card")
     if card is not None and (isinstance(card, bool) or not isinstance(card, int)):
         raise GraphError(f"card of {name} is a whole number; found {show_value(card)}")
-    return Exogenous(name, read_names(name, "children", fields.get("children")), card)
+    children = read_names(name, "children", fields.get("children"))
+    return Exogenous(name, children, card, _read_arcs(name, children, fields.get("arcs")))
+
+
+def _read_arcs(name: str, children: tuple[str, ...], value: Any) -> tuple[tuple[str, str], ...]:
+    """The arcs that a cause was merged from: pairs of its children."""
+    if value is None:
+        return ()
+    if not is_list(value):
+        raise GraphError(f"arcs of {name} is a list of pairs of its children; found {show_value(value)}")
+    arcs = []
+    for arc in value:
+        if not is_list(arc) or len(arc) != 2 or arc[0] == arc[1] or not all(v in children for v in arc):
+            raise GraphError(f"each of the arcs of {name} joins two of its children; found {show_value(arc)}")
+        arcs.append((arc[0], arc[1]))
+    return tuple(arcs)
 
 
 def _read_state(name: str, value: Any) -> State:

@@ -116,6 +116,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
             _advise(part, i, options, found.maxima)
             or _advise_on_local(compiled, job, part, i)
             or _advise_on(found, options, part)
+            or _tell_population(compiled, job)
         )
     return answer | ({"status": "incompatible", "message": why_incompatible(part, i)} if incompatible else {})
 
@@ -154,6 +155,8 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
             f"{found.maxima} maxima of the likelihood were found that fit the records differently; lower and upper "
             "range over these, and there may be more: measure what ties causes together, or raise restarts"
         )
+    if found.forgotten:
+        return _told_forgotten(found.forgotten, part.likelihood.model)
     if found.outer_lower is None or (found.exact_lower and found.exact_upper):
         return None
     tied = any(((arm.codes < 0).any(axis=0) & (arm.codes >= 0).any(axis=0)).any() for arm in part.arms)
@@ -161,6 +164,17 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
         "lower and upper are attained, but not proven to be the ends, which may lie as far out as outer_lower and "
         "outer_upper: causes share a component, or too many matter at once, or the condition or a study is too rare"
     ) + ("; records with a NULL tie causes together: nulls='drop' asks without them" if tied else "")
+
+
+def _told_forgotten(causes: Sequence[str], model: Model) -> str:
+    """What merged arcs leave open."""
+    merged = [u for u in model.exogenous if u.name in causes]
+    arcs = " and ".join(", ".join(f"{a} <-> {b}" for a, b in u.arcs) for u in merged)
+    children = " and ".join(f"'{u.name}: {', '.join(u.children)}'" for u in merged)
+    return (
+        f"the arcs {arcs} meet and are taken for one cause; that they are independent of each other is not used, so "
+        f"the range may be narrower than lower and upper. If one cause is meant, write {children}"
+    )
 
 
 def _advise(part: Part, i: int, options: Options, maxima: int | None) -> str | None:
@@ -188,6 +202,20 @@ def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | 
     return (
         f"{what} but in {', '.join(map(repr, local))}, where it is local, so the bounds are vacuous in it; name one of "
         "these studies as population, or leave out local"
+    )
+
+
+def _tell_population(evaluate: Compiled, job: Job) -> str | None:
+    """Whose chances an answer is about, where studies differ in a cause that it depends on and none was named."""
+    asked = {u for factor in evaluate.factors for u in factor}
+    own = {study: [u for u in causes if u in asked] for study, causes in job.local.items()}
+    own = {study: causes for study, causes in own.items() if causes}
+    if job.options.population is not None or not own:
+        return None
+    causes = dict.fromkeys(u for local in own.values() for u in local)
+    return (
+        f"{', '.join(causes)} {'is' if len(causes) == 1 else 'are'} local in {', '.join(map(repr, own))}; the answer "
+        f"is about the population of the other studies. For another name it: population={next(iter(own))!r}"
     )
 
 

@@ -51,7 +51,9 @@ def bounds(
     options: see `serve.options.Options`.
 
     Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
-    Bounds are inner: the range of the query over the learned models (paper §6), which the exact range contains.
+    With `method="sharp"` lower and upper are the ends of the query's range over all models at the maximum of the
+    likelihood, exact where `exact_lower`, `exact_upper` say so, and `outer_lower`, `outer_upper` bound them from
+    outside; with `method="emcc"` they are the range over the learned models (paper §6), which lies inside.
     Raises a `DuckEmccError` for whatever is wrong with the input; "incompatible" and "undefined" are answers, not
     errors, and so is "timeout", but where max_seconds end before it is known which segments there are: `Timeout`.
     """

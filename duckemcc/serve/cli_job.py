@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from duckemcc.errors import OptionError, hiding, masked
+from duckemcc.serve.clash import refuse_files
 from duckemcc.serve.cli_show import show_bounds, show_report, tell_written
 from duckemcc.serve.job import check_job, count, run_job, study_names
-from duckemcc.serve.jobfile import JobFile, check_not_read, check_page, check_picture, read_job
+from duckemcc.serve.jobfile import JobFile, check_page, check_picture, read_job
 from duckemcc.serve.output import Target, check_target, hidden, to_csv, write
 from duckemcc.serve.progress import show_progress
+from duckemcc.study.literal import all_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -161,7 +163,7 @@ def _target(job: JobFile, out: Path | None) -> Target | None:
     """What --out says, which is none of the job's sources."""
     target = check_target(out, None, None, None)
     if target is not None:
-        check_not_read(target, job.entries)
+        refuse_files(replace(job, target=target))
     return target
 
 
@@ -180,7 +182,8 @@ def _count_table(job: JobFile) -> pa.Table:
         do = pl.lit(list(table.do), dtype=pl.List(pl.String))
         parts.append(table.frame.rename({"count": "n"}).with_columns(study=pl.lit(table.name), intervened=do))
     frame = pl.concat(parts, how="diagonal_relaxed")
-    return frame.select("study", "intervened", pl.exclude("study", "intervened", "n"), "n").to_arrow()
+    others = [c for c in frame.columns if c not in ("study", "intervened", "n")]
+    return frame.select(all_named(["study", "intervened", *others, "n"])).to_arrow()
 
 
 def _counting_sql(job: JobFile, dialect: str) -> list[str]:

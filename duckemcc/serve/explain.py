@@ -29,7 +29,7 @@ def explain_model(model: Model) -> dict[str, Any]:
         "causes": [_cause(model, u) for u in model.exogenous],
         "components": [_component(model, c) for c in model.components()],
         "assumptions": list(model.assumptions),
-        "merged": [_told_merged(u) for u in model.exogenous if _is_merged(u)],
+        "merged": [_told_merged(u) for u in model.exogenous if u.arcs],
     }
 
 
@@ -96,11 +96,6 @@ def _card(model: Model, cause: str) -> int | None:
         return model.card(cause)
     except (GraphError, TooLarge):  # states not known yet; a size that has no number
         return None
-
-
-def _is_merged(cause: Exogenous) -> bool:
-    """Whether it stands for several <-> arcs that meet."""
-    return len(cause.children) > 2 and cause.name == "U_" + "_".join(cause.children)
 
 
 def _told_merged(cause: Exogenous) -> str:

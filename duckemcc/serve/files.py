@@ -6,6 +6,8 @@ import glob
 import os
 import platform
 import re
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,14 +28,20 @@ def read_sql(name: str) -> str:
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A name beside `path` to write to, which takes its place once the block is left; the old file, or none, stays
-    where the block fails or is killed."""
-    whole = Path(path)
+    """A file beside `path` to write to, which takes its place once the block is left; the old file, or none, stays
+    where the block fails or is killed. A link stays one, to the new file, and the mode that the old file has is kept.
+
+    The file is made by `tempfile`: nobody else has its name, or can have put a link there.
+    """
+    whole = Path(os.path.realpath(path))
     _sweep(whole)
-    part = whole.with_name(f"{_part_of(whole)}{os.getpid()}")
+    made, name = tempfile.mkstemp(prefix=f"{_part_of(whole)}{os.getpid()}.", dir=whole.parent)
+    os.close(made)
+    part = Path(name)
     try:
         with undoing(part.unlink):
             yield part
+        part.chmod(_mode_of(whole))
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(whole)
@@ -41,9 +49,20 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def _mode_of(whole: Path) -> int:
+    """The mode of a file that is there, else what the process gives to new ones."""
+    try:
+        return stat.S_IMODE(whole.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
 def _part_of(whole: Path) -> str:
     """How the names of parts begin, before the process. The machine is named, as a folder may be shared by several."""
-    return f".{whole.name}.{re.sub('[^A-Za-z0-9-]', '-', platform.node())}."
+    node = re.sub("[^A-Za-z0-9-]", "-", platform.node())
+    return f".{os.fsdecode(os.fsencode(whole.name)[:100])}.{node[:60]}."
 
 
 def _sweep(whole: Path) -> None:
@@ -51,7 +70,7 @@ def _sweep(whole: Path) -> None:
     if os.name != "posix":
         return
     for part in whole.parent.glob(f"{glob.escape(_part_of(whole))}*"):
-        process = part.name.removeprefix(_part_of(whole))
+        process = part.name.removeprefix(_part_of(whole)).partition(".")[0]
         if process.isdecimal() and not _lives(int(process)):
             with suppress(OSError):
                 part.unlink()

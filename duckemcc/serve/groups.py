@@ -31,6 +31,7 @@ from duckemcc.serve.options import Clock, Options
 from duckemcc.serve.remembered import batch_clock, statement_clock
 from duckemcc.serve.result import COLUMNS, make_table
 from duckemcc.serve.stored import read_resolved
+from duckemcc.study.literal import all_named
 from duckemcc.study.relation import with_lists
 
 if TYPE_CHECKING:
@@ -109,13 +110,19 @@ def _read_entries(entries: Any) -> pl.DataFrame:
     if not (kind.is_numeric() or kind == pl.Null):
         raise UnsupportedColumn(f"the weight of emcc() has type {kind}; a weight is a number.")
     weight, number = pl.col("weight").cast(pl.Float64), pl.col("value")
+    names = [field.name for field in record.fields]  # they may look like patterns
+    fields = pl.col("record").struct.rename_fields([f"emcc_f{i}" for i in range(len(names))]).struct
     good = ((weight == 0) | weight.is_between(SMALLEST_WEIGHT, LARGEST_WEIGHT)).fill_null(False)
     return frame.select(
         PLACE,
         pl.when(good).then(weight * number).otherwise(0.0).alias("emcc_count"),
         pl.when(good).then(0).otherwise(number).cast(pl.Int64).alias("emcc_bad"),
         pl.when(good).then(None).otherwise(pl.col("weight")).alias("emcc_example"),
-        *(pl.col("record").struct.field(f.name) for f in record.fields if not f.name.startswith("emcc_")),
+        *(
+            fields.field(f"emcc_f{i}").alias(f.name)
+            for i, f in enumerate(record.fields)
+            if not f.name.startswith("emcc_")
+        ),
     )
 
 
@@ -140,7 +147,7 @@ def _answer_groups(task: Task, places: Sequence[int], records: pl.DataFrame) -> 
     wanted = {v.casefold() for v in measured} | {"study", "intervened"}
     records = with_lists(records)
     keys = [PLACE, *(c for c in records.columns if c.casefold() in wanted)]
-    records = records.group_by(keys, maintain_order=True).agg(
+    records = records.group_by(all_named(keys), maintain_order=True).agg(
         pl.col("emcc_count", "emcc_bad").sum(), pl.col("emcc_example").min()
     )
     found: dict[int, dict[str, Any]] = {}
@@ -201,14 +208,14 @@ def _alike(records: pl.DataFrame, variables: Sequence[str], nulls: Nulls) -> Ite
         return
     arm = [PLACE, "emcc_study", "emcc_do"]
     kinds = records.with_columns(_study_kinds(records, columns)).select(
-        *arm, *values, "emcc_bad", emcc_weighs=pl.col("emcc_count") > 0
+        *arm, *all_named(values), "emcc_bad", emcc_weighs=pl.col("emcc_count") > 0
     )
     kinds = kinds.with_columns(emcc_counts=pl.col("emcc_weighs") & _is_kept(values, arm, nulls))
     there = kinds.select((pl.col("emcc_counts") | (pl.col("emcc_bad") > 0)).any().over(arm)).to_series()
     kinds, records = kinds.filter(there), records.filter(there)  # a study without a record that counts is left out
-    measured = ((pl.col(v).is_not_null() & pl.col("emcc_weighs")).any() for v in values)
+    measured = ((v.is_not_null() & pl.col("emcc_weighs")).any() for v in all_named(values))
     arms = kinds.group_by(arm).agg(pl.col("emcc_counts").any(), *measured)
-    labels = kinds.filter("emcc_counts").group_by(PLACE).agg(pl.col(v).drop_nulls().unique().sort() for v in values)
+    labels = kinds.filter("emcc_counts").group_by(PLACE).agg(v.drop_nulls().unique().sort() for v in all_named(values))
     key: dict[int, list[Any]] = {place: [] for place in records[PLACE].unique(maintain_order=True)}
     for frame in (arms.sort("emcc_study", "emcc_do", nulls_last=False), labels):
         for place, *found in frame.iter_rows():
@@ -226,8 +233,10 @@ def _is_kept(values: Sequence[str], arm: Sequence[str], nulls: Nulls) -> pl.Expr
 
     if nulls in ("mar", "mcar"):
         return pl.lit(True)
-    seen = ((pl.col(v).is_not_null() & pl.col("emcc_weighs")).any().over(arm) for v in values)
-    return pl.all_horizontal(pl.lit(True), *(pl.col(v).is_not_null() | ~s for v, s in zip(values, seen, strict=True)))
+    seen = ((v.is_not_null() & pl.col("emcc_weighs")).any().over(arm) for v in all_named(values))
+    return pl.all_horizontal(
+        pl.lit(True), *(v.is_not_null() | ~s for v, s in zip(all_named(values), seen, strict=True))
+    )
 
 
 def _study_kinds(records: pl.DataFrame, columns: Mapping[str, str]) -> Iterator[pl.Expr]:

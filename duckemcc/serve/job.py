@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout, hiding, masked
 from duckemcc.serve.answer import answer, unanswered
 from duckemcc.serve.ask import count_studies, read_queries
-from duckemcc.serve.files import replace_file
+from duckemcc.serve.clash import refuse_files, refuse_remote, refuse_table, refuse_tables
 from duckemcc.serve.jobfile import JobFile
 from duckemcc.serve.jobstudy import STUDY, check_table, open_database
 from duckemcc.serve.options import Clock, Options, Report
-from duckemcc.serve.output import hidden, write
+from duckemcc.serve.output import hidden, making, write
 from duckemcc.serve.report import pick_segments, report
 from duckemcc.serve.toml_words import in_toml
 from duckemcc.study.read import CountTable
@@ -51,12 +51,16 @@ class Ran(NamedTuple):
 
 
 def run_job(job: JobFile, progress: Report | None = None) -> Ran:
-    """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data; nothing is written then."""
+    """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data, and where what is written is
+    read; nothing is written then."""
     with hiding(job.hidden):
-        return _run(job, Clock(job.options.max_seconds, progress))
+        return _run(job, progress)
 
 
-def _run(job: JobFile, clock: Clock) -> Ran:
+def _run(job: JobFile, progress: Report | None) -> Ran:
+    refuse_files(job)
+    refuse_tables(job)
+    clock = Clock(job.options.max_seconds, progress)
     tables: list[CountTable] = []
     queries = read_queries(job.queries)
     try:
@@ -71,16 +75,24 @@ def _run(job: JobFile, clock: Clock) -> Ran:
     with _told_by_line(job):
         text = _report(job, tables, table, clock) if job.report is not None else None
         picture = _draw(job, table) if job.plot is not None else None
-    if job.target is not None:  # all that can go wrong before anything is written has gone right
-        write(table, job.target)
-    if text is not None and job.report is not None:
-        with replace_file(job.report) as part:
-            part.write_text(text, encoding="utf-8", newline="\n")
-    if picture is not None and job.plot is not None:
-        with replace_file(job.plot) as part:
-            part.write_bytes(picture)
+    with ExitStack() as whole:  # files take their places together, once the table is written as well
+        if text is not None and job.report is not None:
+            whole.enter_context(making(job.report)).write_text(text, encoding="utf-8", newline="\n")
+        if picture is not None and job.plot is not None:
+            whole.enter_context(making(job.plot)).write_bytes(picture)
+        if job.target is not None:
+            write(table, job.target, lambda con: _check_target(con, job))
     clock.lap("write")
     return Ran(table, clock.laps)
+
+
+def _check_target(con: Any, job: JobFile) -> None:
+    """Raises `OptionError` where the table that is written is one that was read, as `con` sees both."""
+    assert job.target is not None
+    if job.target.database is not None:
+        refuse_table(con, job.target, job)
+    else:
+        refuse_remote(con, job.target, job.entries)
 
 
 def check_job(job: JobFile, progress: Report | None = None) -> pa.Table:

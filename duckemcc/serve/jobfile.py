@@ -12,10 +12,9 @@ Paths are relative to the job's folder. ``${NAME}`` in a text stands for an envi
 
 from __future__ import annotations
 
-import glob
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +24,7 @@ from duckemcc.errors import JobError, NotSupported, OptionError, hiding
 from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query
+from duckemcc.serve.clash import refuse_files, refuse_tables
 from duckemcc.serve.jobmodel import ModelReader
 from duckemcc.serve.jobstudy import STUDY, Entry
 from duckemcc.serve.options import Options, read_options
@@ -62,6 +62,8 @@ class JobFile:
     """The database and name of a stored model, whose registered studies are asked where the job lists none."""
     lines: Mapping[str, int] = field(default_factory=dict)
     """Where each query stands, and each option."""
+    model_file: Path | None = None
+    """The file that the model was read from."""
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What is not told of it, each with what is shown instead: see `errors.hiding`."""
 
@@ -124,17 +126,17 @@ class _Reader(ModelReader):
             check_segments(model.variables if model is not None else (), by, {}, {b: b for b in by})
         queries = self.read_queries(content, model)
         target, report, plot = self.read_output(content)
-        if target is not None:
-            with self.noting("output"):
-                check_not_read(target, entries)
         title = self.text_of(content, "title", ()) or self.path.stem
         if self.mistakes or model is None:
             return None
         lines = {text: find_line(self.text, ("queries", i)) for i, text in enumerate(queries)}
         lines |= {name: find_line(self.text, ("options", name)) for name in content.get("options", ())}
-        return JobFile(
-            self.path, title, model, entries, queries, by, options, target, report, plot, catalog, lines, self.hidden
-        )
+        asked = self.path, title, model, entries, queries, by, options
+        job = JobFile(*asked, target, report, plot, catalog, lines, self.model_file, self.hidden)
+        with self.noting("output"):
+            refuse_files(job)
+            refuse_tables(job)
+        return job
 
     def read_queries(self, content: Mapping[str, Any], model: Model | None) -> tuple[str, ...]:
         """The queries, which fit the model for some states at least."""
@@ -184,19 +186,6 @@ class _Reader(ModelReader):
                 with self.noting("output", key):
                     check(paths[key])
         return target, paths.get("report"), paths.get("plot")
-
-
-def check_not_read(target: Target, entries: Sequence[Entry]) -> None:
-    """Raises `OptionError` where the output would take the place of a study's records."""
-    for entry in entries:
-        if target.file is not None and entry.is_file:
-            read = [os.path.realpath(path) for path in glob.glob(entry.source, recursive=True)] or [entry.source]
-            taken = os.path.realpath(target.file) in read
-        else:
-            same = target.database is not None and entry.database is not None
-            taken = same and target.database == entry.database and target.table == entry.source
-        if taken:
-            raise OptionError(f"the output {target} would take the place of records that a study reads; name another")
 
 
 def check_page(path: Path) -> None:

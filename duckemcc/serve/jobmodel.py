@@ -18,7 +18,9 @@ MODEL = ("graph", "file", "name")
 
 
 class ModelReader(StudyReader):
-    """Reads the model."""
+    """Reads the model. model_file: the file that it is read from, if there is one."""
+
+    model_file: Path | None = None
 
     def read_model(self, content: Mapping[str, Any]) -> tuple[Model | None, tuple[Path, str] | None]:
         """The model, and where it is stored if it is."""
@@ -36,7 +38,8 @@ class ModelReader(StudyReader):
             return self.read_graph(text), None
         with self.noting("model", given[0]):
             if given[0] == "file":
-                return _checked(read_model_file(self.folder / text)), None
+                self.model_file = self.folder / text
+                return _checked(read_model_file(self.model_file)), None
             if "database" not in content:
                 raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
             if (database := self.database_of(content, ())) is not None and database.is_file():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from duckemcc.errors import OptionError, SourceError, engine_reason, is_hiding, masked, masked_all
+from duckemcc.model.tokens import cut
 from duckemcc.serve.files import replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
 
 ENDINGS = (".parquet", ".csv", ".json")
 
@@ -57,45 +63,63 @@ def check_place(path: Path, endings: Sequence[str]) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raises `OptionError` where there is no folder for it, or there is one of its name."""
+    """Raises `OptionError` where there is no folder for it, one that cannot be written to, or one of its name."""
+    if "\0" in str(path) or len(os.fsencode(path.name)) > LONGEST_NAME:
+        shown = cut(path.name)
+        raise OptionError(f"{shown!r} is no name of a file: it has a NUL character, or more than {LONGEST_NAME} bytes")
     if not path.parent.is_dir():
         raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
     if path.is_dir():
         raise OptionError(f"{str(path)!r} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise OptionError(f"{str(path)!r} is a device or the like; name a file")
+    folder = Path(os.path.realpath(path)).parent
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"no file can be written in the folder {str(folder)!r}: it is read-only; name another")
 
 
-def write(table: pa.Table, target: Target) -> None:
+Check: TypeAlias = Callable[[Any], None]
+"""Called with the connection that writes, in its transaction, before anything is changed; may raise."""
+
+
+def write(table: pa.Table, target: Target, check: Check = lambda con: None) -> None:
     """Writes the table, in place of what was there: the old or the new one is found there, never a part.
 
-    Raises `SourceError` where it cannot be written.
+    Raises `SourceError` where it cannot be written, and what `check` raises for a table of a database.
     """
     if target.file is not None:
-        _write_file(table, target.file)
+        with making(target.file) as part:
+            fill(part, table, target.file.suffix.lower())
     elif target.database is not None:
         assert target.table is not None
-        _write_duckdb(table, target.database, target.table)
+        _write_duckdb(table, target.database, target.table, check)
     else:
         from duckemcc.study.remote import write_table
 
         assert target.connection is not None
         assert target.table is not None
-        write_table(target.connection, target.table, table)
+        write_table(target.connection, target.table, table, check)
 
 
-def _write_file(table: pa.Table, path: Path) -> None:
-    kind = path.suffix.lower()
+@contextmanager
+def making(path: Path) -> Iterator[Path]:
+    """As `replace_file`. Raises `SourceError` where the file cannot be written."""
     try:
         with replace_file(path) as part:
-            if kind == ".parquet":
-                from pyarrow import parquet
-
-                parquet.write_table(table, part)
-            elif kind == ".csv":
-                part.write_text(to_csv(table), encoding="utf-8")
-            else:
-                part.write_text(to_json(table), encoding="utf-8")
+            yield part
     except OSError as wrong:
-        raise SourceError(f"{str(path)!r} cannot be written: {wrong}") from wrong
+        reason = wrong.strerror or str(wrong)
+        raise SourceError(f"{str(path)!r} cannot be written: {reason}; what was there before is still there") from wrong
+
+
+def fill(part: Path, table: pa.Table, kind: str) -> None:
+    """Writes a table to a file, as the ending `kind` says."""
+    if kind == ".parquet":
+        from pyarrow import parquet
+
+        parquet.write_table(table, part)
+    else:
+        part.write_text(to_csv(table) if kind == ".csv" else to_json(table), encoding="utf-8")
 
 
 def hidden(table: pa.Table, by: Sequence[str]) -> pa.Table:
@@ -148,7 +172,7 @@ def to_json(table: pa.Table) -> str:
     return json.dumps(rows, indent=1, ensure_ascii=False, default=str) + "\n"
 
 
-def _write_duckdb(table: pa.Table, database: Path, name: str) -> None:
+def _write_duckdb(table: pa.Table, database: Path, name: str, check: Check) -> None:
     import duckdb
 
     from duckemcc.serve.sources import table_sql
@@ -160,7 +184,10 @@ def _write_duckdb(table: pa.Table, database: Path, name: str) -> None:
         raise SourceError(f"the database {str(database)!r} cannot be written: {engine_reason(wrong)}") from wrong
     try:
         con.register("emcc_result", table)
+        con.begin()
+        check(con)
         con.execute(f"CREATE OR REPLACE TABLE {target} AS FROM emcc_result")
+        con.commit()
     except duckdb.Error as wrong:
         raise SourceError(f"the table {name} of {str(database)!r} cannot be written: {engine_reason(wrong)}") from wrong
     finally:

@@ -16,6 +16,7 @@ from duckemcc.serve.sources import quote, registered_sql, source_sql
 from duckemcc.serve.stored import Registered
 from duckemcc.study.columns import Columns, cause_name, find_column, match_columns
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
+from duckemcc.study.literal import named
 from duckemcc.study.read import CountTable, check_some, tabulate
 from duckemcc.study.selection import Rule, read_rule
 from duckemcc.study.study import Study
@@ -42,12 +43,13 @@ def check_registered(
     if types is None:
         _check_names(study, model)
         return study
-    from duckemcc.study.dialect import check_filter
+    from duckemcc.study.dialect import check_filter, check_truth
 
     matched = match_columns(study, study.name, model.variables, (), list(types), model.unmeasured)
     check_types(study.name, matched, types)
     if study.where is not None:
-        check_filter(study.where, list(types), f"study {study.name!r}")
+        tree = check_filter(study.where, list(types), f"study {study.name!r}")
+        check_truth(f"study {study.name!r}", study.where, tree, types)
     return replace(study, types=dict(types))
 
 
@@ -125,12 +127,13 @@ def _study_sql(study: Registered, model: Model, keys: Mapping[str, str], home: s
 def _read_where(study: Registered, text: str) -> Where:
     from sqlglot import exp
 
-    from duckemcc.study.dialect import check_condition, filter_text
+    from duckemcc.study.dialect import check_condition, check_truth, filter_text
 
     try:
         tree = check_condition(text, list(study.types))
     except OptionError as wrong:  # of a row that was written by hand
         raise OptionError(f"study {study.name!r}: {wrong}") from None
+    check_truth(f"study {study.name!r}", text, tree, study.types)
     names = {name: f"emcc: where {i}" for i, name in enumerate(sorted({c.name for c in tree.find_all(exp.Column)}))}
     for column in tree.find_all(exp.Column):
         column.set("this", exp.to_identifier(names[column.name], quoted=True))
@@ -185,10 +188,10 @@ def _tabulate(
     shared = study.shared and bool(by)
     if not by:
         patterns = patterns.with_columns(emcc_segment=pl.lit(1))
-    named = [pl.col(column).alias(f"emcc_v{i}") for i, column in enumerate(columns.variables.values())]
+    values = [named(c).alias(f"emcc_v{i}") for i, c in enumerate(columns.variables.values())]
     counts = ["emcc_count", "emcc_records", "emcc_bad", "emcc_example"] if study.weight else ["emcc_count"]
     frame = patterns.select(
-        *named, *([] if shared else [pl.col("emcc_segment").cast(pl.Int64).alias("emcc_b0")]), *counts
+        *values, *([] if shared else [pl.col("emcc_segment").cast(pl.Int64).alias("emcc_b0")]), *counts
     )
     if not study.weight:
         frame = frame.with_columns(emcc_records=pl.col("emcc_count"))

@@ -67,7 +67,7 @@ def narrow(job: Job, only: Sequence[int] | None) -> Job:
         return job
     places = list(only)
     arms = [replace(arm, count=arm.count[places]) for arm in job.arms]
-    return replace(job, arms=arms, encoded=job.encoded._replace(segments=job.encoded.segments[places]))
+    return replace(job, arms=arms, encoded=job.encoded.only(places))
 
 
 def pick_segments(table: pa.Table, queries: int, most: int = MOST_PICKED) -> tuple[list[int] | None, list[int]]:

@@ -69,7 +69,7 @@ def _files_sql(source: str) -> str | None:
 
 def table_sql(name: str) -> str:
     """A table's name, up to catalog.schema.table, each part quoted. Raises `SourceError` for what is no name."""
-    return ".".join(quote(part) for part in _parts(name))
+    return ".".join(quote(part) for part in name_parts(name))
 
 
 def registered_sql(source: str, home: str | None) -> str:
@@ -77,7 +77,7 @@ def registered_sql(source: str, home: str | None) -> str:
     another. Raises `SourceError`."""
     if (files := _files_sql(source)) is not None:
         return files
-    parts = _parts(source)
+    parts = name_parts(source)
     if len(parts) == 3 and parts[0].casefold() == "temp":
         raise SourceError(f"the source {source!r} is a TEMP table, which is another one for each connection")
     whole = [*([home] if home and len(parts) < 3 else []), *(["main"] if home and len(parts) == 1 else []), *parts]
@@ -102,7 +102,7 @@ def find_source(con: duckdb.DuckDBPyConnection, source: str, home: str) -> Found
 
 def _find_table(con: duckdb.DuckDBPyConnection, source: str, home: str) -> str:
     """[[database.]schema.]table, without what `registered_sql` adds."""
-    parts = _parts(source)
+    parts = name_parts(source)
     path = _search_path(con)
     database, schema = path[0]
     places = {
@@ -148,7 +148,8 @@ def _spelled(con: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> tuple[st
     return next((row for row in rows if tuple(part.casefold() for part in row) == wanted), None)
 
 
-def _parts(name: str) -> list[str]:
+def name_parts(name: str) -> list[str]:
+    """The parts of a table's name, unquoted. Raises `SourceError`."""
     if not _TABLE.match(name):
         raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
     return [_unquoted(part) for part in _PART.findall(name)]

@@ -20,6 +20,7 @@ from duckemcc.serve.report import report
 from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS, make_table
 from duckemcc.study.encode import MOST_COUNTS
 from duckemcc.study.labels import round_count
+from duckemcc.study.literal import all_named
 from duckemcc.study.read import CountTable
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def _places(tables: Sequence[CountTable], by: tuple[str, ...]) -> pl.DataFrame:
     """The segments of a task."""
     import polars as pl
 
-    frames = [f.select(by) for t in tables for f in (t.frame, t.absent) if f is not None and not t.shared]
-    return pl.concat(frames).unique().sort(by)
+    frames = [f.select(all_named(by)) for t in tables for f in (t.frame, t.absent) if f is not None and not t.shared]
+    return pl.concat(frames).unique().sort(all_named(by))
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,22 @@ class Counts:
         import polars as pl
         import pyarrow as pa
 
-        every = pl.concat([t.frame.select(by) for t in tables if not t.shared]).unique().sort(by) if by else None
+        every = (
+            pl.concat([t.frame.select(all_named(by)) for t in tables if not t.shared]).unique().sort(all_named(by))
+            if by
+            else None
+        )
         frames = []
         for table in tables:
             frame = table.frame.filter(pl.col("count") > 0)
             if every is not None and table.shared:
                 frame = frame.join(every, how="cross")
             do = pl.lit(list(table.do), dtype=pl.List(pl.String)).alias("intervened")
-            frames.append(frame.select(*by, pl.lit(table.name).alias("study"), do, *model.variables, "count"))
+            frames.append(
+                frame.select(
+                    *all_named(by), pl.lit(table.name).alias("study"), do, *all_named(model.variables), "count"
+                )
+            )
         found = pl.concat(frames).to_arrow(compat_level=pl.CompatLevel.oldest())
         types = {pa.large_string(): pa.string(), pa.large_list(pa.large_string()): pa.list_(pa.string())}
         return found.cast(pa.schema([(f.name, types.get(f.type, f.type)) for f in found.schema]))
@@ -168,7 +177,7 @@ class Task:
         """Equal patterns added up, as `labels.labelled` does; those that the driver left out (nulls="drop") are not."""
         import polars as pl
 
-        variables = list(self.model.variables)
+        variables = all_named(self.model.variables)
         known = rows.join(table.frame, on=variables, how="semi", nulls_equal=True)
         if known.height < rows.height and self.settings.nulls != "drop":
             raise StudyError(f"study {table.name!r} has patterns that it did not have before; its counts were lost.")
@@ -182,7 +191,7 @@ class Task:
 
         if whole.shared:
             return whole
-        order = [*self.model.variables, PLACE, "count"]
+        order = all_named([*self.model.variables, PLACE, "count"])
         blank = whole.frame.with_columns(pl.lit(places[0], pl.Int64).alias(PLACE), pl.lit(0.0).alias("count"))
         own = [] if rows is None else [rows.filter(pl.col(PLACE).is_in(places.implode())).select(order)]
         frame = pl.concat([blank.select(order), *own])

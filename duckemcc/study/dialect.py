@@ -19,6 +19,7 @@ from sqlglot.tokens import TokenType
 from duckemcc.errors import OptionError
 from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
+from duckemcc.study.truth import wrong_truth
 
 _LONGEST = 50_000
 _DEEPEST = 200  # of the tree
@@ -99,6 +100,8 @@ def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str],
         _check_depth(tree)
         for node in tree.walk():
             _check_node(node)
+        if (wrong := wrong_truth(tree, {})) is not None:
+            raise _Refused(wrong)
         return tree.transform(lambda node: _resolved(node, names, find))
     except _Refused as refused:
         problem = str(refused)
@@ -108,17 +111,34 @@ def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str],
         problem = f"cannot be read: {said}"
     except RecursionError:
         problem = "is nested too deeply"
-    shown = text if len(text) <= 80 else text[:77] + "..."
-    raise OptionError(f"{option}={shown!r} {problem}. {_ADVICE}")
+    raise OptionError(f"{option}={_shown(text)!r} {problem}. {_ADVICE}")
+
+
+def check_truth(what: str, text: str | None, tree: exp.Expression, types: Mapping[str, str]) -> None:
+    """A `where` is a boolean, now that its columns' types are known. types: as the engine calls them.
+
+    what: what messages call the source. text: as the user wrote it. Raises OptionError.
+    """
+    if (wrong := wrong_truth(tree, types)) is not None:
+        raise OptionError(f"{what}: where={_shown(text or '')!r} {wrong}.")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def filter_columns(tree: exp.Expression) -> set[str]:
     return {column.name for column in tree.find_all(exp.Column)}
 
 
-def filter_text(tree: exp.Expression, integers: Collection[str]) -> str:
-    """The condition as SQL that DuckDB and polars take. integers: as for `widen`."""
-    return str(explicit(widen(tree.transform(_as_comparisons), integers)).sql(dialect="duckdb"))
+def filter_text(tree: exp.Expression, integers: Collection[str], place: Mapping[str, str] | None = None) -> str:
+    """The condition as SQL that DuckDB and polars take. integers: as for `widen`. place: what each column is called
+    there, for polars takes some names for patterns, in quotes as well."""
+    said = explicit(widen(tree.transform(_as_comparisons), integers))
+    if place is not None:
+        for column in [*said.find_all(exp.Column)]:
+            column.this.set("this", place[column.name])
+    return str(said.sql(dialect="duckdb"))
 
 
 def _as_comparisons(node: exp.Expression) -> exp.Expression:

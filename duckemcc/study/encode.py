@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState, hint
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.study.literal import all_named, named, values
 from duckemcc.study.read import CountTable
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ class Encoded(NamedTuple):
 
     states:   variable -> its labels, whose positions are the codes; variables in model order
     segments: one row per distinct combination of the `by` columns, sorted, NULLs first, those without a record that
-              counts included; without `by` there is one
-              segment and this frame is empty, as a frame without columns has no rows: ask `segment_count`
+              counts included; without `by` there is one segment, and this frame has no columns and so no rows: ask
+              `segment_count`, and choose by `only`
     studies:  in the order of the tables; axis s of their counts is that of the segments
     """
 
@@ -38,7 +40,13 @@ class Encoded(NamedTuple):
 
     @property
     def segment_count(self) -> int:
-        return self.segments.height if self.segments.width else 1
+        return len(self.studies[0].count)
+
+    def only(self, places: Sequence[int]) -> Encoded:
+        """The same of some segments, by their positions."""
+        segments = self.segments[list(places)] if self.segments.width else self.segments
+        studies = tuple(replace(study, count=study.count[list(places)]) for study in self.studies)
+        return Encoded(self.states, segments, studies)
 
 
 def encode(
@@ -84,7 +92,7 @@ def all_shared(by: Sequence[str]) -> OptionError:
 
 
 def _states(tables: Sequence[CountTable], variable: str) -> tuple[str, ...]:
-    seen = {label for t in tables for label in t.frame[variable].unique().to_list()} - {None}
+    seen = {label for t in tables for label in values(t.frame, variable).unique().to_list()} - {None}
     if not seen:
         raise MissingColumn(
             f"no study has a value of {variable}, so its states are not known; declare them in the graph: "
@@ -103,10 +111,12 @@ def _sorted(labels: Iterable[str]) -> list[str]:
 def _check_declared(table: CountTable, variable: str, declared: tuple[str, ...]) -> None:
     import polars as pl
 
-    unknown = table.frame.filter(~pl.col(variable).is_in(list(declared)))  # NULL is neither in nor out
+    unknown = table.frame.filter(~named(variable).is_in(list(declared)))  # NULL is neither in nor out
     if unknown.is_empty():
         return
-    label, count = unknown.group_by(variable).agg(pl.col("count").sum()).sort(-pl.col("count"), variable).row(0)
+    label, count = (
+        unknown.group_by(named(variable)).agg(pl.col("count").sum()).sort(-pl.col("count"), named(variable)).row(0)
+    )
     number = f"{count:.0f}" if float(count).is_integer() else f"{count:g}"
     raise UnknownState(
         f"study {table.name!r} has {variable} = {label!r} in {number} record{'' if count == 1 else 's'}; the model "
@@ -126,17 +136,17 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
         if len(kinds) > 1:
             found = "; ".join(f"{t.name} has {t.frame.schema[b]}" for t in tables)
             raise StudyError(f"the studies' segments by {b} are of different types: {found}. Cast them alike.")
-    absent = [t.absent.select(by) for t in tables if t.absent is not None]
-    rows = pl.concat([*(t.frame.select(by) for t in tables), *absent], how="vertical_relaxed")
+    absent = [t.absent.select(all_named(by)) for t in tables if t.absent is not None]
+    rows = pl.concat([*(t.frame.select(all_named(by)) for t in tables), *absent], how="vertical_relaxed")
     # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.
-    ordered = rows.with_row_index("emcc_row").sort(by, nulls_last=False)
+    ordered = rows.with_row_index("emcc_row").sort(all_named(by), nulls_last=False)
     starts = ordered.select(
-        pl.any_horizontal(pl.int_range(pl.len()) == 0, *(pl.col(b).ne_missing(pl.col(b).shift()) for b in by))
+        pl.any_horizontal(pl.int_range(pl.len()) == 0, *(b.ne_missing(b.shift()) for b in all_named(by)))
     ).to_series()
     position = np.empty(rows.height, np.intp)
     position[ordered["emcc_row"].to_numpy()] = np.cumsum(starts.to_numpy()) - 1
     ends = np.cumsum([t.frame.height for t in tables])
-    return ordered.filter(starts).select(by), np.split(position, ends)[: len(tables)]
+    return ordered.filter(starts).select(all_named(by)), np.split(position, ends)[: len(tables)]
 
 
 def _kind(dtype: pl.DataType) -> str | None:
@@ -189,6 +199,6 @@ def _codes(table: CountTable, variable: str, labels: tuple[str, ...]) -> NDArray
 
     code = dict(zip(labels, range(len(labels)), strict=True))
     if table.frame.height <= _FEW:
-        return np.array([code.get(label, -1) for label in table.frame[variable].to_list()], np.int32)
-    column = table.frame[variable].replace_strict(code, default=-1, return_dtype=pl.Int32)
+        return np.array([code.get(label, -1) for label in values(table.frame, variable).to_list()], np.int32)
+    column = values(table.frame, variable).replace_strict(code, default=-1, return_dtype=pl.Int32)
     return np.asarray(column.to_numpy(), np.int32)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, UnsupportedColumn
+from duckemcc.study.literal import all_named
 
 if TYPE_CHECKING:
     import polars as pl
@@ -126,7 +127,7 @@ def labelled(tally: Tally, nulls: Nulls) -> pl.DataFrame:
     names = {key: variable for variable, key in tally.keys.items()}
     names |= {f"emcc_b{i}": b for i, b in enumerate(tally.by)} | {"emcc_count": "count"}
     labels = labels.select(pl.col(key).alias(name) for key, name in names.items())
-    keys = [*tally.variables, *tally.by]
+    keys = all_named([*tally.variables, *tally.by])
     summed = labels.group_by(keys).agg(pl.col("count").sum()).sort(keys)
     if (summed["count"] % 1 == 0).all():
         return summed
@@ -142,7 +143,7 @@ def find_absent(tally: Tally, labels: pl.DataFrame) -> pl.DataFrame | None:
     if not tally.by:
         return None
     segments = tally.frame.select(pl.col(f"emcc_b{i}").alias(b) for i, b in enumerate(tally.by)).unique()
-    absent = segments.join(labels, on=list(tally.by), how="anti", nulls_equal=True).sort(list(tally.by))
+    absent = segments.join(labels, on=all_named(tally.by), how="anti", nulls_equal=True).sort(all_named(tally.by))
     return None if absent.is_empty() else absent
 
 

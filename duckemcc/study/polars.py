@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.duckdb import count_duckdb
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, as_numbers
+from duckemcc.study.literal import all_named, named
+from duckemcc.study.times import check_times
 from duckemcc.study.types import check_dtypes
 from duckemcc.study.watch import Watch, unwatched
 
@@ -29,28 +31,35 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     schema = frame.collect_schema()
     columns, condition, used = wanted.match(schema.names())
     if any(isinstance(schema[c], pl.BaseExtension) for c in used):  # from a database: read as it is from Arrow
-        chosen = frame.select(pl.col(c) for c in schema.names() if c in used)
+        chosen = frame.select(all_named(c for c in schema.names() if c in used))
         found = _collect(chosen, wanted.watch)
         return count_duckdb(wanted._replace(study=replace(wanted.study, source=found.to_arrow())))
     check_dtypes(wanted.name, columns, schema)
+    place = {c: f"emcc_c{i}" for i, c in enumerate(c for c in schema.names() if c in used)}
+    frame = frame.select(named(c).alias(p) for c, p in place.items())
     if condition is not None:
-        from duckemcc.study.dialect import filter_text
+        from duckemcc.study.dialect import check_truth, filter_text
 
-        text = filter_text(condition, {c for c, t in schema.items() if t.is_integer()})
+        kinds = {c: str(schema[c]) for c in used}
+        check_truth(f"study {wanted.name!r}", wanted.study.where, condition, kinds)
+        text = filter_text(condition, {c for c, t in schema.items() if t.is_integer()}, place)
         frame = frame.filter(pl.sql_expr(text))
     keys = columns.keys
-    named = [pl.col(c).alias(k) for k, c in keys.items()]
+    grouped = [pl.col(place[c]).alias(k) for k, c in keys.items()]
     if columns.weight is None:
         counted = (
-            frame.select(named).group_by(list(keys)).agg(emcc_count=pl.len().cast(pl.Float64), emcc_records=pl.len())
+            frame.select(grouped).group_by(list(keys)).agg(emcc_count=pl.len().cast(pl.Float64), emcc_records=pl.len())
         )
     else:
-        weighted = _weigh(frame.select(*named, pl.col(columns.weight).alias("emcc_weight")), schema[columns.weight])
+        weighted = _weigh(
+            frame.select(*grouped, pl.col(place[columns.weight]).alias("emcc_weight")), schema[columns.weight]
+        )
         counted = _sum_weights(weighted, list(keys), schema[columns.weight].is_float())
     other = (pl.Categorical, pl.Enum, pl.Int128, pl.UInt128)  # what Arrow lacks, or has in another form
     as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
     huge = [k for k, c in keys.items() if k.startswith("emcc_b") and isinstance(schema[c], (pl.Int128, pl.UInt128))]
     found = _collect(counted.head(MOST_PATTERNS + 1).with_columns(as_text), wanted.watch)
+    check_times(wanted.name, columns, found)
     return columns, found.with_columns(as_numbers(found[k]) for k in huge)
 
 

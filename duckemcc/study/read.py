@@ -15,6 +15,7 @@ from duckemcc.errors import DuckEmccError, EmptyStudy, OptionError, SourceError,
 from duckemcc.study.columns import Columns, Wanted, cause_name
 from duckemcc.study.duckdb import count_duckdb, open_source
 from duckemcc.study.labels import Nulls, Tally, find_absent, labelled
+from duckemcc.study.literal import all_named
 from duckemcc.study.pandas import column_names, count_pandas
 from duckemcc.study.polars import count_polars
 from duckemcc.study.selection import Rule, check_dropped, read_rule
@@ -122,7 +123,11 @@ def with_unmeasured(frame: pl.DataFrame, variables: Sequence[str]) -> pl.DataFra
     import polars as pl
 
     absent = [pl.lit(None, pl.String).alias(v) for v in variables if v not in frame.columns]
-    return frame.with_columns(absent).select(*variables, pl.exclude(variables)) if absent else frame
+    return (
+        frame.with_columns(absent).select(all_named([*variables, *(c for c in frame.columns if c not in variables)]))
+        if absent
+        else frame
+    )
 
 
 def check_nulls(nulls: str) -> None:

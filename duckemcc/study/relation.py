@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn
 from duckemcc.study.columns import Columns, Wanted, check_segments, find_column, model_name
 from duckemcc.study.labels import MOST_PATTERNS, Nulls
+from duckemcc.study.literal import named
 from duckemcc.study.read import (
     CountTable,
     check_nulls,
@@ -151,13 +152,13 @@ def split_relation(
     if frame.is_empty():
         raise EmptyStudy("the studies relation has no records.")
     _check_relation(frame, measured, by, spelled)
-    items = [pl.col(spelled[v]).alias(f"emcc_v{i}") for i, v in enumerate(measured)]
-    items += [pl.col(spelled[b]).alias(f"emcc_b{i}") for i, b in enumerate(by)]
-    count = pl.col(spelled["emcc_count"]).cast(pl.Float64).fill_null(0)
+    items = [named(spelled[v]).alias(f"emcc_v{i}") for i, v in enumerate(measured)]
+    items += [named(spelled[b]).alias(f"emcc_b{i}") for i, b in enumerate(by)]
+    count = named(spelled["emcc_count"]).cast(pl.Float64).fill_null(0)
     known = set(frame.columns)
     items.append(count.alias("emcc_count"))
     items.append((pl.col("emcc_records") if "emcc_records" in known else count).alias("emcc_records"))
-    items.append(pl.col(spelled["emcc_bad"]).cast(pl.Int64).alias("emcc_bad"))
+    items.append(named(spelled["emcc_bad"]).cast(pl.Int64).alias("emcc_bad"))
     example = pl.col("emcc_example") if "emcc_example" in known else pl.lit(None)
     items.append(example.cast(pl.String).alias("emcc_example"))
     items.append(_as_text(frame, spelled.get("study")).alias("emcc_study"))
@@ -236,7 +237,7 @@ def _check_relation(
 def _as_text(frame: pl.DataFrame, column: str | None) -> pl.Expr:
     import polars as pl
 
-    return pl.lit("studies") if column is None else pl.col(column).cast(pl.String)
+    return pl.lit("studies") if column is None else named(column).cast(pl.String)
 
 
 def _intervened_sets(frame: pl.DataFrame, column: str | None, variables: Sequence[str]) -> list[str]:

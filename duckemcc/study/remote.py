@@ -8,7 +8,8 @@ without the blanks that pad a char(n).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,8 +20,10 @@ from duckemcc.errors import RepeatedName, SourceError
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.connection import connected, fetch, reading, run, writing
 from duckemcc.study.counting_sql import column, count_query, tally
+from duckemcc.study.dialect import check_truth
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.opaque import read_decimals
+from duckemcc.study.times import read_counted
 from duckemcc.study.types import FLOATS, check_types
 from duckemcc.study.warehouse_sql import portable, read_source, read_table, write
 
@@ -64,6 +67,7 @@ def count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
         types = _column_types(con, source, sorted(used))
         check_types(name, columns, types)
         if condition is not None:
+            check_truth(f"study {name!r}", study.where, condition, types)
             condition = _bytewise(portable(condition, "postgres"), types)
         keys = {k: _key(c, types[c]) for k, c in columns.keys.items()}
         weight = None if columns.weight is None else column(columns.weight)
@@ -168,10 +172,7 @@ def _as_text(counted: exp.Select, kinds: Mapping[str, str], measures: Sequence[s
 
 
 def _frame(table: Any, kinds: Mapping[str, str], name: str, columns: Columns) -> pl.DataFrame:
-    import polars as pl
-
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
+    frame = read_counted(name, columns, table)
     numbers = [k for k, kind in kinds.items() if kind == "decimal"]
     called = dict(zip(columns.keys, columns.keys.values(), strict=True))
     return frame.with_columns(read_decimals(frame[k], name, called[k]) for k in numbers)
@@ -180,19 +181,21 @@ def _frame(table: Any, kinds: Mapping[str, str], name: str, columns: Columns) ->
 # -- tables of results -------------------------------------------------------------------------
 
 
-def write_table(place: Any, name: str, rows: Any) -> None:
+def write_table(place: Any, name: str, rows: Any, check: Callable[[Any], None] = lambda con: None) -> None:
     """Writes an Arrow table as the table `name` ("table" or "schema.table"), in place of its old rows, in one
     transaction: until that is committed, and if anything goes wrong, everybody sees the old ones.
 
     place: an address "postgresql://…", or an ADBC connection; in a transaction of the user's that is open there, the
     table is written with it. A table whose columns are the same keeps its grants, indexes and views; otherwise it is
-    made anew. Raises SourceError, NotSupported.
+    made anew. check: called in the transaction, with its connection, before anything is changed; may raise.
+    Raises SourceError, NotSupported.
     """
     what = f"the table {name} cannot be written"
     target = read_table(name, "postgres", f"{what}: {name!r} is no name of a table; give table or schema.table")
     text = write(target, "postgres")
     new = f"emcc_new_{uuid4().hex[:16]}"
     with connected(place, what) as con, writing(con, what):
+        check(con)
         with con.cursor() as cursor:
             cursor.adbc_ingest(new, rows, mode="create", temporary=True)
         kind = _relation_kind(con, text)
@@ -221,3 +224,55 @@ def _relation_kind(con: Any, name: str) -> str | None:
 def _layout(con: Any, name: str) -> list[tuple[str, str]]:
     schema = fetch(con, f"SELECT * FROM {name} LIMIT 0").schema
     return [(field.name, str(field.type)) for field in schema]
+
+
+# -- what a table is -----------------------------------------------------------------------------
+
+
+def find_server(con: Any) -> tuple[str, str]:
+    """What tells the server and its database from any other, whatever address it was reached by."""
+    asked = (
+        "SELECT CAST(pg_postmaster_start_time() AS TEXT) AS began, "
+        "CAST(oid AS TEXT) AS database FROM pg_catalog.pg_database WHERE datname = current_database()"
+    )
+    (row,) = fetch(con, asked).to_pylist()
+    return row["began"], row["database"]
+
+
+def find_relations(place: str, source: str) -> tuple[tuple[str, str], set[tuple[str, str]]]:
+    """The server of an address, and (schema, table) of all that a source reads there, through views, as the server's
+    plan says. Raises SourceError."""
+    what = f"the source {source!r} cannot be read"
+    query = write(exp.select("*").from_(read_source(source, "postgres")), "postgres")
+    with connected(place, what) as con, reading(con, what):
+        plan = fetch(con, f"EXPLAIN (FORMAT JSON, VERBOSE) {query}", copy=False).column(0).to_pylist()
+        return find_server(con), set(_relations_of(json.loads("".join(map(str, plan)))))
+
+
+def _relations_of(plan: Any) -> Iterator[tuple[str, str]]:
+    todo = [plan]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, list):
+            todo += node
+        elif isinstance(node, dict):
+            todo += node.values()
+            if "Relation Name" in node:
+                yield str(node.get("Schema")), str(node["Relation Name"])
+
+
+_PARTS = """
+    WITH RECURSIVE emcc_own(oid) AS (
+        SELECT to_regclass({name})::oid
+        UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN emcc_own AS o ON i.inhparent = o.oid)
+    SELECT n.nspname::text AS schema, c.relname::text AS relation
+    FROM emcc_own AS o JOIN pg_catalog.pg_class AS c ON c.oid = o.oid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+"""
+
+
+def list_parts(con: Any, name: str) -> list[tuple[str, str]]:
+    """(schema, table) of a table and its partitions; none if there is no such table."""
+    text = write(read_table(name, "postgres", f"{name!r} is no name of a table"), "postgres")
+    rows = fetch(con, _PARTS.format(name=write(exp.Literal.string(text), "postgres"))).to_pylist()
+    return [(row["schema"], row["relation"]) for row in rows]

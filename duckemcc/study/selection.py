@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from duckemcc.errors import OptionError, StudyError, TooLarge
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.model.scm import Endogenous, Model
+from duckemcc.study.literal import values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,9 +100,10 @@ def evaluate_rule(rule: Rule, states: Mapping[str, tuple[str, ...]], study: str)
         )
     place = np.indices(cards).reshape(len(cards), -1)
     grid = pl.DataFrame([_values(v, states[v])[p] for v, p in zip(rule.variables, place, strict=True)])
-    text = filter_text(rule.tree, {name for name, kind in grid.schema.items() if kind.is_integer()})
+    place_of = {name: f"emcc_c{i}" for i, name in enumerate(grid.columns)}
+    text = filter_text(rule.tree, {name for name, kind in grid.schema.items() if kind.is_integer()}, place_of)
     try:
-        kept = grid.select(emcc_kept=pl.sql_expr(text)).to_series()
+        kept = grid.rename(place_of).select(emcc_kept=pl.sql_expr(text)).to_series()
     except pl.exceptions.PolarsError as error:
         raise OptionError(
             f"{what} does not fit the states: {str(error).splitlines()[0]}. {_shown(rule, grid)}"
@@ -127,7 +129,9 @@ def _values(variable: str, labels: tuple[str, ...]) -> pl.Series:
 
 def _shown(rule: Rule, grid: pl.DataFrame) -> str:
     kinds = {"Boolean": "true or false", "Int64": "integers", "String": "text"}
-    states = (f"{v} ({kinds[str(grid.schema[v])]}: {', '.join(map(str, _few(grid[v])))})" for v in rule.variables)
+    states = (
+        f"{v} ({kinds[str(grid.schema[v])]}: {', '.join(map(str, _few(values(grid, v))))})" for v in rule.variables
+    )
     return f"Its variables have the states {'; '.join(states)}."
 
 

@@ -343,7 +343,7 @@ def test_an_output_table_is_none_of_those_that_are_read(folder):
     (folder / "job.toml").write_text(
         job.replace('file = "bounds.parquet"', 'database = "clinic.duckdb"\ntable = "trial"')
     )
-    with pytest.raises(emcc.errors.JobError, match="would take the place of records that a study reads"):
+    with pytest.raises(emcc.errors.JobError, match="is a view"):
         read_job(folder / "job.toml")
 
 

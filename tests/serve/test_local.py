@@ -82,6 +82,15 @@ def test_what_only_one_study_informs_is_answered_as_from_it_alone():
         assert (row["lower"], row["upper"]) == pytest.approx((expected["lower"], expected["upper"]), abs=0.05)
 
 
+def test_without_a_population_the_message_says_whose_chances_the_answer_is_about():
+    studies = [study(HERE, "here"), study(THERE, "there", local="U_Z")]
+    told = one(studies, "P(Z=1)", method="sharp")["message"]
+    assert "U_Z" in told
+    assert "'there'" in told
+    assert one(studies, "P(Z=1)", method="sharp", population="there")["message"] is None
+    assert one(studies, "P(Y[X=1]=1)", method="sharp")["message"] is None  # Z's cause does not bear on it
+
+
 def test_what_is_shared_is_learned_from_all_studies():
     obs, trial = study(HERE, "obs", local="U_Z"), study(THERE, "trial", do="X", local="U_Z")
     together, apart = (one(s, PNS, population="obs", restarts=60) for s in ([obs, trial], [obs]))

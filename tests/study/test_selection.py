@@ -60,7 +60,7 @@ def test_large_integers_are_text():
         ("1 = 1", OptionError, "'clinic': selected='1 = 1' names no variable, so it keeps all records or none"),
         ("Age > 0", OptionError, r"keeps all of them, so nothing is selected.*Age \(integers: 9, 10, 40\)"),
         ("Age > 99", OptionError, r"selected='Age > 99' keeps none of them.*Age \(integers: 9, 10, 40\)"),
-        ("Age + 1", OptionError, r"is no condition, as it is neither true nor false"),
+        ("Age + 1", OptionError, r"is no condition: Age \+ 1 has the type"),
         ("Age = 'old'", OptionError, r"does not fit the states: .*Age \(integers: 9, 10, 40\)"),
         ("Age > (SELECT 1)", OptionError, r"selected='Age > \(SELECT 1\)' holds SELECT, which is not allowed"),
         ("Age >", OptionError, r"selected='Age >' cannot be read"),
