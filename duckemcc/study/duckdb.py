@@ -14,6 +14,7 @@ from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import MOST_PATTERNS, as_numbers
 from duckemcc.study.opaque import read_opaque
 from duckemcc.study.study import CSV, Study
+from duckemcc.study.times import read_counted
 from duckemcc.study.types import AS_TEXT, FLOATS, HUGE, INTEGERS, check_types, type_name
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ def count_duckdb(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
 
 
 def _count(wanted: Wanted, con: Any) -> tuple[Columns, pl.DataFrame]:
-    import polars as pl
-
     from duckemcc.study import dialect
 
     relation = _open(wanted.study, con)
@@ -59,8 +58,7 @@ def _count(wanted: Wanted, con: Any) -> tuple[Columns, pl.DataFrame]:
     relation = relation.aggregate(", ".join([*keys, *sums]), ", ".join(keys))
     items = [f"CAST({k} AS VARCHAR) AS {k}" if types[c] in AS_TEXT else k for k, c in keys.items()]
     relation = relation.project(", ".join([*items, *totals])).limit(MOST_PATTERNS + 1)
-    frame = pl.from_arrow(relation.to_arrow_table())
-    assert isinstance(frame, pl.DataFrame)
+    frame = read_counted(wanted.name, columns, relation.to_arrow_table())
     huge = [k for k, c in keys.items() if k.startswith("emcc_b") and types[c] in HUGE]
     return columns, frame.with_columns(as_numbers(frame[k]) for k in huge)
 

@@ -13,6 +13,7 @@ from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.duckdb import count_duckdb
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT, as_numbers
 from duckemcc.study.literal import all_named, named
+from duckemcc.study.times import check_times
 from duckemcc.study.types import check_dtypes
 from duckemcc.study.watch import Watch, unwatched
 
@@ -58,6 +59,7 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     as_text = [pl.col(k).cast(pl.String) for k, c in keys.items() if isinstance(schema[c], other)]
     huge = [k for k, c in keys.items() if k.startswith("emcc_b") and isinstance(schema[c], (pl.Int128, pl.UInt128))]
     found = _collect(counted.head(MOST_PATTERNS + 1).with_columns(as_text), wanted.watch)
+    check_times(wanted.name, columns, found)
     return columns, found.with_columns(as_numbers(found[k]) for k in huge)
 
 

@@ -23,6 +23,7 @@ from duckemcc.study.counting_sql import column, count_query, tally
 from duckemcc.study.dialect import check_truth
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.opaque import read_decimals
+from duckemcc.study.times import read_counted
 from duckemcc.study.types import FLOATS, check_types
 from duckemcc.study.warehouse_sql import portable, read_source, read_table, write
 
@@ -171,10 +172,7 @@ def _as_text(counted: exp.Select, kinds: Mapping[str, str], measures: Sequence[s
 
 
 def _frame(table: Any, kinds: Mapping[str, str], name: str, columns: Columns) -> pl.DataFrame:
-    import polars as pl
-
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
+    frame = read_counted(name, columns, table)
     numbers = [k for k, kind in kinds.items() if kind == "decimal"]
     called = dict(zip(columns.keys, columns.keys.values(), strict=True))
     return frame.with_columns(read_decimals(frame[k], name, called[k]) for k in numbers)

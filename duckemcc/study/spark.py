@@ -17,6 +17,7 @@ from uuid import uuid4
 from duckemcc.errors import RepeatedName
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
+from duckemcc.study.times import check_times
 from duckemcc.study.types import check_dtypes
 from duckemcc.study.watch import Watch, unwatched
 
@@ -60,7 +61,9 @@ def count_spark(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     source = wanted.study.source
     grouped = source if isinstance(source, Grouped) else group_records(wanted)
     with stopped_by(wanted.watch, grouped.frame.sparkSession):
-        return grouped.columns, collect(grouped.frame.limit(MOST_PATTERNS + 1))
+        found = collect(grouped.frame.limit(MOST_PATTERNS + 1))
+    check_times(wanted.name, grouped.columns, found)
+    return grouped.columns, found
 
 
 @contextmanager
