@@ -43,13 +43,13 @@ def check_registered(
     if types is None:
         _check_names(study, model)
         return study
-    from duckemcc.study.dialect import check_filter, check_truth
+    from duckemcc.study.dialect import check_filter, fitted
 
     matched = match_columns(study, study.name, model.variables, (), list(types), model.unmeasured)
     check_types(study.name, matched, types)
     if study.where is not None:
         tree = check_filter(study.where, list(types), f"study {study.name!r}")
-        check_truth(f"study {study.name!r}", study.where, tree, types)
+        fitted(f"study {study.name!r}", study.where, tree, types)
     return replace(study, types=dict(types))
 
 
@@ -127,13 +127,13 @@ def _study_sql(study: Registered, model: Model, keys: Mapping[str, str], home: s
 def _read_where(study: Registered, text: str) -> Where:
     from sqlglot import exp
 
-    from duckemcc.study.dialect import check_condition, check_truth, filter_text
+    from duckemcc.study.dialect import check_condition, filter_text, fitted
 
     try:
         tree = check_condition(text, list(study.types))
     except OptionError as wrong:  # of a row that was written by hand
         raise OptionError(f"study {study.name!r}: {wrong}") from None
-    check_truth(f"study {study.name!r}", text, tree, study.types)
+    tree = fitted(f"study {study.name!r}", text, tree, study.types)
     names = {name: f"emcc: where {i}" for i, name in enumerate(sorted({c.name for c in tree.find_all(exp.Column)}))}
     for column in tree.find_all(exp.Column):
         column.set("this", exp.to_identifier(names[column.name], quoted=True))

@@ -19,6 +19,7 @@ from sqlglot.tokens import TokenType
 from duckemcc.errors import OptionError
 from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
+from duckemcc.study.meaning import Unfit, fit, without_nulls
 from duckemcc.study.truth import wrong_truth
 
 _LONGEST = 50_000
@@ -45,6 +46,7 @@ _CAST_TO = {
     "DOUBLE": "DOUBLE",
     "DATE": "DATE",
     "TIMESTAMP": "TIMESTAMP",
+    "TIME": "TIME",
     "TIMESTAMPNTZ": "TIMESTAMP",  # what newer versions of sqlglot call it
 }
 _REFUSED_TOKENS = {
@@ -114,13 +116,19 @@ def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str],
     raise OptionError(f"{option}={_shown(text)!r} {problem}. {_ADVICE}")
 
 
-def check_truth(what: str, text: str | None, tree: exp.Expression, types: Mapping[str, str]) -> None:
-    """A `where` is a boolean, now that its columns' types are known. types: as the engine calls them.
+def fitted(what: str, text: str | None, tree: exp.Expression, types: Mapping[str, str]) -> exp.Expression:
+    """A `where` as all engines take it, now that its columns' types are known. types: as the engine calls them.
 
-    what: what messages call the source. text: as the user wrote it. Raises OptionError.
+    what: what messages call the source. text: as the user wrote it. Raises OptionError for what is no boolean, and for
+    what `meaning.fit` refuses.
     """
-    if (wrong := wrong_truth(tree, types)) is not None:
-        raise OptionError(f"{what}: where={_shown(text or '')!r} {wrong}.")
+    wrong = wrong_truth(tree, types)
+    if wrong is None:
+        try:
+            return fit(tree, types)
+        except Unfit as unfit:
+            wrong = str(unfit)
+    raise OptionError(f"{what}: where={_shown(text or '')!r} {wrong}.")
 
 
 def _shown(text: str) -> str:
@@ -153,7 +161,7 @@ def _as_comparisons(node: exp.Expression) -> exp.Expression:
 def widen(tree: exp.Expression, integers: Collection[str]) -> exp.Expression:
     """In arithmetic the integer columns become doubles, as small ones would overflow, which DuckDB refuses and polars
     does silently (``u - 2 < 0`` for an unsigned u)."""
-    return tree.transform(lambda node: _widened(node, integers))
+    return without_nulls(tree).transform(lambda node: _widened(node, integers))
 
 
 def _check_tokens(text: str) -> None:
@@ -207,6 +215,8 @@ def _check_cast(node: exp.Cast) -> None:
     target = _CAST_TO.get(node.to.this.value)
     if target is None:
         raise _Refused(f"holds a cast to {node.to.sql(dialect='duckdb')}, which is not allowed")
+    if target == "TIME" and not isinstance(node.this, exp.Literal):
+        raise _Refused(f"holds {_construct(node)}; only a text such as TIME '12:30:00' is a time of day")
     if not isinstance(node.this, (exp.Column, exp.Literal)):  # polars widens arithmetic and would write 2 as 2.0
         raise _Refused(f"holds {_construct(node)}; only a column or a literal can be cast")
 

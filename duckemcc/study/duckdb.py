@@ -40,7 +40,7 @@ def _count(wanted: Wanted, con: Any) -> tuple[Columns, pl.DataFrame]:
     types = {c: type_name(t) for c, t in zip(relation.columns, relation.types, strict=True)}
     columns, condition, used = wanted.match(found)
     if condition is not None:
-        dialect.check_truth(f"study {wanted.name!r}", wanted.study.where, condition, types)
+        condition = dialect.fitted(f"study {wanted.name!r}", wanted.study.where, condition, types)
         relation = relation.filter(dialect.filter_text(condition, {c for c, t in types.items() if t in INTEGERS}))
     refuse_twins(wanted.name, used, found)
     check_types(wanted.name, columns, types)

@@ -38,10 +38,10 @@ def count_polars(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     place = {c: f"emcc_c{i}" for i, c in enumerate(c for c in schema.names() if c in used)}
     frame = frame.select(named(c).alias(p) for c, p in place.items())
     if condition is not None:
-        from duckemcc.study.dialect import check_truth, filter_text
+        from duckemcc.study.dialect import filter_text, fitted
 
         kinds = {c: str(schema[c]) for c in used}
-        check_truth(f"study {wanted.name!r}", wanted.study.where, condition, kinds)
+        condition = fitted(f"study {wanted.name!r}", wanted.study.where, condition, kinds)
         text = filter_text(condition, {c for c, t in schema.items() if t.is_integer()}, place)
         frame = frame.filter(pl.sql_expr(text))
     keys = columns.keys

@@ -20,7 +20,7 @@ from duckemcc.errors import RepeatedName, SourceError
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.connection import connected, fetch, reading, run, writing
 from duckemcc.study.counting_sql import column, count_query, tally
-from duckemcc.study.dialect import check_truth
+from duckemcc.study.dialect import fitted
 from duckemcc.study.labels import MOST_PATTERNS
 from duckemcc.study.opaque import read_decimals
 from duckemcc.study.times import read_counted
@@ -67,7 +67,7 @@ def count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
         types = _column_types(con, source, sorted(used))
         check_types(name, columns, types)
         if condition is not None:
-            check_truth(f"study {name!r}", study.where, condition, types)
+            condition = fitted(f"study {name!r}", study.where, condition, types)
             condition = _bytewise(portable(condition, "postgres"), types)
         keys = {k: _key(c, types[c]) for k, c in columns.keys.items()}
         weight = None if columns.weight is None else column(columns.weight)

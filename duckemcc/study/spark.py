@@ -101,10 +101,11 @@ def group_records(wanted: Wanted) -> Grouped:
     source = source.toDF(*(f"emcc_c{i}" for i in range(len(found))))
     types = {c: kind for c, (_, kind) in zip(found, source.dtypes, strict=True)}
     if condition is not None:
-        from duckemcc.study.dialect import check_truth
+        from duckemcc.study.dialect import fitted
         from duckemcc.study.spark_filter import filter_column
 
-        check_truth(f"study {wanted.name!r}", study.where, condition, types)
+        zoned = {c: "timestamp with time zone" if kind == "timestamp" else kind for c, kind in types.items()}
+        condition = fitted(f"study {wanted.name!r}", study.where, condition, zoned)
         source = source.filter(filter_column(condition, {c: functions.col(p) for c, p in place.items()}, types))
     _refuse_doubles(wanted.name, used, found)
     counted = {c for c in {*columns.keys.values(), columns.weight} if c}

@@ -40,6 +40,7 @@ _CAST_TO = {
     "DOUBLE": "double",
     "DATE": "date",
     "TIMESTAMP": "timestamp_ntz",
+    "TIME": "time(6)",
     "TIMESTAMPNTZ": "timestamp_ntz",
 }
 _PARTS = {"this", "expression", "expressions", "low", "high", "to", "is_string", "negate", "typed", "safe"}
