@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duckemcc.errors import OptionError
+from duckemcc.errors import OptionError, hiding, masked
 from duckemcc.serve.clash import refuse_files
 from duckemcc.serve.cli_show import show_bounds, show_report, tell_written
 from duckemcc.serve.formats import to_csv
 from duckemcc.serve.job import check_job, count, run_job, study_names
 from duckemcc.serve.jobfile import JobFile, check_page, check_picture, read_job
-from duckemcc.serve.output import Target, check_target, write
+from duckemcc.serve.output import Target, check_target, hidden, write
 from duckemcc.serve.progress import show_progress
 from duckemcc.study.literal import all_named
 
@@ -69,16 +69,19 @@ def run(job: str, out: Path | None, report: Path | None, plot: Path | None, as_j
     [output]
     file = "bounds.parquet"
     """
-    asked = _redirect(read_job(job), out, report, plot)
-    with show_progress() as progress:
-        ran = run_job(asked, progress)
-    statuses = dict(Counter(ran.table["status"].to_pylist()))
-    written = [str(place) for place in (asked.target, asked.report, asked.plot) if place is not None]
-    if as_json:
-        told = {"statuses": statuses, "seconds": ran.seconds, "written": written, "rows": _plain(ran.table)}
-        click.echo(json.dumps(told, ensure_ascii=False, default=str))
-    else:
-        show_bounds(ran.table, asked.title, asked.by, statuses, ran.seconds, written)
+    read = read_job(job)
+    with hiding(read.hidden):
+        asked = _redirect(read, out, report, plot)
+        with show_progress() as progress:
+            ran = run_job(asked, progress)
+        statuses = dict(Counter(ran.table["status"].to_pylist()))
+        written = [masked(str(place)) for place in (asked.target, asked.report, asked.plot) if place is not None]
+        if as_json:
+            told = {"statuses": statuses, "seconds": ran.seconds, "written": written, "rows": _plain(ran.table)}
+            click.echo(json.dumps(told, ensure_ascii=False, default=str))
+        else:
+            by = [masked(name) for name in asked.by]
+            show_bounds(ran.table, masked(asked.title), by, statuses, ran.seconds, written)
     raise SystemExit(ran.exit_code)
 
 
@@ -97,11 +100,12 @@ def check(job: str, out: Path | None, as_json: bool) -> None:
     duckemcc check job.toml --out report.parquet
     """
     asked = read_job(job, asked=False)
-    target = _target(asked, out)
-    with show_progress() as progress:
-        table = check_job(asked, progress)
-    if target is not None:
-        write(table, target)
+    with hiding(asked.hidden):
+        target = _target(asked, out)
+        with show_progress() as progress:
+            table = check_job(asked, progress)
+        if target is not None:
+            write(table, target)
     if as_json:
         click.echo(json.dumps(_plain(table), ensure_ascii=False, default=str))
     else:
@@ -128,16 +132,19 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     if dialect is not None:
         if out is not None:
             raise OptionError("--out takes the counts and --sql prints the query; give one of them")
-        click.echo("\n\n".join(_counting_sql(read_job(job, located=False, asked=False), dialect)))
+        asked = read_job(job, located=False, asked=False)
+        with hiding(asked.hidden):
+            click.echo(masked("\n\n".join(_counting_sql(asked, dialect))))
         return
     asked = read_job(job, asked=False)
-    target = _target(asked, out)
-    table = _count_table(asked)
-    if target is not None:
-        write(table, target)
-        tell_written(out)
-    else:
-        click.echo(to_csv(table), nl=False)
+    with hiding(asked.hidden):
+        target = _target(asked, out)
+        table = hidden(_count_table(asked), [*asked.model.variables, *asked.by])
+        if target is not None:
+            write(table, target)
+            tell_written(out)
+        else:
+            click.echo(to_csv(table), nl=False)
 
 
 # -- what they need ----------------------------------------------------------------------------

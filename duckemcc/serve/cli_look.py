@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from duckemcc.errors import OptionError
+from duckemcc.errors import OptionError, hiding, masked_all
 from duckemcc.model.scm import Model
 from duckemcc.serve.cli_job import FILE, JSON
 from duckemcc.serve.cli_show import show_explained, tell_written
 from duckemcc.serve.formats import read_result_file
 from duckemcc.serve.job import count
-from duckemcc.serve.jobfile import check_picture, read_job
+from duckemcc.serve.jobfile import JobFile, check_picture, read_job
 from duckemcc.serve.jobmodel import read_model_file
 
 if TYPE_CHECKING:
@@ -41,11 +41,14 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
     """
     if plot is not None:
         check_picture(plot)
-    model, told = _explained(what, queries)
-    if plot is not None:
-        from duckemcc.serve.plot import graph as plot_graph
+    job = read_job(what, asked=False) if what.lower().endswith(".toml") else None
+    with hiding({} if job is None else job.hidden):
+        model, told = _explained(what, job, queries)
+        told = masked_all(told)
+        if plot is not None:
+            from duckemcc.serve.plot import graph as plot_graph
 
-        plot_graph(model).save(plot)
+            plot_graph(model).save(plot)
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
@@ -84,12 +87,11 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
 # -- what they need ----------------------------------------------------------------------------
 
 
-def _explained(what: str, queries: Sequence[str]) -> tuple[Model, Mapping[str, Any]]:
+def _explained(what: str, asked: JobFile | None, queries: Sequence[str]) -> tuple[Model, Mapping[str, Any]]:
     from duckemcc.serve.explain import explain_job, explain_model, explain_query
     from duckemcc.serve.work import prepare
 
-    if what.lower().endswith(".toml"):
-        asked = read_job(what, asked=False)
+    if asked is not None:
         job = prepare(asked.model, count(asked), asked.by, asked.options)
         told = explain_model(job.model) | explain_job(job)
         queries = [*asked.queries, *queries]

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout
+from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout, hiding, masked
 from duckemcc.serve.answer import answer, unanswered
 from duckemcc.serve.ask import count_studies, read_queries
 from duckemcc.serve.clash import refuse_files, refuse_remote, refuse_table, refuse_tables
 from duckemcc.serve.jobfile import JobFile
 from duckemcc.serve.jobstudy import STUDY, check_table, open_database
 from duckemcc.serve.options import Clock, Options, Report
-from duckemcc.serve.output import making, write
+from duckemcc.serve.output import hidden, making, write
 from duckemcc.serve.report import pick_segments, report
 from duckemcc.serve.toml_words import in_toml
 from duckemcc.study.read import CountTable
@@ -53,6 +53,11 @@ class Ran(NamedTuple):
 def run_job(job: JobFile, progress: Report | None = None) -> Ran:
     """Runs a job and writes what it is to write. Raises a `DuckEmccError` for wrong data, and where what is written is
     read; nothing is written then."""
+    with hiding(job.hidden):
+        return _run(job, progress)
+
+
+def _run(job: JobFile, progress: Report | None) -> Ran:
     refuse_files(job)
     refuse_tables(job)
     clock = Clock(job.options.max_seconds, progress)
@@ -66,6 +71,7 @@ def run_job(job: JobFile, progress: Report | None = None) -> Ran:
         if job.by:
             raise
         table = unanswered(queries, job.options, late)
+    table = hidden(table, job.by)
     with _told_by_line(job):
         text = _report(job, tables, table, clock) if job.report is not None else None
         picture = _draw(job, table) if job.plot is not None else None
@@ -92,14 +98,15 @@ def _check_target(con: Any, job: JobFile) -> None:
 def check_job(job: JobFile, progress: Report | None = None) -> pa.Table:
     """The compatibility report of a job's studies."""
     clock = Clock(job.options.max_seconds, progress)
-    tables = count(job, clock)
-    with _told_by_line(job):
-        return report(job.model, tables, job.by, job.options, clock)
+    with hiding(job.hidden):
+        tables = count(job, clock)
+        with _told_by_line(job):
+            return hidden(report(job.model, tables, job.by, job.options, clock), job.by)
 
 
 def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
     """The count tables of a job's studies."""
-    with _told_by_line(job), open_studies(job) as studies:
+    with hiding(job.hidden), _told_by_line(job), open_studies(job) as studies:
         tables = count_studies(job.model, studies, job.options, job.by, clock)
     if clock is not None:
         clock.lap("count")
@@ -147,7 +154,7 @@ def _draw(job: JobFile, table: pa.Table) -> bytes:
     from duckemcc.serve.plot import bounds
 
     assert job.plot is not None
-    return bounds(table, title=job.title).render(read_format(job.plot)[1:])
+    return bounds(table, title=masked(job.title)).render(read_format(job.plot)[1:])
 
 
 # -- sources -----------------------------------------------------------------------------------
@@ -210,9 +217,11 @@ def _lines_of(job: JobFile, wrong: DuckEmccError) -> list[int]:
     message = str(wrong)
     if isinstance(wrong, QueryError):
         named = re.search(r"'([^']+)'", message)
-        return [job.lines[text] for text in job.queries if named and named[1] in text]
+        return [job.lines[text] for text in job.queries if named and named[1] in masked(text)]
     if isinstance(wrong, OptionError) and message.partition(" ")[0] in job.lines:
         return [job.lines[message.partition(" ")[0]]]
     if "the studies relation" in message:
         return [entry.line for entry in job.entries if entry.relation]
-    return [e.line for e, name in zip(job.entries, study_names(job), strict=True) if f"study {name!r}" in message]
+    return [
+        e.line for e, name in zip(job.entries, study_names(job), strict=True) if masked(f"study {name!r}") in message
+    ]

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import JobError, NotSupported, OptionError
+from duckemcc.errors import JobError, NotSupported, OptionError, hiding
 from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query
@@ -64,6 +64,12 @@ class JobFile:
     """Where each query stands, and each option."""
     model_file: Path | None = None
     """The file that the model was read from."""
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What is not told of it, each with what is shown instead: see `errors.hiding`."""
+
+    def __repr__(self) -> str:
+        """Its file alone, as its texts may hold secrets."""
+        return f"{type(self).__name__}({str(self.path)!r})"
 
 
 def read_job(
@@ -91,8 +97,10 @@ def read_job(
         raise JobError(f"{place.name} is no TOML: {wrong}{advice}") from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
     reader.located, reader.asked = located, asked
-    job = reader.read(content)
-    reader.refuse()
+    content = reader.filled(content, ())
+    with hiding(reader.hidden):
+        job = reader.read(content)
+        reader.refuse()
     assert job is not None
     return job
 
@@ -107,7 +115,6 @@ class _Reader(ModelReader):
 
     def read(self, content: Mapping[str, Any]) -> JobFile | None:
         """The job, or None with mistakes kept."""
-        content = self.filled(content, ())
         self.check_keys(content, TOP, ())
         model, catalog = self.read_model(content)
         entries = self.read_studies(content, model, stored=catalog is not None)
@@ -124,8 +131,8 @@ class _Reader(ModelReader):
             return None
         lines = {text: find_line(self.text, ("queries", i)) for i, text in enumerate(queries)}
         lines |= {name: find_line(self.text, ("options", name)) for name in content.get("options", ())}
-        written = target, report, plot
-        job = JobFile(self.path, title, model, entries, queries, by, options, *written, catalog, lines, self.model_file)
+        asked = self.path, title, model, entries, queries, by, options
+        job = JobFile(*asked, target, report, plot, catalog, lines, self.model_file, self.hidden)
         with self.noting("output"):
             refuse_files(job)
             refuse_tables(job)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import DuckEmccError, SourceError, hint
+from duckemcc.errors import DuckEmccError, SourceError, engine_reason, hint
 from duckemcc.model.scm import Model
 from duckemcc.serve.toml_lines import Path as KeyPath
 from duckemcc.serve.toml_lines import find_line
@@ -34,10 +34,10 @@ class Entry:
     or the connection's URI of a table, None for a file. relation: the source holds several studies. line: of the job,
     on which it begins."""
 
-    source: str
-    database: Path | None
-    connection: str | None = field(repr=False)  # may hold a password
-    options: Mapping[str, Any]
+    source: str = field(repr=False)  # these may hold secrets
+    database: Path | None = field(repr=False)
+    connection: str | None = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
     relation: bool = False
     line: int = 0
 
@@ -195,7 +195,7 @@ def open_database(path: Path) -> Any:
     try:
         return duckdb.connect(os.fspath(path), read_only=True)
     except duckdb.Error as wrong:
-        raise SourceError(f"the database {str(path)!r} cannot be opened: {str(wrong).splitlines()[0]}") from wrong
+        raise SourceError(f"the database {str(path)!r} cannot be opened: {engine_reason(wrong)}") from wrong
 
 
 def check_table(con: Any, entry: Entry, name: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from duckemcc.errors import OptionError, SourceError
+from duckemcc.errors import OptionError, SourceError, engine_reason, is_hiding, masked, masked_all
 from duckemcc.model.tokens import cut
 from duckemcc.serve.files import replace_file
 from duckemcc.serve.formats import to_csv, to_json
@@ -29,6 +29,10 @@ class Target(NamedTuple):
     database: Path | None = None
     connection: str | None = None
     table: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the connection, which may hold a password."""
+        return f"Target({str(self)!r})"
 
     def __str__(self) -> str:
         if self.file is not None:
@@ -119,6 +123,27 @@ def fill(part: Path, table: pa.Table, kind: str) -> None:
         part.write_text(to_csv(table) if kind == ".csv" else to_json(table), encoding="utf-8")
 
 
+def hidden(table: pa.Table, by: Sequence[str]) -> pa.Table:
+    """The table without what is hidden: in its text but the segments `by`, which are records, and in its names."""
+    import pyarrow as pa
+
+    if not is_hiding():
+        return table
+    for i, column in enumerate(table.schema):
+        kind = column.type
+        listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        if column.name in by or not (listed or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            continue
+        if listed:
+            table = table.set_column(i, column, pa.array(masked_all(table[i].to_pylist()), kind))
+            continue
+        values = table[i].combine_chunks().dictionary_encode()
+        told = [v if v is None else masked(v) for v in values.dictionary.to_pylist()]
+        if told != values.dictionary.to_pylist():
+            table = table.set_column(i, column, pa.array(told, kind).take(values.indices))
+    return table.rename_columns([masked(name) for name in table.column_names])
+
+
 def _write_duckdb(table: pa.Table, database: Path, name: str, check: Check) -> None:
     import duckdb
 
@@ -128,7 +153,7 @@ def _write_duckdb(table: pa.Table, database: Path, name: str, check: Check) -> N
     try:
         con = duckdb.connect(str(database))
     except duckdb.Error as wrong:
-        raise SourceError(f"the database {str(database)!r} cannot be written: {wrong}") from wrong
+        raise SourceError(f"the database {str(database)!r} cannot be written: {engine_reason(wrong)}") from wrong
     try:
         con.register("emcc_result", table)
         con.begin()
@@ -136,6 +161,6 @@ def _write_duckdb(table: pa.Table, database: Path, name: str, check: Check) -> N
         con.execute(f"CREATE OR REPLACE TABLE {target} AS FROM emcc_result")
         con.commit()
     except duckdb.Error as wrong:
-        raise SourceError(f"the table {name} of {str(database)!r} cannot be written: {wrong}") from wrong
+        raise SourceError(f"the table {name} of {str(database)!r} cannot be written: {engine_reason(wrong)}") from wrong
     finally:
         con.close()

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from duckemcc.errors import DuckEmccError, JobError, hint
+from duckemcc.errors import DuckEmccError, JobError, hint, is_hidden, masked, shortened
 from duckemcc.serve.toml_lines import Path as KeyPath
 from duckemcc.serve.toml_lines import find_line
 from duckemcc.serve.toml_words import in_toml
+from duckemcc.study.connection import passwords
 
 _VARIABLE = r"\$\{(\w+)\}"
 
@@ -27,6 +28,8 @@ class TomlReader:
         self.mistakes: list[tuple[int, str]] = []
         self.wrong: set[KeyPath] = set()
         self.unfilled: set[KeyPath] = set()
+        self.hidden: dict[str, str] = {}
+        """What no message shows: values of the environment, the texts that they fill, passwords."""
 
     def note(self, path: KeyPath, message: str, *, line: int | None = None) -> None:
         """Keeps a mistake, once, with the line of its key; of a text that lacks a variable of the environment only
@@ -35,7 +38,7 @@ class TomlReader:
             return
         if path[:1] in (("studies",), ("options",)):
             message = in_toml(message, self.options)
-        told = (find_line(self.text, path) if line is None else line, message)
+        told = (find_line(self.text, path) if line is None else line, shortened(masked(message)))
         if told not in self.mistakes:
             self.mistakes.append(told)
         self.wrong.add(path)
@@ -71,7 +74,13 @@ class TomlReader:
                 self.note(path, f"the environment has no variable {name}; set it, or write the text here")
         if path in self.wrong:
             self.unfilled.add(path)
-        return re.sub(_VARIABLE, lambda found: self.environ.get(found[1], found[0]), part)
+        filled = re.sub(_VARIABLE, lambda found: self.environ.get(found[1], found[0]), part)
+        self.hidden |= dict.fromkeys(passwords(filled), "***")
+        used = {name: self.environ[name] for name in re.findall(_VARIABLE, part) if name in self.environ}
+        self.hidden |= {value: f"${{{name}}}" for name, value in used.items()}
+        if any(is_hidden(value) for value in used.values()):
+            self.hidden[filled] = part
+        return filled
 
     def check_keys(self, table: Mapping[str, Any], known: Sequence[str], path: KeyPath) -> None:
         """Keeps a mistake for each key that is not known there."""

@@ -7,12 +7,13 @@ none is open, in one of our own, which is ended. No message holds a password.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from duckemcc.errors import NotSupported, SourceError
+from duckemcc.errors import NotSupported, SourceError, engine_reason, hiding
 
 _SAVEPOINT = "emcc_savepoint"
 _HIDDEN = "postgresql://***"
@@ -28,11 +29,12 @@ def connected(place: Any, what: str) -> Iterator[Any]:
         _check_vendor(place, what)
         yield place
         return
-    own = _connect(place, what)
-    try:
-        yield own
-    finally:
-        own.close()
+    with hiding(dict.fromkeys(passwords(place), "***")):
+        own = _connect(place, what)
+        try:
+            yield own
+        finally:
+            own.close()
 
 
 def _check_vendor(con: Any, what: str) -> None:
@@ -58,17 +60,17 @@ def _connect(address: str, what: str) -> Any:
     try:
         return dbapi.connect(address, autocommit=True)
     except dbapi.Error as error:  # from None: the cause may hold the address, and so the password
-        problem = _connect_problem(_first_line(error), address)
+        problem = _connect_problem(_server_reason(error), address)
     raise SourceError(f"{what}: there is no connection to {without_password(address)}: {problem}")
 
 
 def _connect_problem(problem: str, address: str) -> str:
     """What is known, unless it quotes the address."""
-    if without_password(address) == _HIDDEN:
+    if without_password(address) == _HIDDEN or address.count("@") > 1:  # the driver takes a part for the host
         return "the address cannot be read; write what is special in a password as %XX"
     if "connection to server" in problem or "could not translate host" in problem:  # read, so not quoted
-        return problem
-    quoted = [address, *_passwords(address)]
+        return problem  # masked as every message is
+    quoted = ["***", address, *passwords(address)]  # the first, as secrets are masked already
     return "the address cannot be read" if any(part in problem for part in quoted if part) else problem
 
 
@@ -80,8 +82,8 @@ def without_password(address: str) -> str:
         _ = parts.port
     except ValueError:
         return _HIDDEN
-    if "@" in parts.path + parts.query + parts.fragment:  # so that of a password is in them
-        return _HIDDEN
+    if not parts.scheme or "@" in parts.path + parts.query + parts.fragment:
+        return _HIDDEN  # no address, or one with a part of the password anywhere
     user, mark, _ = parts.netloc.rpartition("@")[0].partition(":")
     place = parts.netloc.rpartition("@")[2]
     login = f"{user}{':***' if mark else ''}@" if user or mark else ""
@@ -90,12 +92,27 @@ def without_password(address: str) -> str:
     return f"{parts.scheme}://{login}{place}{parts.path}{'?' if options else ''}{'&'.join(options)}"
 
 
-def _passwords(address: str) -> list[str]:
-    """All that may be a password, as it is written and as it is meant."""
-    login = address.partition("://")[2].rpartition("@")[0]
-    options = [o.partition("=")[2] for o in address.partition("?")[2].split("&") if "pass" in o.partition("=")[0]]
-    written = [login.partition(":")[2], *options]
-    return [form for text in written for form in (text, unquote(text)) if form]
+_LOGIN = re.compile(r"[A-Za-z][\w+.-]*://([^\s]*)@")
+_OPTION = re.compile(
+    r"""(?:pass\w*|pwd|secret\w*|\w*token|\w*_key|credential\w*) \s*[=:]\s*
+    (?: '((?:\\.|[^'\\])*)'? | "((?:\\.|[^"\\])*)"? | ((?:\\.|[^\s&\\])+) )""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+
+
+def passwords(text: str) -> list[str]:
+    """All that may be a password in a text, as it is written and as it is meant: in an address (also one with an
+    unescaped @ or :), in its options, or in key = value, with quotes or without."""
+    found: list[str] = []
+    for login in _LOGIN.findall(text):
+        password = login.partition(":")[2]
+        cut = [i for i, c in enumerate(password) if c in "@/?#"]
+        found += [password, *(password[:i] for i in cut), *(password[i + 1 :] for i in cut)]
+        found += re.split("[@:/?#]", password)
+    for groups in _OPTION.findall(text):
+        found += [part for part in groups if part]
+    found += [re.sub(r"\\(.)", r"\1", part) for part in found]
+    return [form for part in dict.fromkeys(found) for form in dict.fromkeys((part, unquote(part))) if form]
 
 
 @contextmanager
@@ -106,15 +123,15 @@ def driver_errors(what: str) -> Iterator[None]:
     except Exception as error:
         if not type(error).__module__.startswith("adbc_driver_manager"):
             raise
-        raise SourceError(f"{what}: {_first_line(error)}") from error
+        raise SourceError(f"{what}: {_server_reason(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
-    """What the server says, without what the driver adds to it."""
-    text = str(error).strip().splitlines()[0]
+def _server_reason(error: Exception) -> str:
+    """What the server says, detail and hint included, without what the driver adds to it."""
+    text = engine_reason(error)
     for mark in ("ERROR:  ", "FATAL:  "):
         if mark in text:
-            return text.partition(mark)[2].partition(" SQLSTATE")[0]
+            return re.sub(r"\.? SQLSTATE: \w+$", "", text.partition(mark)[2])
     return (text.partition("[libpq] ")[2] or text).removeprefix("Failed to connect: ")
 
 

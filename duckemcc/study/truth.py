@@ -79,5 +79,5 @@ def _instead(part: exp.Expression, kind: str) -> str:
     if kind.startswith(_TEXTS):
         return f"a comparison such as {_said(part)} = 'a'"
     if kind.startswith(("date", "time")):
-        return f"a comparison such as {_said(part)} >= '2024-01-01'"
+        return f"a comparison such as {_said(part)} >= DATE '2024-01-01'"
     return f"a comparison such as {_said(part)} = 1"

@@ -7,6 +7,7 @@ from html import escape
 from itertools import groupby
 from typing import TypeAlias
 
+from duckemcc.errors import masked
 from duckemcc.serve.plot.drawing import Drawing, Shape, Text, clean
 
 
@@ -19,12 +20,13 @@ class Html(str):
 Child: TypeAlias = "Html | str | int | Iterable[Child] | None"
 
 _EMPTY = frozenset({"meta", "br", "rect", "line", "circle", "path", "col"})
+_READ = frozenset({"aria_label", "title", "alt", "content", "id", "href"})
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
     """An element. Attributes that are None are left out; ``class_`` is ``class``, and ``data_label`` ``data-label``."""
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_escape(show(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_escape(_told(key, show(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -44,12 +46,17 @@ def _render(child: Child) -> str:
     if isinstance(child, Html):
         return child
     if isinstance(child, (str, int)):
-        return _escape(str(child))
+        return _escape(masked(str(child)))
     return "".join(map(_render, child))
 
 
 def _escape(text: str) -> str:
     return escape(clean(text), quote=True)
+
+
+def _told(key: str, value: str) -> str:
+    """An attribute's text; one that is read is masked, one that is drawn with is not."""
+    return masked(value) if key in _READ or key.startswith("data_") else value
 
 
 def show(value: str | float) -> str:
