@@ -110,7 +110,8 @@ def test_a_job_writes_no_formula(tmp_path):
     by = TRIAL.with_columns(Site=pl.Series(["=1+1", "=1+1", "-1", "-1"]))
     by.write_csv(tmp_path / "trial.csv")
     (tmp_path / "job.toml").write_text(
-        'queries = ["P(Y=1)"]\nby = "Site"\n[model]\ngraph = "X -> Y; X <-> Y"\n[[studies]]\nsource = "trial.csv"\nweight = "n"\n'
+        'queries = ["P(Y=1)"]\nby = "Site"\n[model]\ngraph = "X -> Y; X <-> Y"\n'
+        '[[studies]]\nsource = "trial.csv"\nweight = "n"\n'
         '[output]\nfile = "bounds.csv"\n'
     )
     assert invoke("run", tmp_path / "job.toml").exit_code == 0
