@@ -145,6 +145,8 @@ def _shows_sql(lines: list[str], k: int) -> bool:
 def hint(name: str, candidates: Iterable[str], what: str = "names") -> str:
     """`` Hint: did you mean one of these names: [...]`` for close matches (case ignored), or nothing."""
     by_fold = {c.casefold(): c for c in candidates}
+    if len(name) > _LONGEST_WORD:  # like no other name, and slow to compare
+        return ""
     close = [by_fold[k] for k in get_close_matches(name.casefold(), by_fold, n=3, cutoff=0.5)]
     return f" Hint: did you mean one of these {what}: {close}?" if close else ""
 
