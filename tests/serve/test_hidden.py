@@ -267,6 +267,7 @@ def test_a_study_with_an_address_does_not_show_it():
 
 def test_a_mistake_in_a_filled_text_of_many_lines_is_still_a_mistake_of_the_job(folder):
     graph = '"""\nX {0, 1}; Y {0, 1}\nX -> Y; ${S}X <-> ;; Y\n"""'
+    environ = {"S": "s3cr3t-pa55"}
     with pytest.raises(JobError) as caught:
-        read_job(written(folder, graph=graph), {"S": "s3cr3t-pa55"})
-    assert "s3cr3t-pa55" not in said(caught.value)
+        read_job(written(folder, graph=graph), environ)
+    assert environ["S"] not in said(caught.value)
