@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 from duckemcc.errors import OptionError
+from duckemcc.model.tokens import cut
 from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from duckemcc.study.truth import wrong_truth
@@ -124,7 +125,7 @@ def check_truth(what: str, text: str | None, tree: exp.Expression, types: Mappin
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
+    return cut(text, 77)
 
 
 def filter_columns(tree: exp.Expression) -> set[str]:
