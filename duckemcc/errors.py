@@ -145,6 +145,8 @@ def _shows_sql(lines: list[str], k: int) -> bool:
 def hint(name: str, candidates: Iterable[str], what: str = "names") -> str:
     """`` Hint: did you mean one of these names: [...]`` for close matches (case ignored), or nothing."""
     by_fold = {c.casefold(): c for c in candidates}
+    if len(name) > _LONGEST_WORD:  # like no other name, and slow to compare
+        return ""
     close = [by_fold[k] for k in get_close_matches(name.casefold(), by_fold, n=3, cutoff=0.5)]
     return f" Hint: did you mean one of these {what}: {close}?" if close else ""
 
@@ -183,7 +185,7 @@ def hiding(secrets: Mapping[str, str]) -> Iterator[None]:
         yield
     except BaseException as error:
         _clean(error)
-        if not _leaks(error) or not isinstance(error, Exception):
+        if isinstance(error, DuckEmccError) or not isinstance(error, Exception) or not _leaks(error):
             raise
         raise SourceError(f"{type(error).__name__}: {masked(str(error))}") from None
     finally:
@@ -226,7 +228,8 @@ def _compiled(secrets: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str], di
         for form in _forms(secret):
             if len(form) >= _SHORTEST:
                 shown.setdefault(form.casefold(), instead)
-    kept = "|".join(re.escape(text) for text in sorted({*shown.values()}, key=len, reverse=True)) or "(?!)"
+    told = {form for text in shown.values() for form in (text, repr(text)[1:-1], *text.splitlines()) if form.strip()}
+    kept = "|".join(re.escape(text) for text in sorted(told, key=len, reverse=True)) or "(?!)"
     found = "|".join(_found(form) for form in sorted(shown, key=len, reverse=True)) or "(?!)"
     return re.compile(f"(?P<shown>{kept})|{found}", re.IGNORECASE), shown
 

@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import duckdb
 import pytest
@@ -21,7 +22,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 def run(name):
     """What an example prints, run in this process, which has imported everything already."""
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    # examples read their arguments, which are not pytest's
+    with contextlib.redirect_stdout(printed), mock.patch.object(sys, "argv", [name]):
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     return printed.getvalue()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
-from duckemcc.errors import DuckEmccError, GraphError
+from duckemcc.errors import DuckEmccError, GraphError, masked
 
 _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+|\#[^\n]*)|(?P<end>[\n;])|(?P<sign><->|->|[{}:,()=\[\]|&!])
@@ -101,4 +101,5 @@ def place(text: str, at: int) -> str:
 
 
 def cut(text: str, most: int = 40) -> str:
+    text = masked(text)  # a secret that is cut would not be found any more
     return text if len(text) <= most else text[:most] + "…"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeAlias
 
-from duckemcc.errors import QueryError, TooLarge, UnknownName, hint
+from duckemcc.errors import QueryError, TooLarge, UnknownName, hint, masked
 from duckemcc.model.check import LONGEST_NAME, MOST_HINTED, find_repeated
 from duckemcc.model.states import show_names
 from duckemcc.query.syntax import Atom, Event, PotentialOutcome, Setting
@@ -73,7 +73,7 @@ def _resolve_outcome(outcome: PotentialOutcome, states: Known) -> PotentialOutco
 
 def cut(part: object, most: int = 200) -> str:
     """The text of it as a message shows it."""
-    text = str(part)
+    text = masked(str(part))  # a secret that is cut would not be found any more
     return text if len(text) <= most else text[:most] + "…"
 
 

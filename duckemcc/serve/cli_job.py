@@ -13,9 +13,10 @@ import click
 from duckemcc.errors import OptionError, hiding, masked
 from duckemcc.serve.clash import refuse_files
 from duckemcc.serve.cli_show import show_bounds, show_report, tell_written
+from duckemcc.serve.formats import to_csv
 from duckemcc.serve.job import check_job, count, run_job, study_names
 from duckemcc.serve.jobfile import JobFile, check_page, check_picture, read_job
-from duckemcc.serve.output import Target, check_target, hidden, to_csv, write
+from duckemcc.serve.output import Target, check_target, hidden, write
 from duckemcc.serve.progress import show_progress
 from duckemcc.study.literal import all_named
 
@@ -168,7 +169,7 @@ def _target(job: JobFile, out: Path | None) -> Target | None:
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
-    from duckemcc.serve.output import to_json
+    from duckemcc.serve.formats import to_json
 
     return list(json.loads(to_json(table)))
 

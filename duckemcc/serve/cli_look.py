@@ -14,12 +14,13 @@ from duckemcc.errors import OptionError, hiding, masked_all
 from duckemcc.model.scm import Model
 from duckemcc.serve.cli_job import FILE, JSON
 from duckemcc.serve.cli_show import show_explained, tell_written
+from duckemcc.serve.formats import read_result_file
 from duckemcc.serve.job import count
 from duckemcc.serve.jobfile import JobFile, check_picture, read_job
 from duckemcc.serve.jobmodel import read_model_file
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 @click.command()
@@ -61,8 +62,8 @@ def explain(what: str, queries: tuple[str, ...], plot: Path | None, as_json: boo
 def plot(tables: tuple[str, ...], picture: Path) -> None:
     """Draw the intervals of result tables, as written by `duckemcc run`.
 
-    TABLES are .parquet files; several, with a name before each, stand side by side. PICTURE ends in .png, .svg or .pdf.
-    Needs duckemcc[plot].
+    TABLES are Parquet, CSV or JSON files; several, with a name before each, stand side by side. PICTURE ends in .png,
+    .svg or .pdf. Needs duckemcc[plot].
 
     \b
     duckemcc plot bounds.parquet bounds.svg
@@ -73,7 +74,7 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
 
     check_picture(picture)
     named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
-    read = {name: _read_result(path) for name, _, path in named}
+    read = {name: read_result_file(path) for name, _, path in named}
     if len(read) < len(tables):
         raise OptionError("two tables bear the same name; name them, as in O=registry.parquet I=trial.parquet")
     if len(read) == 1:
@@ -114,17 +115,3 @@ def _model_of(what: str) -> Model:
             "text such as 'X -> Y; X <-> Y'"
         )
     return read_model_file(Path(what))
-
-
-def _read_result(path: str) -> pa.Table:
-    from pyarrow import ArrowException, parquet
-
-    from duckemcc.serve.result import COLUMNS
-
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as wrong:
-        raise OptionError(f"{path!r} cannot be read as Parquet: {wrong}") from None
-    if not set(COLUMNS) <= set(table.column_names):
-        raise OptionError(f"{path!r} is no table of bounds; `duckemcc run` writes one")
-    return table

@@ -30,7 +30,7 @@ from duckemcc.serve.jobstudy import STUDY, Entry
 from duckemcc.serve.options import Options, read_options
 from duckemcc.serve.output import Target, check_place, check_target
 from duckemcc.serve.result import check_segment_names
-from duckemcc.serve.toml_lines import find_line
+from duckemcc.serve.toml_lines import find_excess, find_line
 from duckemcc.study.columns import check_segments
 from duckemcc.study.study import names_of
 
@@ -86,10 +86,13 @@ def read_job(
     """
     place = Path(path)
     try:
-        text = place.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as wrong:
-        problem = wrong.strerror if isinstance(wrong, OSError) else "it is no text; a job is a TOML file"
+        text = place.read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it
+    except (OSError, ValueError) as wrong:
+        no_text = "it is no text; a job is a TOML file" if isinstance(wrong, UnicodeDecodeError) else "it is no name"
+        problem = wrong.strerror if isinstance(wrong, OSError) else no_text
         raise JobError(f"the job {str(path)!r} cannot be read: {problem}") from None
+    if excess := find_excess(text):
+        raise JobError(f"{place.name}, line {excess[0]}: {excess[1]}; nothing was read")
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from duckemcc.errors import OptionError, SourceError, engine_reason, is_hiding, masked, masked_all
 from duckemcc.model.tokens import cut
 from duckemcc.serve.files import replace_file
+from duckemcc.serve.formats import to_csv, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,35 +142,6 @@ def hidden(table: pa.Table, by: Sequence[str]) -> pa.Table:
         if told != values.dictionary.to_pylist():
             table = table.set_column(i, column, pa.array(told, kind).take(values.indices))
     return table.rename_columns([masked(name) for name in table.column_names])
-
-
-def to_csv(table: pa.Table) -> str:
-    """Comma-separated, a NULL empty; lists as JSON."""
-    import json
-
-    import polars as pl
-    import pyarrow as pa
-
-    for i, column in enumerate(table.schema):
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in table[i].to_pylist()]
-            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame.write_csv()
-
-
-def to_json(table: pa.Table) -> str:
-    """An array of objects, one per row; numbers that JSON lacks (an infinite gap) and times are text."""
-    import json
-    import math
-
-    rows = table.to_pylist()
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                row[name] = str(value)
-    return json.dumps(rows, indent=1, ensure_ascii=False, default=str) + "\n"
 
 
 def _write_duckdb(table: pa.Table, database: Path, name: str, check: Check) -> None:

@@ -47,6 +47,31 @@ def _find_lines(text: str) -> Mapping[Path, int]:
     return scan.lines
 
 
+_DEEPEST = 50
+_MOST_DIGITS = 1_000
+
+
+def find_excess(text: str) -> tuple[int, str] | None:
+    """The line of what no job needs and no parser takes, and what it is: deep nesting, long keys and long numbers. It
+    is looked for before the text is parsed, where depth costs stack."""
+    line, depth, parts = 1, 0, 0
+    for sign in _SIGN.finditer(text):
+        kind, found = sign.lastgroup, sign[0]
+        if kind == "mark":
+            depth += (found in "[{") - (found in "]}")
+            parts = 0
+        elif kind != "comment":
+            parts += found.count(".") + 1 if kind == "bare" else 1
+        if kind == "bare" and sum(c.isdigit() for c in found) > _MOST_DIGITS and re.match(r"[+-]?\d", found):
+            return line, f"a number has more than {_MOST_DIGITS:,} digits"
+        if depth > _DEEPEST:
+            return line, f"arrays or tables are nested more than {_DEEPEST} deep"
+        if parts > _DEEPEST:
+            return line, f"a key has more than {_DEEPEST} parts"
+        line += found.count("\n")
+    return None
+
+
 class _Scan:
     """What is known in the middle of a text.
 

@@ -92,9 +92,10 @@ def without_password(address: str) -> str:
     return f"{parts.scheme}://{login}{place}{parts.path}{'?' if options else ''}{'&'.join(options)}"
 
 
-_LOGIN = re.compile(r"[A-Za-z][\w+.-]*://([^\s]*)@")
+_LOGIN = re.compile(r"://(\S*)@")
+_MOST_CUTS = 20
 _OPTION = re.compile(
-    r"""(?:pass\w*|pwd|secret\w*|\w*token|\w*_key|credential\w*) \s*[=:]\s*
+    r"""(?:(?:pass|secret|credential)\w{0,20}|pwd|token|_key) \s{0,9}[=:]\s{0,9}
     (?: '((?:\\.|[^'\\])*)'? | "((?:\\.|[^"\\])*)"? | ((?:\\.|[^\s&\\])+) )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
@@ -106,9 +107,9 @@ def passwords(text: str) -> list[str]:
     found: list[str] = []
     for login in _LOGIN.findall(text):
         password = login.partition(":")[2]
-        cut = [i for i, c in enumerate(password) if c in "@/?#"]
+        cut = [i for i, c in enumerate(password) if c in "@/?#"][:_MOST_CUTS]
         found += [password, *(password[:i] for i in cut), *(password[i + 1 :] for i in cut)]
-        found += re.split("[@:/?#]", password)
+        found += re.split("[@:/?#]", password, maxsplit=_MOST_CUTS)
     for groups in _OPTION.findall(text):
         found += [part for part in groups if part]
     found += [re.sub(r"\\(.)", r"\1", part) for part in found]

@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
 from duckemcc.errors import OptionError
+from duckemcc.model.tokens import cut
 from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from duckemcc.study.meaning import Unfit, fit, without_nulls
@@ -132,7 +133,7 @@ def fitted(what: str, text: str | None, tree: exp.Expression, types: Mapping[str
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
+    return cut(text, 77)
 
 
 def filter_columns(tree: exp.Expression) -> set[str]:

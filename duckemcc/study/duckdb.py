@@ -13,7 +13,7 @@ from duckemcc.errors import RepeatedName, SourceError
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.labels import MOST_PATTERNS, as_numbers
 from duckemcc.study.opaque import read_opaque
-from duckemcc.study.study import CSV, Study
+from duckemcc.study.study import CSV, SELECT, Study
 from duckemcc.study.times import read_counted
 from duckemcc.study.types import AS_TEXT, FLOATS, HUGE, INTEGERS, check_types, type_name
 
@@ -83,6 +83,11 @@ def _open(study: Study, con: Any) -> Any:
     if study.kind == "relation":
         return study.source
     if study.kind == "table":
+        if SELECT.match(study.source):
+            raise SourceError(
+                "a SELECT is no name of a table in DuckDB; give the relation itself, Study(con.sql('SELECT …')), or "
+                "make a view and name that."
+            )
         return _table(con, study.source)
     if study.kind == "file":
         path = _found_path(os.fspath(study.source))

@@ -7,6 +7,7 @@ weights, NULLs and values. SQL callers bring a counted relation to `split_relati
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +21,7 @@ from duckemcc.study.pandas import column_names, count_pandas
 from duckemcc.study.polars import count_polars
 from duckemcc.study.selection import Rule, check_dropped, read_rule
 from duckemcc.study.spark import count_spark
-from duckemcc.study.study import Study, names_of
+from duckemcc.study.study import Study, names_of, study_name
 from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
@@ -151,9 +152,8 @@ def engine_errors(name: str, study: Study) -> Iterator[None]:
         raise
     except Exception as error:
         package = type(error).__module__.split(".")[0].lstrip("_")
-        if "Interrupt" in type(error).__name__ or (
-            package not in ("duckdb", "polars", "pyarrow", "pyspark", "py4j") and not isinstance(error, OSError)
-        ):
+        engine = package in ("duckdb", "polars", "pyarrow", "pyspark", "py4j") or isinstance(error, OSError)
+        if "Interrupt" in type(error).__name__ or not (engine or _is_of_source(study, error)):
             raise
         if type(error).__name__ == "ResourceInUseException":  # ending it would lose the user's rows
             raise SourceError(
@@ -164,6 +164,19 @@ def engine_errors(name: str, study: Study) -> Iterator[None]:
         raise SourceError(f"study {name!r} cannot be read{asked}: {engine_reason(error)}") from error
 
 
+def _is_of_source(study: Study, error: Exception) -> bool:
+    """Whether the user's own frame or stream raised it, which runs their code: it does not come from a line of ours."""
+    if study.kind not in ("polars", "arrow"):
+        return False
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    inside = str(last.f_globals.get("__name__", ""))
+    return not inside.startswith("duckemcc.") or last.f_code.co_name in _READS
+
+
+_READS = ("_collect", "_open", "_with_few_columns", "_count", "count_polars", "<genexpr>")
+"""Functions of ours that call straight into compiled code, which leaves no line of its own."""
+
+
 def _count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     from duckemcc.study.remote import count_remote  # sqlglot is slow to import
 
@@ -172,6 +185,11 @@ def _count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
 
 def known_columns(study: Study) -> list[str]:
     """The columns of a source that tells them before it is read; of another, or a file that cannot be read, none."""
+    with engine_errors(study_name(study, 1), study):
+        return _columns_of(study)
+
+
+def _columns_of(study: Study) -> list[str]:
     source = study.source
     if study.kind == "polars":
         return list(source.lazy().collect_schema().names())

@@ -235,10 +235,10 @@ def name_studies(studies: Sequence[Study]) -> list[str]:
 
 def _source_name(study: Study) -> str:
     if study.kind == "spark" and isinstance(study.source, str):
-        quoted, bare = re.findall(r"`((?:[^`]|``)+)`|([^.`]+)", study.source)[-1:][0]
+        quoted, bare = (re.findall(r"`((?:[^`]|``)+)`|([^.`]+)", study.source)[-1:] or [("", "")])[0]
         return quoted.replace("``", "`") or bare.strip()
     if study.kind in ("table", "adbc", "named") and not SELECT.match(study.source):
-        quoted, bare = re.findall(r'"((?:[^"]|"")+)"|([^."]+)', study.source)[-1:][0] if study.source else ("", "")
+        quoted, bare = (re.findall(r'"((?:[^"]|"")+)"|([^."]+)', study.source)[-1:] or [("", "")])[0]
         return quoted.replace('""', '"') or bare.strip()
     if study.kind == "file":
         return _stem(os.fspath(study.source))

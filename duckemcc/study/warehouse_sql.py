@@ -15,9 +15,11 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.tokens import TokenType
 
 from duckemcc.errors import OptionError, SourceError, hint
 from duckemcc.model.scm import Model
+from duckemcc.model.tokens import cut
 from duckemcc.study.columns import match_columns
 from duckemcc.study.counting_sql import OWN, column, count_query, total_or_null
 from duckemcc.study.dialect import check_condition, explicit
@@ -26,6 +28,14 @@ from duckemcc.study.study import CSV, SELECT, Study, name_studies, names_of
 DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
 _BACKSLASH_ESCAPES = ("postgres", "redshift", "spark", "databricks", "bigquery")  # in LIKE; DuckDB has no escape
 _REFUSED = (exp.DML, exp.DDL, exp.Command, exp.Drop, exp.Alter, exp.Into, exp.Lock, exp.Copy, exp.Set)
+
+_LONGEST = 200_000
+_NESTED = 50
+_MOST_SETS = 200
+_OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
+_CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
+_PREFIXES = (TokenType.NOT, TokenType.DASH, TokenType.PLUS, TokenType.TILDE, TokenType.DOT)
+_SETS = (TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT)
 
 
 def counts_sql(
@@ -84,7 +94,7 @@ def write(tree: exp.Expression, dialect: str, *, pretty: bool = False) -> str:
 
 def read_source(text: str, dialect: str) -> exp.Expression:
     """A table, or a SELECT as a subquery, written anew from its tree. Raises SourceError for anything else."""
-    shown = text if len(text) <= 80 else text[:77] + "..."
+    shown = cut(text, 77)
     refusal = f"the source {shown!r} is neither the name of a table nor one SELECT"
     return _read(_select, text, dialect, refusal) if SELECT.match(text) else read_table(text, dialect, refusal)
 
@@ -110,7 +120,23 @@ def _read(reader: Callable[[str, str], exp.Expression], text: str, dialect: str,
     raise SourceError(f"{refusal}: {problem}")
 
 
+def _check_size(text: str, dialect: str) -> None:
+    """What can be told before parsing, where depth costs stack: length, nesting, prefixes, parts of a UNION."""
+    if len(text) > _LONGEST:
+        raise _Refused(f"it has {len(text):,} characters, more than {_LONGEST:,}")
+    depth = prefixes = sets = 0
+    for token in sqlglot.tokenize(text, dialect=dialect):
+        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        prefixes = prefixes + 1 if token.token_type in _PREFIXES else 0
+        sets += token.token_type in _SETS
+        if max(depth, prefixes) > _NESTED:
+            raise _Refused("it is nested too deeply; make a view of it")
+        if sets > _MOST_SETS:
+            raise _Refused(f"it has more than {_MOST_SETS} UNION, EXCEPT or INTERSECT; make a view of it")
+
+
 def _select(text: str, dialect: str) -> exp.Subquery:
+    _check_size(text, dialect)
     trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
     if len(trees) != 1:
         raise _Refused(f"it has {len(trees)} statements")
@@ -126,6 +152,7 @@ def _select(text: str, dialect: str) -> exp.Subquery:
 
 
 def _table(text: str, dialect: str) -> exp.Table:
+    _check_size(text, dialect)
     table = sqlglot.parse_one(text, into=exp.Table, dialect=dialect)
     if _parts(table) - {"this", "db", "catalog"} or not all(type(part) is exp.Identifier for part in table.parts):
         raise _Refused("a name is bare or quoted, up to catalog.schema.table")

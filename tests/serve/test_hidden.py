@@ -11,7 +11,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.errors import DuckEmccError, SourceError, hiding, masked
+from duckemcc.errors import DuckEmccError, JobError, SourceError, hiding, masked
 from duckemcc.serve.cli import cli
 from duckemcc.serve.job import check_job, run_job
 from duckemcc.serve.jobfile import read_job
@@ -263,3 +263,11 @@ def test_a_driver_that_quotes_a_password_is_masked(monkeypatch, address, passwor
 
 def test_a_study_with_an_address_does_not_show_it():
     assert "ss9word" not in repr(emcc.Study("t", con="postgresql://u:ss9word@h/d"))
+
+
+def test_a_mistake_in_a_filled_text_of_many_lines_is_still_a_mistake_of_the_job(folder):
+    graph = '"""\nX {0, 1}; Y {0, 1}\nX -> Y; ${S}X <-> ;; Y\n"""'
+    environ = {"S": "s3cr3t-pa55"}
+    with pytest.raises(JobError) as caught:
+        read_job(written(folder, graph=graph), environ)
+    assert environ["S"] not in said(caught.value)

@@ -21,9 +21,10 @@ from pyarrow import parquet
 import duckemcc as emcc
 from duckemcc.errors import SourceError
 from duckemcc.serve.cli import cli
+from duckemcc.serve.formats import to_csv, to_json
 from duckemcc.serve.job import run_job
 from duckemcc.serve.jobfile import read_job
-from duckemcc.serve.output import Target, to_csv, to_json, write
+from duckemcc.serve.output import Target, write
 
 PNS = "PNS(Treatment=drug, Survival=survived)"
 GRAPH = "Treatment -> Survival; Treatment <-> Survival"
@@ -502,7 +503,7 @@ def test_a_report_and_a_picture_are_written_beside_the_table(folder):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("plot", "no.parquet", "x.svg"), "cannot be read as Parquet"),
+        (("plot", "no.parquet", "x.svg"), "cannot be read: No such file"),
         (("plot", "trial.parquet", "x.svg"), "is no table of bounds"),
         (("plot", "a=trial.parquet", "a=trial.parquet", "x.svg"), "no table of bounds|bear the same name"),
         (("run", "job.toml", "--out", "x.xls"), "is written as its name ends"),
