@@ -61,12 +61,19 @@ def read_report(folder):
     return int(number)
 
 
+def wait_for_part(process, folder):
+    """Until the process has begun to write, or has ended. The names of parts have its number."""
+    while process.poll() is None and not any(f".{process.pid}." in path.name for path in folder.iterdir()):
+        time.sleep(0.001)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 @pytest.mark.parametrize("target", list(TARGETS))
 def test_a_job_that_is_killed_at_any_moment_leaves_the_old_outputs_or_the_new(tmp_path, target):
-    """Half of the kills come at any time of the run, half in its last part, in which outputs are written."""
-    chance, took, killed, found = random.Random(5), [], 0, {"old": 0, "new": 0}
+    """Half of the kills come at any time of the run, half while outputs are written."""
+    chance, wholes, writings = random.Random(5), [], []
+    killed, found = 0, {"old": 0, "new": 0}
     number = last = last_report = 0
     while killed < KILLS:
         number += 1
@@ -74,11 +81,14 @@ def test_a_job_that_is_killed_at_any_moment_leaves_the_old_outputs_or_the_new(tm
         prepare(tmp_path, target, number)
         begun = time.monotonic()
         process = start(tmp_path)
-        if took:
-            whole = median(took[-9:])
-            after = chance.uniform(0 if number % 2 else 0.7 * whole, whole)
+        at_write = number % 2 == 0 or not wholes
+        if at_write:
+            wait_for_part(process, tmp_path)
+        waited = time.monotonic()
+        if wholes:
+            after = chance.uniform(0, median(writings[-9:]) if at_write else median(wholes[-9:]))
             try:
-                process.wait(timeout=max(0.0, after - (time.monotonic() - begun)))
+                process.wait(timeout=after)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
         code = process.wait(timeout=120)
@@ -91,7 +101,9 @@ def test_a_job_that_is_killed_at_any_moment_leaves_the_old_outputs_or_the_new(tm
             found["new" if table == number else "old"] += 1
         else:
             assert table == report == number
-            took.append(time.monotonic() - begun)
+            wholes.append(time.monotonic() - begun)
+            if at_write:
+                writings.append(time.monotonic() - waited)
         last, last_report = table, report
     print(f"\n{target}: {killed} killed of {number} jobs: {found}")
     prepare(tmp_path, target, number + 1)
