@@ -117,7 +117,7 @@ def refuse_tables(job: JobFile) -> None:
     target = job.target
     databases = {entry.database for entry in job.entries if entry.database is not None}
     databases |= {job.catalog[0]} if job.catalog is not None else set()
-    if target is not None and target.database is not None and target.database.is_file():
+    if target is not None and target.database is not None and os.path.isfile(target.database):
         databases.add(target.database)
     for database in sorted(databases):
         try:

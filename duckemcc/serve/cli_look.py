@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,7 +110,7 @@ def _model_of(what: str) -> Model:
     """The model of a file, or of graph text."""
     if not re.fullmatch(r"[\w./\\:~-]+", what):  # a path; graph text has an arrow or braces
         return Model.parse(what)
-    if not Path(what).is_file():
+    if not os.path.isfile(what):
         raise OptionError(
             f"there is no file {what!r}; explain takes a job (.toml), a file of a model (.txt, .json, .uai), or graph "
             "text such as 'X -> Y; X <-> Y'"

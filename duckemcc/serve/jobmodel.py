@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ class ModelReader(StudyReader):
                 return _checked(read_model_file(self.model_file)), None
             if "database" not in content:
                 raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
-            if (database := self.database_of(content, ())) is not None and database.is_file():
+            if (database := self.database_of(content, ())) is not None and os.path.isfile(database):
                 return _load_stored(database, text), (database, text)
         return None, None
 
@@ -73,7 +74,7 @@ def _checked(model: Model) -> Model:
 
 def read_model_file(path: Path) -> Model:
     """The model of a file: UAI or JSON by its name, else graph text. Raises `OptionError`, and as `Model.parse`."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise OptionError(f"there is no file {str(path)!r}")
     if path.suffix.lower() == ".uai":
         return Model.from_uai(path)

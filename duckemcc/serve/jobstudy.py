@@ -174,7 +174,7 @@ class StudyReader(TomlReader):
         if text is None:
             return None
         file = self.folder / text
-        if not file.is_file():
+        if not os.path.isfile(file):
             self.note((*path, "database"), f"there is no database file {str(file)!r}")
         return file
 

@@ -68,11 +68,11 @@ def check_folder(path: Path) -> None:
     if "\0" in str(path) or len(os.fsencode(path.name)) > LONGEST_NAME:
         shown = cut(path.name)
         raise OptionError(f"{shown!r} is no name of a file: it has a NUL character, or more than {LONGEST_NAME} bytes")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OptionError(f"{str(path)!r} is a folder; name a file")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise OptionError(f"{str(path)!r} is a device or the like; name a file")
     folder = Path(os.path.realpath(path)).parent
     if not os.access(folder, os.W_OK):

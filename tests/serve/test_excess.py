@@ -149,3 +149,10 @@ def test_no_message_repeats_a_long_name_whole(tmp_path, name):
         with pytest.raises(DuckEmccError) as caught:
             read(tmp_path, text)
         assert len(str(caught.value)) < 20_000
+
+
+def test_a_path_longer_than_any_file_systems_is_told_by_its_line(tmp_path):
+    for key in ('[model]\nfile = "{}.txt"', '[model]\ngraph = "X -> Y"\n[output]\nfile = "{}.csv"', 'database = "{}"'):
+        (tmp_path / "job.toml").write_text('queries = ["P(Y=1)"]\n' + key.format("a" * 5000) + "\n")
+        with pytest.raises(JobError, match="line"):
+            read_job(tmp_path / "job.toml")
