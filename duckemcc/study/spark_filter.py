@@ -108,7 +108,8 @@ class _Writer:
         when = self.functions.when
         limits = when(one.isNotNull(), float("nan"))
         if divide is operator.truediv:
-            limits = when(one > 0, float("inf")).when(one < 0, float("-inf")).otherwise(limits)
+            signed = when(other.cast("string") == "-0.0", -one).otherwise(one)  # == takes both zeros for the same
+            limits = when(signed > 0, float("inf")).when(signed < 0, float("-inf")).otherwise(limits)
         return when(other == 0, limits).otherwise(divide(one, when(other != 0, other)))
 
     def _alike(self, one: exp.Expression, other: exp.Expression) -> tuple[Any, Any]:

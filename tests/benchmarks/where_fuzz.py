@@ -262,13 +262,13 @@ def compare(
     for first in range(0, number, ASKED):
         some = drawn[first : first + ASKED]
         answers = [_each(ask, [tree for _, tree in some]) for ask in askers.values()]
-        print(f"{first + len(some)} asked, {len(differ)} differ, {len(refused)} refused by some", flush=True)
         for (text, _), kept in zip(some, zip(*answers, strict=True), strict=True):
             if len({k for k in kept if not isinstance(k, str)}) > 1:
                 differ.append((text, dict(zip(askers, kept, strict=True))))
             elif 0 < sum(isinstance(k, str) for k in kept) < len(kept):
                 refused.append((text, dict(zip(askers, kept, strict=True))))
             by_all += all(isinstance(k, str) for k in kept)
+        print(f"{first + len(some)} compared, {len(differ)} differ, {len(refused)} refused by some", flush=True)
     return differ, refused, by_all
 
 
