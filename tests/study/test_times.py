@@ -68,6 +68,8 @@ def ask(source, **options):
 
 @pytest.mark.parametrize(("kind", "value"), STRANGE)
 def test_a_date_that_python_lacks_is_refused_by_its_column_and_value(con, tmp_path, kind, value):
+    if kind in ("TIMESTAMP_S", "TIMESTAMP_MS") and "infinity" in value and int(duckdb.__version__.split(".")[0]) < 2:
+        pytest.skip("before 2.0 DuckDB refuses such a value itself, without its column")
     fill(con, kind, value)
     con.execute(f"COPY t TO '{tmp_path}/t.parquet'")
     arrow = con.table("t").to_arrow_table()
