@@ -126,8 +126,12 @@ def keeping(told):
         told.append(said(error))
 
 
-@pytest.mark.parametrize("secret", [SECRET, "Hunter2-x", "opensesame", "hu7ter2", "1 OR pw=9"])
-@pytest.mark.parametrize(("key", "value"), FIELDS)
+OTHERS = ("Hunter2-x", "opensesame", "hu7ter2", "1 OR pw=9")
+FILLED = [(SECRET, *field) for field in FIELDS]
+FILLED += [(secret, *field) for i, secret in enumerate(OTHERS) for field in FIELDS[i :: len(OTHERS)]]
+
+
+@pytest.mark.parametrize(("secret", "key", "value"), FILLED)
 def test_a_value_of_the_environment_is_told_by_nothing(folder, monkeypatch, capsys, secret, key, value):
     path = written(folder, **{key: value})
     known = {p.name for p in folder.iterdir()}
@@ -234,8 +238,12 @@ def test_the_password_of_a_connection_is_found_however_it_is_written(address, pa
     assert password in passwords(address)
 
 
-@pytest.mark.parametrize(("address", "password"), ADDRESSES)
-@pytest.mark.parametrize("key", ["connection", "output", "source", "where", "query", "graph"])
+PLACES = ("connection", "output", "source", "where", "query", "graph")
+WRITTEN = [(*address, "connection") for address in ADDRESSES]
+WRITTEN += [(*address, place) for i, place in enumerate(PLACES[1:]) for address in ADDRESSES[i :: len(PLACES) - 1]]
+
+
+@pytest.mark.parametrize(("address", "password", "key"), WRITTEN)
 def test_a_password_in_a_job_is_told_by_nothing(folder, address, password, key):
     text = '"' + address.replace("\\", "\\\\").replace('"', '\\"') + '"'
     parts = {"more": f"connection = {text}"} if key == "connection" else {key: text}
