@@ -37,7 +37,11 @@ def kept(where, source):
 
 @pytest.fixture(params=["polars", "duckdb"])
 def source(request):
-    return FRAME if request.param == "polars" else duckdb.connect().from_arrow(FRAME.to_arrow())
+    if request.param == "polars":
+        yield FRAME
+    else:  # before 2.0 a relation does not keep its connection
+        with duckdb.connect() as con:
+            yield con.from_arrow(FRAME.to_arrow())
 
 
 @pytest.mark.parametrize(
