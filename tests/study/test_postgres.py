@@ -322,8 +322,8 @@ def test_what_the_server_refuses_is_a_source_error(records, source, message):
     assert fetch(records, "SELECT COUNT(*) FROM records") == [(500,)]
 
 
-def test_a_where_that_the_server_cannot_evaluate_is_a_source_error(records):
-    with pytest.raises(SourceError, match=r"study 'trial' cannot be read with where='gender > 1': operator does not"):
+def test_a_where_that_compares_a_text_with_a_number_is_refused_before_the_server_is_asked(records):
+    with pytest.raises(OptionError, match="has the text gender beside the number 1"):
         count("records", con=records, where="gender > 1")
 
 
