@@ -116,8 +116,8 @@ def bound_sharply(
         noise = near if (near := query.find_near(learned, segment)) > PROVEN else None
     status: Literal["bounded", "identified"] = "identified" if meet and noise is None else "bounded"
     maxima = max(end.maxima for end in ends)
-    found = Bounds(status, lower, upper, None, outer_lower, outer_upper, exact[0], exact[1], noise=noise, maxima=maxima)
-    found = found._replace(forgotten=forgotten)
+    proven = outer_lower, outer_upper, exact[0], exact[1]
+    found = Bounds(status, lower, upper, None, *proven, noise=noise, maxima=maxima, forgotten=forgotten)
     try:
         limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
     except Timeout:

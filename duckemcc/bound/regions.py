@@ -91,7 +91,9 @@ def open_path(fit: Fitted, s: int, relaxed: Relaxed, slack: float = 0.0) -> Poly
     """The PMFs of a merged cause that attain the maximum of the causes, or are at most `slack` nats less likely."""
     states = np.arange(relaxed.states)
     seen = _seen(fit, s, relaxed.yields)
-    peak = fit.relaxed[s] if fit.relaxed is not None and _is_same(fit, relaxed.yields) else _find_peak(seen)
+    # of as many states, it may be a maximum over others
+    known = fit.relaxed is not None and fit.merged is not None and np.array_equal(fit.merged.yields, relaxed.yields)
+    peak = fit.relaxed[s] if known and fit.relaxed is not None else _find_peak(seen)
     lost = max(0.0, float(seen.records @ np.log(seen.yields @ peak)) - float(fit.loglik[s]))
     if slack == 0.0 and lost <= UNIQUE * float(seen.records.sum()):
         return Polytope(states, seen.yields, peak, seen.key, bound_error(seen.yields, seen.records, peak))
@@ -148,7 +150,7 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
     if (
         yields is None
         or relaxed is None
-        or not _is_same(fit, yields)
+        or fit.merged is not None
         or prod(len(c) for c in group.classes) > LARGEST_MERGED
     ):
         return None
@@ -163,11 +165,6 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
         slack += max(0.0, float(fit.upper[s] - fit.loglik[s]))
         whole = LevelSet(classes, seen.yields, relaxed[s], seen.records, slack, seen.key)
     return Marginal(whole, _states_of(group, [chosen[u] for u in factor]))
-
-
-def _is_same(fit: Fitted, yields: Floats) -> bool:
-    """Whether the relaxed maximum is one over the states that have these yields: as many states can mean others."""
-    return fit.relaxed_yields is not None and np.array_equal(fit.relaxed_yields, yields)
 
 
 def is_level(region: Region) -> bool:

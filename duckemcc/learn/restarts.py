@@ -21,9 +21,9 @@ from duckemcc.learn.accelerate import find_dead, project_onto, squarem
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.incomplete import Incomplete, can_complete, come_apart, fit_incomplete
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
-from duckemcc.learn.maximum import Maximum, joint_yields, maximise, maximise_records
+from duckemcc.learn.maximum import Maximum, maximise, maximise_records
 from duckemcc.learn.pooling import sum_by_class
-from duckemcc.learn.relaxed import relax
+from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
 
@@ -85,7 +85,8 @@ class Fitted(NamedTuple):
     fitted: P there, per block [s, p], or of the records of a mix [s, q]. best: chances of the classes [s, class] per
     variable. loglik [s]; upper [s]: a proven bound on the maximum. unique [s]: whether all maxima are proven to have
     these fitted probabilities. relaxed [s, joint class]: where the variables merged into one attain their maximum, if
-    there are several and not too many joint states; relaxed_yields [p, joint class]: what they are merged into.
+    there are several and not too many joint states; merged: what they are merged into, if
+    it is read along a path.
     maxima: for each segment the restarts at the maximum that fit different probabilities, the best one first.
     apart: the causes of a mix, each as a group of its own, in the segments [s] where all maxima have the same patterns
     of each (`incomplete.py`); there, the maxima are all combinations of theirs.
@@ -100,7 +101,7 @@ class Fitted(NamedTuple):
     unique: NDArray[np.bool_]
     maxima: tuple[tuple[int, ...], ...] = ()
     relaxed: Floats | None = None
-    relaxed_yields: Floats | None = None
+    merged: Relaxed | None = None
     apart: tuple[Fitted, ...] = ()
     is_apart: NDArray[np.bool_] | None = None
     blur: Floats | None = None
@@ -138,7 +139,7 @@ class _GroupFit(NamedTuple):
     kept: NDArray[np.bool_]
     steps: Ints
     relaxed: Floats | None
-    relaxed_yields: Floats | None
+    merged: Relaxed | None
     incomplete: Incomplete | None = None
 
 
@@ -196,7 +197,7 @@ def _sum_up(group: Group, fit: _GroupFit) -> Fitted:
         unique,
         _find_maxima(fit, group),
         fit.relaxed,
-        fit.relaxed_yields,
+        fit.merged,
     )
     if found is None:
         return whole
@@ -261,22 +262,18 @@ def _fit_group(
     )
     stationary = np.minimum(step.gap, gap) <= effort.gap * records
     relaxed = None if group.concave or peak is None else peak.chances
-    merged = None if relaxed is None else merged
     return _GroupFit(chances, best, loglik, upper, gap, stationary, kept, steps, relaxed, merged, incomplete)
 
 
-def _seek(group: Group, model: Model, tick: Tick) -> tuple[Maximum | None, Incomplete | None, Floats | None]:
+def _seek(group: Group, model: Model, tick: Tick) -> tuple[Maximum | None, Incomplete | None, Relaxed | None]:
     """The maximum of the group's variables merged into one, if these are not too many; what can be found where
-    incomplete records tie them; and the yields [p, joint class] of the merged one."""
+    incomplete records tie them; and the merged one, if it is read along a path."""
     if not can_complete(group):
-        return maximise(group), None, joint_yields(group)
+        return maximise(group), None, None
     assert group.mix is not None
     relaxed = relax(model, group.names, group.mix.products)
-    if relaxed is None:
-        peak, merged = maximise(group), joint_yields(group)
-    else:
-        peak, merged = maximise_records(relaxed.yields, group.count), relaxed.yields
-    return peak, fit_incomplete(group, relaxed, peak, tick), merged
+    peak = maximise(group) if relaxed is None else maximise_records(relaxed.yields, group.count)
+    return peak, fit_incomplete(group, relaxed, peak, tick), relaxed
 
 
 def _begin_there(chances: Chances, best: Chances) -> Chances:

@@ -119,8 +119,11 @@ def _pair(a: Ints, b: Ints) -> Ints:
 
 def _name_claim(claim: Claim) -> str:
     """``Y and X given Z``."""
-    given = f" given {show_names(claim.given)}" if claim.given else ""
-    return f"{claim.variable} and {_join(claim.rest)}{given}"
+    return f"{claim.variable} and {_join(claim.rest)}{_name_given(claim)}"
+
+
+def _name_given(claim: Claim) -> str:
+    return f" given {show_names(claim.given)}" if claim.given else ""
 
 
 def _join(names: Sequence[str]) -> str:
@@ -128,11 +131,10 @@ def _join(names: Sequence[str]) -> str:
 
 
 def _advise(model: Model, study: str, claim: Claim, failed: int, lacking: bool) -> str:
-    given = f" given {show_names(claim.given)}" if claim.given else ""
     arcs = "; ".join(f"{print_name(u)} -> {print_name(claim.variable)}" for u in claim.rest)
     return (
-        f"the graph makes {claim.variable} independent of {_join(claim.rest)}{given}, which the records of study "
-        f"'{study}' contradict"
+        f"the graph makes {claim.variable} independent of {_join(claim.rest)}{_name_given(claim)}, which the records "
+        f"of study '{study}' contradict"
         + (" (those that have these values)" if lacking else "")
         + f"; draw an arc ({arcs}), or a shared cause ({_share(model, claim)}), or leave the study out"
         + (f". It is the worst of {failed} independences that are violated: mend it and ask again" * (failed > 1))

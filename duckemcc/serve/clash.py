@@ -2,8 +2,8 @@
 
 Two spellings may mean one place: a link, another path of a database, a search path, quotes and cases, a view over the
 table that is to be replaced. So files are compared by what the file system says they are, tables of DuckDB by what the
-plan of a query reads, tables of PostgreSQL by what the server's plan reads. All of it is asked before the work begins,
-and tables once more inside the transaction that writes.
+plan of a query reads, tables of PostgreSQL by what the server's plan reads. Files and tables of DuckDB are compared
+before the work begins; tables, of either, inside the transaction that writes, before anything is changed.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ def refuse_files(job: JobFile) -> None:
     read = [(f"the job {job.path.name}", job.path)]
     if job.model_file is not None:
         read.append((f"the model file {job.model_file.name}", job.model_file))
-    databases = {entry.database for entry in job.entries if entry.database is not None}
-    databases |= {job.catalog[0]} if job.catalog is not None else set()
+    databases = _databases_of(job)
     read += [(f"the database {path.name}", path) for path in sorted(databases)]
     target = job.target.file if job.target is not None else None
     written = [(name, p) for name, p in (("output", target), ("report", job.report), ("plot", job.plot)) if p]
@@ -61,6 +60,12 @@ def refuse_files(job: JobFile) -> None:
         for name, path in [*read[:2], *((f"the {name}", p) for name, p in written)]:
             if path not in databases and is_same(job.target.database, path):
                 raise OptionError(f"the output's database is {name}, {str(path)!r}; name another")
+
+
+def _databases_of(job: JobFile) -> set[Path]:
+    """The databases that a job reads."""
+    databases = {entry.database for entry in job.entries if entry.database is not None}
+    return databases | ({job.catalog[0]} if job.catalog is not None else set())
 
 
 def refuse_study_file(path: Path, entry: Entry) -> None:
@@ -92,7 +97,7 @@ def _fixed_part(pattern: str) -> str:
 
 def is_same(one: Path | str, other: Path | str) -> bool:
     """Whether two paths are one file, through links of either kind."""
-    return _identify(one) == _identify(other) or os.path.realpath(one) == os.path.realpath(other)
+    return _identify(one) == _identify(other)
 
 
 def _identify(path: Path | str) -> Identity:
@@ -115,8 +120,7 @@ def refuse_tables(job: JobFile) -> None:
     from duckemcc.serve.jobstudy import open_database
 
     target = job.target
-    databases = {entry.database for entry in job.entries if entry.database is not None}
-    databases |= {job.catalog[0]} if job.catalog is not None else set()
+    databases = _databases_of(job)
     if target is not None and target.database is not None and os.path.isfile(target.database):
         databases.add(target.database)
     for database in sorted(databases):
@@ -168,7 +172,7 @@ def refuse_table(con: Any, target: Target, job: JobFile) -> None:
 def _sources_in(con: Any, job: JobFile, database: Path) -> Iterator[tuple[str, str]]:
     """The SQL of what the job reads in a database, by the names that `con` knows, and who reads it."""
     from duckemcc.errors import SourceError
-    from duckemcc.serve.sources import source_sql
+    from duckemcc.serve.sources import quote, source_sql
 
     here = con.sql("SELECT current_database()").fetchall()[0][0]
     for entry in job.entries:
@@ -179,7 +183,7 @@ def _sources_in(con: Any, job: JobFile, database: Path) -> Iterator[tuple[str, s
         except SourceError:
             continue  # told when it is read
         spelled = re.compile(rf'"{re.escape(entry.database.stem)}"(?=\.)', re.IGNORECASE)
-        for one in dict.fromkeys((name, spelled.sub(lambda _: _quote(here), name, count=1))):
+        for one in dict.fromkeys((name, spelled.sub(lambda _: quote(here), name, count=1))):
             yield one, f"the study of {entry.source!r}"
 
 
@@ -260,17 +264,10 @@ def _files_read(con: Any, sources: Sequence[str]) -> set[str]:
     while todo:
         text = todo.pop()
         found |= {literal.replace("''", "'") for literal in _LITERAL.findall(text)}
-        for word in {word.casefold() for word in re.findall(r"\w+", text)} & (views.keys() - seen):
-            seen.add(word)
-            todo.append(views[word])
         for name in [name for name in views if name not in seen and name in text.casefold()]:
             seen.add(name)
             todo.append(views[name])
     return found
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 # -- tables of PostgreSQL ----------------------------------------------------------------------

@@ -41,7 +41,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with undoing(part.unlink):
             yield part
-        part.chmod(_mode_of(whole))
+        part.chmod(_mode_of(whole, f"{name}.new"))
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(whole)
@@ -49,14 +49,17 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _mode_of(whole: Path) -> int:
-    """The mode of a file that is there, else what the process gives to new ones."""
-    try:
+def _mode_of(whole: Path, unused: str) -> int:
+    """The mode of a file that is there, else what the process gives to new ones. That is seen on one of an unused name:
+    to ask for the mask is to change it, for all threads."""
+    with suppress(FileNotFoundError):
         return stat.S_IMODE(whole.stat().st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+    made = os.open(unused, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(made).st_mode)
+    finally:
+        os.close(made)
+        os.unlink(unused)
 
 
 def _part_of(whole: Path) -> str:

@@ -238,11 +238,12 @@ def without_nulls(tree: exp.Expression) -> exp.Expression:
             new = exp.EQ(this=exp.Null(), expression=exp.Null())  # unknown, as a boolean
         else:
             continue
-        tree = _replaced(tree, node, exp.Paren(this=new.copy()))
+        tree = replaced(tree, node, exp.Paren(this=new.copy()))
     return tree
 
 
-def _replaced(tree: exp.Expression, old: exp.Expression, new: exp.Expression) -> exp.Expression:
+def replaced(tree: exp.Expression, old: exp.Expression, new: exp.Expression) -> exp.Expression:
+    """The tree with a new node in place of an old one, which may be the whole."""
     if old is tree:
         return new
     old.replace(new)

@@ -23,7 +23,7 @@ def wrong_truth(tree: exp.Expression, types: Mapping[str, str]) -> str | None:
     for part in _judged(tree):
         kind = _kind(part, {c: t.casefold() for c, t in types.items()})
         if kind not in (None, _BOOLEAN):
-            where = "is no condition" if part is _bare(tree) else "has a part that is no condition"
+            where = "is no condition" if part is tree.unnest() else "has a part that is no condition"
             return f"{where}: {_said(part)} has the type {kind.upper()}, not BOOLEAN; write {_instead(part, kind)}"
     return None
 
@@ -33,23 +33,17 @@ def _judged(tree: exp.Expression) -> Iterator[exp.Expression]:
     every engine."""
     waiting = [tree]
     while waiting:
-        part = _bare(waiting.pop())
+        part = waiting.pop().unnest()
         if isinstance(part, _LOGIC):
             sides = reversed([*part.iter_expressions()])
-            waiting += (s for s in sides if isinstance(part, exp.Not) or not isinstance(_bare(s), exp.Null))
+            waiting += (s for s in sides if isinstance(part, exp.Not) or not isinstance(s.unnest(), exp.Null))
         else:
             yield part
 
 
-def _bare(node: exp.Expression) -> exp.Expression:
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return node
-
-
 def _kind(node: exp.Expression, types: Mapping[str, str]) -> str | None:
     """The type of a value; None if it is not known."""
-    node = _bare(node)
+    node = node.unnest()
     if isinstance(node, (*_TRUE_OR_FALSE, *_LOGIC, exp.Boolean)):
         return _BOOLEAN
     if isinstance(node, exp.Column):

@@ -23,6 +23,7 @@ from duckemcc.model.tokens import cut
 from duckemcc.study.columns import match_columns
 from duckemcc.study.counting_sql import OWN, column, count_query, total_or_null
 from duckemcc.study.dialect import check_condition, explicit
+from duckemcc.study.meaning import replaced
 from duckemcc.study.study import CSV, SELECT, Study, name_studies, names_of
 
 DIALECTS = ("duckdb", "postgres", "spark", "databricks", "bigquery", "snowflake", "redshift", "trino", "tsql")
@@ -212,15 +213,8 @@ def portable(condition: exp.Expression, dialect: str) -> exp.Expression:
         like.set("expression", _pattern(like.expression, dialect))
         if dialect == "tsql" and isinstance(like, exp.ILike):
             lowered = exp.Like(this=exp.Lower(this=like.this), expression=exp.Lower(this=like.expression))
-            condition = _replaced(condition, like, lowered)
+            condition = replaced(condition, like, lowered)
     return condition
-
-
-def _replaced(tree: exp.Expression, old: exp.Expression, new: exp.Expression) -> exp.Expression:
-    if old is tree:
-        return new
-    old.replace(new)
-    return tree
 
 
 def _pattern(pattern: exp.Expression, dialect: str) -> exp.Expression:
