@@ -306,12 +306,13 @@ class Sharp:
         ends = []
         for sign in (-1.0, 1.0):
             goal = None if outer is None else (outer.upper if sign > 0 else outer.lower)
+            apart = None if goal is None else self._fit_apart(goal)
             best: tuple[float, dict[str, Floats]] | None = None
             for place in places:
                 maximum = {name: c[s] for name, c in place.items()}
                 sets = [Variety(fit, s, maximum) for fit in fits]
                 climb = Climb(self._range, self.chosen, sets, single, sign)
-                for point in self._starts(learned, s, maximum, goal, sign):
+                for point in self._starts(learned, s, maximum, apart, sign):
                     if best is not None and goal is not None and abs(goal.outer - best[0]) <= PROVEN:
                         break
                     start = restore(sets, point)
@@ -332,16 +333,17 @@ class Sharp:
         return ends[0], ends[1]
 
     def _starts(
-        self, learned: Learned, s: int, maximum: dict[str, Floats], goal: End | None, sign: float
+        self, learned: Learned, s: int, maximum: dict[str, Floats], apart: Mapping[str, Floats] | None, sign: float
     ) -> Iterator[dict[str, Floats]]:
-        """Where climbs to an end begin: at restarts, near the end over merged variables, and at the maximum itself."""
+        """Where climbs to an end begin: at restarts, near the end over merged variables (`apart`), and at the maximum
+        itself."""
         chances = {name: c[s] for name, c in learned.chances.items()}
         found = self.compiled({u: chances[name] for u, name in self.chosen.items()})
         places = _furthest(sign * found.value, np.flatnonzero(found.evidence > self._zero))
         if places:
             yield {name: c[places[0]] for name, c in chances.items()}
-        if goal is not None:
-            yield maximum | self._fit_apart(goal)
+        if apart is not None:
+            yield maximum | apart
         yield maximum
         for r in places[1:]:
             yield {name: c[r] for name, c in chances.items()}

@@ -120,13 +120,18 @@ def find_place(con: duckdb.DuckDBPyConnection) -> Place:
 def publish(con: duckdb.DuckDBPyConnection, place: Place, *, anew: bool = False) -> None:
     """Writes `_emcc_catalog()` as the tables are now; only with `anew` where it is so already."""
     text = text_sql(write_catalog(read_tables(con, place.tables)))
+    if anew or not _is_published(con, place, text):
+        con.execute(f"CREATE OR REPLACE MACRO {place.call} AS {text}").fetchall()
+
+
+def _is_published(con: duckdb.DuckDBPyConnection, place: Place, text: str) -> bool:
+    """Costs 14 ms, as DuckDB writes out all its functions for it."""
     known = con.execute(  # its text, and not its value: in a file of somebody else it may be anything
         "SELECT macro_definition FROM duckdb_functions() WHERE database_name = $1 AND schema_name = 'main' AND "
         "function_name = '_emcc_catalog'",
         [place.macros],
     ).fetchall()
-    if anew or known != [(text,)]:
-        con.execute(f"CREATE OR REPLACE MACRO {place.call} AS {text}").fetchall()
+    return known == [(text,)]
 
 
 def in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
@@ -193,7 +198,7 @@ def _change_once(
         raise NotSupported(before.problem)
     publish(own, place, anew=True)  # fails before a row is written where another connection changes the catalog, too
     work(own, place, before)
-    publish(own, place)
+    publish(own, place, anew=True)
 
 
 def _check_lasting(con: duckdb.DuckDBPyConnection, place: Place) -> None:
