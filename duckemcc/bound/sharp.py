@@ -343,7 +343,7 @@ class Sharp:
         if places:
             yield {name: c[places[0]] for name, c in chances.items()}
         if apart is not None:
-            yield maximum | apart
+            yield {**maximum, **apart}
         yield maximum
         for r in places[1:]:
             yield {name: c[r] for name, c in chances.items()}
