@@ -117,21 +117,11 @@ def find_place(con: duckdb.DuckDBPyConnection) -> Place:
         other.close()
 
 
-def publish(con: duckdb.DuckDBPyConnection, place: Place, *, anew: bool = False) -> None:
-    """Writes `_emcc_catalog()` as the tables are now; only with `anew` where it is so already."""
+def publish(con: duckdb.DuckDBPyConnection, place: Place, published: str | None = None) -> None:
+    """Writes `_emcc_catalog()` as the tables are now, if its text is not `published` already."""
     text = text_sql(write_catalog(read_tables(con, place.tables)))
-    if anew or not _is_published(con, place, text):
+    if text != published:  # its text, and not its value: in a file of somebody else it may be anything
         con.execute(f"CREATE OR REPLACE MACRO {place.call} AS {text}").fetchall()
-
-
-def _is_published(con: duckdb.DuckDBPyConnection, place: Place, text: str) -> bool:
-    """Costs 14 ms, as DuckDB writes out all its functions for it."""
-    known = con.execute(  # its text, and not its value: in a file of somebody else it may be anything
-        "SELECT macro_definition FROM duckdb_functions() WHERE database_name = $1 AND schema_name = 'main' AND "
-        "function_name = '_emcc_catalog'",
-        [place.macros],
-    ).fetchall()
-    return known == [(text,)]
 
 
 def in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
@@ -196,9 +186,9 @@ def _change_once(
     before = read_tables(own, place.tables)
     if before.problem is not None:
         raise NotSupported(before.problem)
-    publish(own, place, anew=True)  # fails before a row is written where another connection changes the catalog, too
+    publish(own, place)  # fails before a row is written where another connection changes the catalog, too
     work(own, place, before)
-    publish(own, place, anew=True)
+    publish(own, place)
 
 
 def _check_lasting(con: duckdb.DuckDBPyConnection, place: Place) -> None:

@@ -16,7 +16,7 @@ How it is arranged, as measured on duckdb 1.4 and 2.0:
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.errors import DuckEmccError
 from duckemcc.serve.catalog_tables import WRITING, Place, find_place, in_transaction, publish
@@ -79,16 +79,17 @@ def register(con: duckdb.DuckDBPyConnection) -> None:
 def _register_for_all(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     other = con.cursor()  # a connection of its own, so that nothing of the user's is disturbed
     try:
-        _create_functions(other)
-        _publish(other, place)
+        known = _find_known(other, place)
+        _create_functions(other, known)
+        _publish(other, place, known)
         _create_macros(other, f"MACRO {quote(place.macros)}.main.", place)
     finally:
         other.close()
 
 
-def _publish(con: duckdb.DuckDBPyConnection, place: Place) -> None:
+def _publish(con: duckdb.DuckDBPyConnection, place: Place, known: _Known) -> None:
     try:
-        publish(con, place)
+        publish(con, place, known.published)
     except Exception as wrong:
         if type(wrong).__name__ != "TransactionException":
             raise
@@ -98,16 +99,29 @@ def _publish(con: duckdb.DuckDBPyConnection, place: Place) -> None:
         ) from wrong
 
 
-def _create_functions(con: duckdb.DuckDBPyConnection) -> None:
-    for name in _missing(con):
+class _Known(NamedTuple):
+    """What a connection sees of an earlier `register`."""
+
+    functions: frozenset[str]
+    published: str | None
+    """The text of `_emcc_catalog()`."""
+
+
+def _find_known(con: duckdb.DuckDBPyConnection, place: Place) -> _Known:
+    """In one query: each costs 14 ms, as DuckDB writes out all its functions for it."""
+    rows = con.execute(
+        "SELECT function_name, macro_definition, database_name = $1 AND schema_name = 'main' FROM duckdb_functions() "
+        "WHERE list_contains($2, function_name)",
+        [place.macros, [*_FUNCTIONS, "_emcc_catalog"]],
+    ).fetchall()
+    texts = [text for name, text, is_here in rows if name == "_emcc_catalog" and is_here]
+    return _Known(frozenset(name for name, *_ in rows) & _FUNCTIONS.keys(), texts[0] if len(texts) == 1 else None)
+
+
+def _create_functions(con: duckdb.DuckDBPyConnection, known: _Known) -> None:
+    for name in [name for name in _FUNCTIONS if name not in known.functions]:
         _, returns, kind = _FUNCTIONS[name]
         con.create_function(name, _callables[name], None, returns, type=kind, null_handling="special")
-
-
-def _missing(con: duckdb.DuckDBPyConnection) -> list[str]:
-    names = ", ".join(f"'{name}'" for name in _FUNCTIONS)
-    rows = con.execute(f"SELECT function_name FROM duckdb_functions() WHERE function_name IN ({names})").fetchall()
-    return [name for name in _FUNCTIONS if (name,) not in rows]
 
 
 def _create_macros(con: duckdb.DuckDBPyConnection, how: str, place: Place) -> None:
@@ -117,14 +131,11 @@ def _create_macros(con: duckdb.DuckDBPyConnection, how: str, place: Place) -> No
 
 def _register_inside(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     """For `con` alone, and gone after a ROLLBACK: its snapshot is older than what another connection commits now."""
-    other = con.cursor()
-    try:
-        hidden = bool(_missing(con)) and not _missing(other)
-    finally:
-        other.close()
+    known = _find_known(con, place)
+    hidden = known.functions != _FUNCTIONS.keys() and _is_whole_elsewhere(con, place)
     try:
         if not hidden:
-            _create_functions(con)
+            _create_functions(con, known)
     except Exception as wrong:  # rolled back once before: DuckDB's Python client still believes them created
         if "already created" not in str(wrong):
             raise
@@ -133,4 +144,12 @@ def _register_inside(con: duckdb.DuckDBPyConnection, place: Place) -> None:
         raise DuckEmccError(
             "con has an open transaction that cannot see the functions; COMMIT or ROLLBACK it, then register(con)"
         )
-    _publish(con, place)
+    _publish(con, place, known)
+
+
+def _is_whole_elsewhere(con: duckdb.DuckDBPyConnection, place: Place) -> bool:
+    other = con.cursor()
+    try:
+        return _find_known(other, place).functions == _FUNCTIONS.keys()
+    finally:
+        other.close()

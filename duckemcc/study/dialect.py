@@ -10,6 +10,7 @@ with its engine; that leaves out ESCAPE, IS TRUE, casts to integers (one rounds,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isinf
 
 import sqlglot
 from sqlglot import exp
@@ -204,6 +205,8 @@ def _check_node(node: exp.Expression) -> None:
         raise _Refused(f"holds {_construct(node)}, whose values are not all literals")
     if isinstance(node, exp.Is) and not isinstance(node.expression, exp.Null):
         raise _Refused(f"holds {_construct(node)}; IS goes with NULL only")
+    if isinstance(node, exp.Literal) and not node.is_string and isinf(float(node.name)):
+        raise _Refused(f"holds the number {_construct(node)}, which is too large")
     if isinstance(node, exp.Cast):
         _check_cast(node)
     if isinstance(node, (*_PREDICATES, *_ARITHMETIC)):
@@ -253,11 +256,14 @@ def _widened(node: exp.Expression, integers: Collection[str]) -> exp.Expression:
 
 def _is_computed(literal: exp.Expression) -> bool:
     """Whether it is part of arithmetic without a column: polars would give that the type of what it is compared with,
-    and ``u <> -abs(1)`` would never hold for an unsigned u. A literal with a sign is none."""
-    top = literal
-    while isinstance(above := _above_parentheses(top), _ARITHMETIC):
-        top = above
-    return top.find(exp.Column) is None and not (isinstance(top, exp.Neg) and top.this is literal)
+    and ``u <> -abs(1)`` would never hold for an unsigned u; and DuckDB would refuse a product beyond 2^63, even one
+    that polars never computes. A literal with a sign is none."""
+    above = _above_parentheses(literal)
+    if isinstance(above, exp.Neg) and above.this is literal:
+        above = _above_parentheses(above)
+        if not isinstance(above, _ARITHMETIC):
+            return False
+    return above is not None and above.find(exp.Column) is None
 
 
 def _above_parentheses(node: exp.Expression) -> exp.Expression | None:

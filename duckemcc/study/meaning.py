@@ -32,6 +32,9 @@ _FAMILIES = {
     "time_ns": r"time_ns",  # of Arrow in DuckDB, which compares it with a text, and with no TIME
 }
 _NUMBERS = ("integer", "decimal", "double")
+_DIGITS = 38
+_SINGLE = ("float", "float32", "real")  # of 4 bytes
+_SINGLE_RANGE = (1.2e-38, 3.4e38)
 _TIMES = ("date", "timestamp")
 _DAY = r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
 _CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?"
@@ -57,7 +60,7 @@ def fit(tree: exp.Expression, types: Mapping[str, str]) -> exp.Expression:
     text, and for a comparison of two kinds of values, such as of a date and a number.
     """
     families = {name: _family(kind) for name, kind in types.items()}
-    tree = tree.copy()
+    tree = tree.transform(_shortened)
     for node in reversed([*tree.walk()]):  # children first
         if isinstance(node, exp.Cast):
             _read_cast(node)
@@ -65,7 +68,17 @@ def fit(tree: exp.Expression, types: Mapping[str, str]) -> exp.Expression:
             _compare(node, families)
         elif isinstance(node, (*_ARITHMETIC, *_TEXTUAL)):
             _check_parts(node, families)
+    _set_widths(tree, {name for name, kind in types.items() if kind.casefold() in _SINGLE})
     return _divided_in_doubles(tree, {name for name, family in families.items() if family == "decimal"})
+
+
+def _shortened(node: exp.Expression) -> exp.Expression:
+    """A number of more digits than a decimal holds, as the double that DuckDB reads; polars refuses it as it stands."""
+    is_long = isinstance(node, exp.Literal) and not node.is_string and sum(c.isdigit() for c in node.name) > _DIGITS
+    if not is_long:
+        return node
+    said = repr(float(node.name))
+    return exp.Literal.number(said if "e" in said else f"{said}e0")
 
 
 def _family(kind: str) -> str | None:
@@ -203,6 +216,47 @@ def _moment(text: str, kind: str, cut: bool = False) -> str | None:
 def _said(node: exp.Expression) -> str:
     shown = node.name if isinstance(node, exp.Column) else str(node.sql(dialect="duckdb"))
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _set_widths(tree: exp.Expression, singles: set[str]) -> None:
+    """Beside floats of 4 bytes a literal is one as well, so that ``g = 0.1`` finds what was stored as 0.1; beside any
+    other value, and in arithmetic, they are doubles. Left to themselves, DuckDB reads 0.1 as one of 4 bytes and 1e-1 as
+    a double, polars both as one of 4 bytes, and Spark both as doubles."""
+    for node in reversed([*tree.find_all(*_COMPARED, *_ARITHMETIC)]):  # children first
+        if not any(_is_single(part, singles) for part in _operands(node)):
+            continue
+        numbers = [part for part in _operands(node) if _is_literal_number(part)]
+        others = [part for part in _operands(node) if not isinstance(part.unnest(), exp.Null) and part not in numbers]
+        if isinstance(node, _COMPARED) and all(_is_single(p, singles) for p in others) and all(map(_fits, numbers)):
+            for part in numbers:
+                part.replace(exp.cast(part.copy(), "FLOAT"))
+            continue
+        for part in others:
+            if _is_single(part, singles):
+                part.replace(exp.cast(part.unnest().copy(), "DOUBLE"))
+
+
+def _is_single(node: exp.Expression, singles: set[str]) -> bool:
+    """A column of 4-byte floats, or coalesce of such columns and literals."""
+    node = node.unnest()
+    if isinstance(node, exp.Coalesce):
+        return all(_is_single(p, singles) or _is_float(p) or isinstance(p.unnest(), exp.Null) for p in _operands(node))
+    return isinstance(node, exp.Column) and node.name in singles
+
+
+def _is_float(node: exp.Expression) -> bool:
+    return isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.FLOAT
+
+
+def _is_literal_number(node: exp.Expression) -> bool:
+    node = node.unnest()
+    node = node.this.unnest() if isinstance(node, exp.Neg) else node
+    return isinstance(node, exp.Literal) and not node.is_string
+
+
+def _fits(number: exp.Expression) -> bool:
+    value = abs(float(next(number.find_all(exp.Literal)).name))
+    return value == 0 or _SINGLE_RANGE[0] < value < _SINGLE_RANGE[1]
 
 
 def _divided_in_doubles(tree: exp.Expression, decimals: set[str]) -> exp.Expression:

@@ -38,6 +38,7 @@ _CAST_TO = {
     "TEXT": "string",
     "VARCHAR": "string",
     "DOUBLE": "double",
+    "FLOAT": "float",
     "DATE": "date",
     "TIMESTAMP": "timestamp_ntz",
     "TIME": "time(6)",
@@ -115,8 +116,6 @@ class _Writer:
     def _alike(self, one: exp.Expression, other: exp.Expression) -> tuple[Any, Any]:
         """Both sides of an operator; a literal text beside a number or date is cast to it, as in DuckDB."""
         left, right = self.write(one), self.write(other)
-        if (self._is_single(one) and _is_number(other)) or (self._is_single(other) and _is_number(one)):
-            return left.cast("float"), right.cast("float")  # as DuckDB and polars compare them
         for text, number in ((one, other), (other, one)):
             if self._is_text(text) and _is_number(number):
                 raise OptionError(
@@ -137,11 +136,6 @@ class _Writer:
             if is_text and isinstance(column, exp.Column) and not self._is_text(column)
             else None
         )
-
-    def _is_single(self, node: exp.Expression) -> bool:
-        """Whether it is made of columns of 4-byte floats."""
-        found = {self.types[column.name] for column in node.find_all(exp.Column)}
-        return found == {"float"}
 
     def _is_text(self, node: exp.Expression) -> bool:
         return isinstance(node, exp.Column) and self.types[node.name].startswith(_TEXT)

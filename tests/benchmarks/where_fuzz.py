@@ -76,7 +76,7 @@ class Grammar:
         return self.random.choice(what)
 
     def number(self) -> str:
-        return self.pick("0", "1", "-1", "2", "2.5", "-1.5", "0.1", "40000", "1e2", "9007199254740993", "NULL")
+        return self.pick("0", "1", "-1", "2", "2.5", "-1.5", "0.1", "40000", "1e2", "1e-1", "9007199254740993", "NULL")
 
     def arithmetic(self, depth: int) -> str:
         if depth == 0 or self.random.random() < 0.4:
@@ -84,7 +84,7 @@ class Grammar:
         part = self.arithmetic(depth - 1)
         return self.pick(
             f"({part}) {self.pick(*'+-*/%')} ({self.arithmetic(depth - 1)})", f"abs({part})", f"-({part})",
-            f"coalesce({self.pick(*WHOLE, 'p')}, {self.pick('0', '1')})", "abs(NULL)", "-NULL", "p / 0",
+            f"coalesce({self.pick(*WHOLE, 'p', 'g')}, {self.pick('0', '1', '0.1')})", "abs(NULL)", "-NULL", "p / 0",
         )  # fmt: skip
 
     def text(self) -> str:

@@ -34,7 +34,7 @@ from duckemcc.errors import (
 from duckemcc.serve.ask import read_queries
 from duckemcc.serve.options import Options
 from duckemcc.serve.spark_task import Bounds, Task
-from duckemcc.study.dialect import check_filter, filter_text
+from duckemcc.study.dialect import check_filter, filter_text, fitted
 from duckemcc.study.read import count_study
 from duckemcc.study.relation import Studies
 
@@ -230,6 +230,9 @@ CONDITIONS = [
     "g > 0.1",
     "g BETWEEN 0.1 AND 0.2",
     "g IN (0.1, 0.2) OR abs(g) = 0.3",
+    "g IN (0.1, 1e2)",
+    "g NOT IN (0.1, 1e2)",
+    "g >= 1e-1 OR coalesce(g, 0.1) = 1e-1",
     "coalesce(g, 0) * 2 <= 0.2",
     "i = 1 OR f < 0 AND NOT b",
     "i * 2 > i + 2147483647",
@@ -276,7 +279,8 @@ def test_a_condition_means_in_spark_what_it_means_in_duckdb(spark, to_spark, ans
 
     source = to_spark(VALUES)
     columns, types = {c: functions.col(c) for c in source.columns}, dict(source.dtypes)
-    trees = [check_filter(text, VALUES.columns) for text in CONDITIONS]
+    kinds = {name: str(kind) for name, kind in VALUES.schema.items()}
+    trees = [fitted("the records", text, check_filter(text, VALUES.columns), kinds) for text in CONDITIONS]
     con = duckdb.connect()
     relation = con.from_arrow(VALUES.to_arrow(compat_level=pl.CompatLevel.oldest()))
     asked = ", ".join(f"({filter_text(tree, {'i'})}) AS c{i}" for i, tree in enumerate(trees))

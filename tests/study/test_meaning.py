@@ -24,6 +24,7 @@ FRAME = pl.DataFrame(
         "q": pl.Series([Decimal("0"), Decimal("0"), Decimal("0"), Decimal("1")]).cast(pl.Decimal(6, 2)),
         "i": [0, 1, 2, None],
         "f": [0.5, float("nan"), float("inf"), None],
+        "g": pl.Series([0.1, 0.5, -1.0, None], dtype=pl.Float32),
         "b": [True, False, True, None],
         "s": ["a", "B", "1", None],
     }
@@ -77,6 +78,31 @@ def source(request):
     ],
 )
 def test_a_literal_takes_the_type_of_what_it_is_compared_with(source, where, expected):
+    assert kept(where, source) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("g = 0.1", "a"),
+        ("g = 1e-1", "a"),
+        ("g > 1e-1", "b"),
+        ("g IN (0.1, 1e2)", "a"),
+        ("g NOT IN (0.1, 1e2)", "bc"),
+        ("g BETWEEN 1e-1 AND 5e-1", "ab"),
+        ("g IN ('0.1', -1)", "ac"),
+        ("coalesce(g, 0.1) = 0.1", "ad"),
+        ("coalesce(g, NULL, 1e-1) = 1e-1", "ad"),
+        ("abs(g) = 0.1 OR g + 0 = 0.1 OR g * 1e0 = 0.1 OR x = 'd'", "d"),  # computed as doubles
+        ("abs(g) = 1", "c"),
+        ("g = f OR g = p OR g = i OR x = 'd'", "d"),
+        ("g < 1e300", "abc"),
+        ("g = 0.1000000000000000000000000000000000000000000000001", "a"),
+        ("p + 1.00000000000000000000000000000000000000000000001 = 1", "b"),
+        ("p / 1 > 9007199254740993 * 9007199254740993 OR x = 'a'", "a"),
+    ],
+)
+def test_a_float_of_four_bytes_is_compared_as_one_with_literals_and_as_a_double_with_all_else(source, where, expected):
     assert kept(where, source) == expected
 
 
