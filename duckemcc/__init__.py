@@ -2,26 +2,26 @@
 
 from importlib.metadata import version as _version
 
-from duckemcc.serve import stop as _stop
+from duckemcc import stop as _stop
 
 if _stop.is_command():  # Ctrl-C may come while all that follows is imported
     _stop.take_ctrl_c()
 
 from duckemcc import errors
+from duckemcc.answer.api import bounds, compatibility, fit, witness
+from duckemcc.answer.frequencies import frequencies
 from duckemcc.errors import DuckEmccError
+from duckemcc.files import read_sql
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
-from duckemcc.serve import plot
-from duckemcc.serve.ask import bounds, compatibility, fit, witness
-from duckemcc.serve.benchmark import benchmark
-from duckemcc.serve.catalog import drop_model, drop_study, load_model, load_studies, save_model, save_study
-from duckemcc.serve.duck import register
-from duckemcc.serve.files import read_sql
+from duckemcc.serve.duckdb.catalog import drop_model, drop_study, load_model, load_studies, save_model, save_study
+from duckemcc.serve.duckdb.register import register
 from duckemcc.serve.frames import attach_accessors as _attach_accessors
-from duckemcc.serve.frequencies import frequencies
+from duckemcc.serve.section62.benchmark import benchmark
 from duckemcc.serve.warehouse import counts_sql
-from duckemcc.study.relation import Studies
+from duckemcc.show import plot
+from duckemcc.study.count.relation import Studies
 from duckemcc.study.study import Study
 
 __all__ = [

@@ -3,6 +3,6 @@
 Needs the extra: pip install 'duckemcc[spark]'.
 """
 
-from duckemcc.serve.spark import bounds, compatibility, counts
+from duckemcc.serve.spark.api import bounds, compatibility, counts
 
 __all__ = ["bounds", "compatibility", "counts"]

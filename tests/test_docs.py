@@ -19,9 +19,9 @@ import pytest
 from click.testing import CliRunner
 
 import duckemcc as emcc
-from duckemcc.serve.cli import cli
-from duckemcc.serve.options import Options
-from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS
+from duckemcc.answer.options import Options
+from duckemcc.answer.schema import COLUMNS, STUDY_COLUMNS
+from duckemcc.serve.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from duckemcc.serve.cli import cli
+from duckemcc.serve.cli.main import cli
 
 SCRIPT = Path(sys.executable).parent / "duckemcc"
 

@@ -17,8 +17,8 @@ from duckemcc.bound.credibility import credibility
 from duckemcc.bound.ends import PROVEN
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import Timeout
-from duckemcc.learn.compatibility import Compatibility
 from duckemcc.learn.restarts import Learned
+from duckemcc.learn.verdict.compatibility import Compatibility
 from duckemcc.model.threads import one_thread
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
 

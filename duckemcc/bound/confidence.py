@@ -21,8 +21,8 @@ from duckemcc.bound.level import LEAST
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import join_pmfs, open_level, open_merged, open_path, open_simplex
 from duckemcc.bound.sharp import Sharp, SharpEnd
-from duckemcc.learn.compatibility import Compatibility, find_slack
 from duckemcc.learn.restarts import Learned
+from duckemcc.learn.verdict.compatibility import Compatibility, find_slack
 from duckemcc.query.network import Factor
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbt.adapters.duckdb.plugins import BasePlugin
 
-from duckemcc.serve.duck import register
+from duckemcc.serve.duckdb.register import register
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,13 +10,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from duckemcc.answer.api import bounds, compatibility, read_studies
+from duckemcc.answer.options import Options
 from duckemcc.errors import OptionError, hint
 from duckemcc.model.scm import Model
-from duckemcc.serve.ask import bounds, compatibility, read_studies
 from duckemcc.serve.imports import attach_when_imported
-from duckemcc.serve.options import Options
-from duckemcc.study.pandas import column_names
-from duckemcc.study.relation import OWN, Studies
+from duckemcc.study.count.pandas import column_names
+from duckemcc.study.count.relation import OWN, Studies
 from duckemcc.study.study import Study, names_of
 
 if TYPE_CHECKING:

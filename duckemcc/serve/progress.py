@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from duckemcc.serve.options import Progress
-from duckemcc.serve.stop import undoing
+from duckemcc.answer.options import Progress
+from duckemcc.stop import undoing
 
 if TYPE_CHECKING:
     from rich import progress as rich_progress

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from duckemcc.answer.api import read_model, read_studies
+from duckemcc.answer.schema import check_segment_names
 from duckemcc.errors import OptionError
 from duckemcc.model.scm import Model
-from duckemcc.serve.ask import read_model, read_studies
-from duckemcc.serve.result import check_segment_names
 from duckemcc.study.study import Study, names_of
 
 
@@ -31,7 +31,7 @@ def counts_sql(
 
     Raises OptionError, SourceError, MissingColumn, UnknownName, RepeatedName, GraphError.
     """
-    from duckemcc.study.warehouse_sql import counts_sql as write
+    from duckemcc.study.count.warehouse_sql import counts_sql as write
 
     listed = read_studies(study)
     if len(listed) != 1 or not isinstance(listed[0], Study):

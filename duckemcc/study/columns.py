@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from duckemcc.errors import MissingColumn, OptionError, RepeatedName, UnknownName, hint
+from duckemcc.errors import OptionError, RepeatedName
+from duckemcc.study.names import find_column, model_name
 from duckemcc.study.study import Study
 from duckemcc.study.watch import Watch, unwatched
 
@@ -158,23 +159,6 @@ def check_segments(
             raise OptionError("the name count is taken in a count table; map the column to another name, like Count.")
 
 
-def model_name(name: str, variables: Sequence[str], what: str) -> str:
-    """The model's spelling of a variable's name. Raises UnknownName."""
-    return _find_name(name, variables, f"{what} {name}, which is no variable of the model; its variables are")
-
-
-def cause_name(name: str, causes: Sequence[str], what: str) -> str:
-    """The model's spelling of an exogenous variable's name. Raises UnknownName."""
-    return _find_name(name, causes, f"{what} {name}, which is no exogenous variable of the model; these are")
-
-
-def _find_name(name: str, known: Sequence[str], said: str) -> str:
-    for spelled in known:
-        if spelled.casefold() == name.casefold():
-            return spelled
-    raise UnknownName(f"{said} {', '.join(known) or 'none'}.{hint(name, known)}")
-
-
 def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str], several: bool) -> str:
     column = mapped.get(variable)
     if column is None:
@@ -184,19 +168,3 @@ def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found
     if column in found:  # said in full, so that it also chooses between names that differ by case
         return column
     return find_column(where, column, f"variable {variable}, which columns= maps to {column}", found)
-
-
-def find_column(where: str, name: str, what: str, found: Sequence[str], remedy: str = "") -> str:
-    """The one column with this name. Raises MissingColumn with a hint, RepeatedName."""
-    matches = [c for c in found if c.casefold() == name.casefold()]
-    if len(matches) > 1:
-        raise RepeatedName(
-            f"{where} has several columns for the {what}: {', '.join(matches)}. Names are matched without regard to "
-            "case; rename one, or choose with columns=…."
-        )
-    if not matches:
-        shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
-        raise MissingColumn(
-            f"{where} has no column for the {what}; its columns are {shown}.{hint(name, found, 'columns')}{remedy}"
-        )
-    return matches[0]

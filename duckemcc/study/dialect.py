@@ -19,9 +19,9 @@ from sqlglot.tokens import TokenType
 
 from duckemcc.errors import OptionError
 from duckemcc.model.tokens import cut
-from duckemcc.study.columns import find_column, model_name
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from duckemcc.study.meaning import Unfit, fit, without_nulls
+from duckemcc.study.names import find_column, model_name
 from duckemcc.study.truth import wrong_truth
 
 _LONGEST = 50_000

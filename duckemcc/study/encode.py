@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.study.literal import all_named, named, values
-from duckemcc.study.read import CountTable
+from duckemcc.study.table import CountTable
 
 if TYPE_CHECKING:
     import polars as pl

@@ -22,13 +22,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from truth import table
 
 import duckemcc as emcc
-from duckemcc.learn.compatibility import check
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.face import count_left
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import Effort, learn
-from duckemcc.learn.saturated import degrees_of_freedom, saturate
 from duckemcc.learn.start import draw_starts
+from duckemcc.learn.verdict.compatibility import check
+from duckemcc.learn.verdict.face import count_left
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, saturate
 
 Floats = NDArray[np.float64]
 LEVELS = (0.01, 0.05, 0.1)

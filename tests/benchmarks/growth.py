@@ -37,7 +37,7 @@ def draw(n: int, **more: Any) -> Any:
 
 def reading(size: int) -> Callable[[], object]:
     """A job of so many queries, and a tenth as many studies, is read and checked."""
-    from duckemcc.serve.jobfile import read_job
+    from duckemcc.serve.job.file import read_job
 
     folder = Path(tempfile.mkdtemp())
     draw(8).write_parquet(folder / "s.parquet")

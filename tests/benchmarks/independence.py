@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.independence import adjust, examine_claims
+from duckemcc.learn.verdict.independence import adjust, examine_claims
 from duckemcc.model.scm import Model
 
 TABLES = 10

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from duckemcc.errors import JobError
-from duckemcc.serve.jobfile import read_job
+from duckemcc.serve.job.file import read_job
 
 JOBS = (
     'title = "T"\nqueries = ["P(Y=1)", "PNS(X=1, Y=1)"]\nby = ["g"]\n[model]\ngraph = """\nX {0, 1}; Y {0, 1}\n'

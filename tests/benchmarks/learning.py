@@ -19,11 +19,11 @@ import numpy as np
 import polars as pl
 
 import duckemcc as emcc
+from duckemcc.answer.options import DEFAULT_START
 from duckemcc.learn.emcc import em_step
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.start import draw_starts
-from duckemcc.serve.options import DEFAULT_START
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "learn"))
 from problems import OBSERVED, RANDOMISED, table1

@@ -21,7 +21,7 @@ from statistics import median
 import polars as pl
 from adbc_driver_postgresql import dbapi
 
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
 from duckemcc.study.study import Study
 
 NAME = "emcc_benchmark"

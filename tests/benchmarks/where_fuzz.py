@@ -22,8 +22,8 @@ import duckdb
 import polars as pl
 
 from duckemcc.errors import OptionError
+from duckemcc.study.count.types import INTEGERS, type_name
 from duckemcc.study.dialect import check_filter, filter_text, fitted
-from duckemcc.study.types import INTEGERS, type_name
 
 N, NAN, INF = None, float("nan"), float("inf")
 FRAME = pl.DataFrame(
@@ -235,7 +235,7 @@ def polars_asker() -> Callable[[Sequence[Any]], list[Kept]]:
 def spark_asker(session: Any) -> Callable[[Sequence[Any]], list[Kept]]:
     from pyspark.sql import functions
 
-    from duckemcc.study.spark_filter import filter_column
+    from duckemcc.study.count.spark_filter import filter_column
 
     arrow = FRAME.with_row_index("emcc_row").cast({"emcc_row": pl.Int64}).to_arrow(compat_level=pl.CompatLevel.oldest())
     frame = session.createDataFrame(arrow).coalesce(1).cache()

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from problems import DRUG, IV, TWO, arms_of, random_arms, study, table1
 from test_emcc import starts_of
 
-from duckemcc.learn import network
-from duckemcc.learn.compatibility import check
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.restarts import Effort, learn
-from duckemcc.learn.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik
+from duckemcc.learn.verdict import network
+from duckemcc.learn.verdict.compatibility import check
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik
 from duckemcc.model.scm import Model
 
 VIOLATED = {  # Pearl 1995: Σ_y max_z P(x0, y | z) = 1.75 > 1

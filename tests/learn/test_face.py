@@ -8,11 +8,11 @@ from hypothesis import given
 from problems import IV, TWO, chances_of, draw_chances, random_arms, study
 from scipy.stats import chi2, chi2_contingency
 
-from duckemcc.learn.compatibility import check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import Effort, learn
-from duckemcc.learn.saturated import degrees_of_freedom, saturate
+from duckemcc.learn.verdict.compatibility import check
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, saturate
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 

@@ -19,12 +19,12 @@ from problems import (
 )
 from test_compatibility import VIOLATED
 
-from duckemcc.learn import tables
-from duckemcc.learn.compatibility import check
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.restarts import Effort, learn
-from duckemcc.learn.saturated import degrees_of_freedom, saturate, saturated_loglik
+from duckemcc.learn.verdict import tables
+from duckemcc.learn.verdict.compatibility import check
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, saturate, saturated_loglik
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 

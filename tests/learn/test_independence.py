@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from problems import GAPPY, IV, LADDER, arms_of, study, table1
 from test_compatibility import judge
 
-from duckemcc.learn.claims import Claim, find_claims
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.independence import Design, adjust, examine_claims
-from duckemcc.learn.permutation import Margin, examine
+from duckemcc.learn.verdict.claims import Claim, find_claims
+from duckemcc.learn.verdict.independence import Design, adjust, examine_claims
+from duckemcc.learn.verdict.permutation import Margin, examine
 from duckemcc.model.generate import random_model
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
@@ -150,7 +150,7 @@ def by_permutation(x, y):
 
 
 def test_mean_and_variance_are_those_over_all_permutations():
-    from duckemcc.learn import permutation
+    from duckemcc.learn.verdict import permutation
 
     x, y = np.array([0, 0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 2, 0, 1, 0])
     table = np.zeros((3, 3))
@@ -289,7 +289,7 @@ def test_a_shared_cause_is_proposed_with_all_that_share_one_already():
     rng = np.random.default_rng(0)
     arm = whole(model, rng.permuted(np.arange(1, 33) ** 2.0))
     claims = examine_claims(model, [arm])
-    from duckemcc.learn.violation import _share
+    from duckemcc.learn.verdict.violation import _share
 
     about = next(c for c in claims.claim if c.is_pair and {c.variable, *c.rest} == {"A", "D"})
     text = _share(model, about)

@@ -21,9 +21,9 @@ from problems import (
 )
 from sizes import examples
 
-from duckemcc.learn import tables
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
+from duckemcc.learn.verdict import tables
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
 
 NULLS = pytest.mark.parametrize("nulls", ["mar", "mcar"])
 

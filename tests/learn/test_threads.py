@@ -80,7 +80,7 @@ def test_a_limit_of_the_callers_own_is_there_again_afterwards():
 
 @pytest.mark.parametrize("entry", [emcc.bounds, emcc.fit, emcc.witness, emcc.compatibility, emcc.frequencies])
 def test_every_entry_works_with_one_thread(entry, monkeypatch):
-    from duckemcc.serve.options import Clock
+    from duckemcc.answer.options import Clock
 
     seen = []
     monkeypatch.setattr(Clock, "tick", lambda clock, needed=0.0: seen.append(blas_threads()))

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.demo import DATA, PNS, QUESTIONS, WITH, WITHOUT
+from duckemcc.serve.cli.drug_trial import DATA, PNS, QUESTIONS, WITH, WITHOUT
 
 SOURCE = "Zaffalon et al. 2023, Section 6.1, Table 1; Mueller & Pearl 2022; closed forms of Tian & Pearl 2000"
 

@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve import functions, groups, options, remembered
+from duckemcc.answer import options
+from duckemcc.serve.duckdb import aggregate as groups
+from duckemcc.serve.duckdb import cache as remembered
+from duckemcc.serve.duckdb import udf as functions
 
 STUDIES = """SELECT range AS id, range % 2 = 0 AS x, ['a', 'b'][1 + (range // 2) % 2]::ENUM('a', 'b', 'unused') AS Y,
     ['o', 't'][1 + (range // 4) % 2] AS study, CASE WHEN (range // 4) % 2 = 1 THEN ['X'] WHEN range % 8 = 0 THEN [] END

@@ -12,7 +12,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS
+from duckemcc.answer.schema import COLUMNS, STUDY_COLUMNS
 
 GRAPH = "X -> Y; X <-> Y"
 PNS = "PNS(X=1 vs 0, Y=1)"
@@ -159,7 +159,7 @@ def test_segments_are_answered_as_if_they_were_asked_alone():
 
 
 def test_many_segments_do_not_depend_on_the_batch(monkeypatch):
-    from duckemcc.serve import work
+    from duckemcc.answer import plan as work
 
     rng = np.random.default_rng(0)
     rows = [
@@ -453,7 +453,7 @@ def test_a_callback_hears_how_far_the_work_is():
 
 
 def test_a_callback_hears_of_steps_where_one_segment_takes_long(monkeypatch):
-    monkeypatch.setattr("duckemcc.serve.options.TELL_EVERY", 0)
+    monkeypatch.setattr("duckemcc.answer.options.TELL_EVERY", 0)
     heard = []
     emcc.bounds(GRAPH, [obs(), rct()], PNS, method="emcc", progress=heard.append)
     steps = [p.done for p in heard if p.stage == "step"]
@@ -488,7 +488,7 @@ def test_a_bare_source_with_a_column_intervened_is_several_studies(kind, tmp_pat
 
 
 def test_the_report_says_where_nothing_could_be_tested():
-    from duckemcc.serve.page.agreement import show_agreement
+    from duckemcc.show.page.agreement import show_agreement
 
     records = pl.DataFrame({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1]})
     found = emcc.compatibility("X -> Y", records)

@@ -21,15 +21,15 @@ import pytest
 from pyarrow import parquet
 
 import duckemcc as emcc
+from duckemcc.answer.options import Options
 from duckemcc.errors import NotSupported, OptionError, SourceError
 from duckemcc.query.full import FullModel, first_on_last
-from duckemcc.serve import benchmark as module
-from duckemcc.serve.benchmark import Benchmark, benchmark, list_tasks
-from duckemcc.serve.figure import SLACK, summarise
-from duckemcc.serve.ledger import make_table
-from duckemcc.serve.options import Options
-from duckemcc.serve.pool import Died, run_all
-from duckemcc.serve.trial import DATA, Settings, run_task, steps_to
+from duckemcc.serve.section62 import benchmark as module
+from duckemcc.serve.section62.benchmark import Benchmark, benchmark, list_tasks
+from duckemcc.serve.section62.figure import SLACK, summarise
+from duckemcc.serve.section62.ledger import make_table
+from duckemcc.serve.section62.pool import Died, run_all
+from duckemcc.serve.section62.trial import DATA, Settings, run_task, steps_to
 
 QUICK = {"restarts": 3, "records": 100, "max_steps": 100, "processes": 1, "seed": 33}  # a seed of small models
 BOW = "U: X, Y\nX {0, 1}; Y {0, 1}\nX -> Y"
@@ -222,7 +222,7 @@ def test_a_fit_that_takes_too_long_makes_its_model_a_failed_one(folder):
 
 
 def test_an_error_that_nobody_foresaw_is_a_message_too(folder, monkeypatch):
-    monkeypatch.setattr("duckemcc.serve.trial.fit", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("duckemcc.serve.section62.trial.fit", lambda *_, **__: 1 / 0)
     (message,) = set(benchmark(folder, **QUICK).table["message"].to_pylist())
     assert message == "unexpected ZeroDivisionError: division by zero"
 
@@ -325,7 +325,7 @@ SMALL = {"restarts": 3, "seed": 6, "records": 200}
 
 
 def start(out):
-    command = [sys.executable, "-m", "duckemcc.serve.cli", "benchmark", "--models", "30", "--processes", "2"]
+    command = [sys.executable, "-m", "duckemcc.serve.cli.main", "benchmark", "--models", "30", "--processes", "2"]
     command += [f"--{name}={value}" for name, value in SMALL.items()] + ["--out", str(out)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

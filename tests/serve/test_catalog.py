@@ -12,8 +12,8 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.serve.catalog_tables import VERSION
-from duckemcc.serve.stored import Catalog, read_catalog, write_catalog
+from duckemcc.serve.duckdb.catalog_tables import VERSION
+from duckemcc.serve.duckdb.stored import Catalog, read_catalog, write_catalog
 
 GRAPH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"
 TWO = "Treatment -> Survival; Treatment <-> Survival"

@@ -13,10 +13,10 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.errors import DuckEmccError, OptionError, SourceError
-from duckemcc.serve.files import replace_file
-from duckemcc.serve.job import run_job
-from duckemcc.serve.jobfile import read_job
-from duckemcc.serve.output import Target, write
+from duckemcc.files import replace_file
+from duckemcc.serve.job.file import read_job
+from duckemcc.serve.job.output import Target, write
+from duckemcc.serve.job.run import run_job
 
 ROWS = [(x, y) for x, y, n in ((0, 0, 3), (0, 1, 2), (1, 0, 1), (1, 1, 4)) for _ in range(n)]
 FRAME = pl.DataFrame(ROWS, schema=["X", "Y"], orient="row")
@@ -113,7 +113,7 @@ def test_a_table_that_is_the_targets_alone_is_written(clinic):
 
 
 def test_a_view_that_comes_between_reading_and_writing_is_seen_in_the_transaction(clinic):
-    from duckemcc.serve.clash import refuse_table
+    from duckemcc.serve.job.clash import refuse_table
 
     path = job(clinic, "v", "database = 'c.duckdb'\ntable = 's.trial'", study='database = "c.duckdb"')
     found = read_job(path)
@@ -178,7 +178,7 @@ def test_a_file_that_a_view_reads_is_never_replaced(clinic):
 def test_what_the_command_line_says_is_compared_as_well(clinic):
     from click.testing import CliRunner
 
-    from duckemcc.serve.cli import cli
+    from duckemcc.serve.cli.main import cli
 
     path = job(clinic, "f", "file = 'fine.parquet'", study='database = "c.duckdb"')
     before = state(clinic)

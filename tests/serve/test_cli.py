@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 import duckemcc as emcc
 from duckemcc.errors import OptionError
-from duckemcc.serve.cli import cli
-from duckemcc.serve.demo import QUESTIONS
+from duckemcc.serve.cli.drug_trial import QUESTIONS
+from duckemcc.serve.cli.main import cli
 
 SCRIPT = Path(sys.executable).parent / "duckemcc"
 
@@ -142,8 +142,8 @@ def stop(words, folder, wait=None, environ=None):
 
 COUNTING = """
 import sys, threading
-from duckemcc.serve import cli
-from duckemcc.study import duckdb
+from duckemcc.serve.cli import main as cli
+from duckemcc.study.count import duckdb
 sys.argv = ["duckemcc", {command!r}, "job.toml"]
 count = duckdb._count
 def tell(*asked):  # once DuckDB is at work
@@ -173,7 +173,8 @@ def test_ctrl_c_while_the_program_is_imported_is_one_line(tmp_path, words):
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGINT")
 def test_ctrl_c_in_the_demo_is_one_line(tmp_path):
     code = (
-        "import sys, time; sys.argv = ['duckemcc', 'demo']; from duckemcc.serve import cli, functions\n"
+        "import sys, time; sys.argv = ['duckemcc', 'demo']\n"
+        "from duckemcc.serve.cli import main as cli; from duckemcc.serve.duckdb import udf as functions\n"
         "functions.answer = lambda *_: (print('now', flush=True), time.sleep(60))\n"
         "cli.main()"
     )
@@ -205,7 +206,7 @@ def test_ctrl_c_in_a_benchmark_is_one_line(tmp_path):
 def test_ctrl_c_takes_half_written_files_away_and_ends_where_nothing_looks_for_signals(tmp_path):
     code = (
         "import hashlib, sys; sys.argv = ['duckemcc']\n"
-        "from duckemcc.serve import cli, files\n"
+        "from duckemcc.serve.cli import main as cli; from duckemcc import files\n"
         "def work(**_):\n"
         "    with files.replace_file('b.csv') as part:\n"
         "        part.write_text('half'); print('now', flush=True)\n"
@@ -217,7 +218,7 @@ def test_ctrl_c_takes_half_written_files_away_and_ends_where_nothing_looks_for_s
 
 
 def test_a_program_that_calls_the_command_keeps_its_own_ctrl_c(monkeypatch, capsys):
-    from duckemcc.serve import cli as module
+    from duckemcc.serve.cli import main as module
 
     def pressed(**_):
         signal.raise_signal(signal.SIGINT)
@@ -235,7 +236,7 @@ def test_a_program_that_calls_the_command_keeps_its_own_ctrl_c(monkeypatch, caps
 
 
 def test_an_error_of_an_engine_without_ctrl_c_is_not_hidden(monkeypatch):
-    from duckemcc.serve import cli as module
+    from duckemcc.serve.cli import main as module
 
     def broken(**_):
         raise RuntimeError("a defect")
@@ -257,7 +258,7 @@ def test_bad_input_ends_with_one_line_and_exit_code_2():
 
 def test_an_error_of_the_program_is_one_line_as_well(monkeypatch, capsys):
     from duckemcc.errors import SourceError
-    from duckemcc.serve import cli as module
+    from duckemcc.serve.cli import main as module
 
     def fail(**_):
         raise SourceError("the file 'x.parquet' does not exist.")
@@ -305,7 +306,7 @@ def test_a_folder_and_a_number_of_models_exclude_each_other():
 
 
 def test_ctrl_c_without_a_file_says_how_to_keep_what_is_done(monkeypatch):
-    from duckemcc.serve import benchmark as module
+    from duckemcc.serve.section62 import benchmark as module
 
     def stop(*_, **__):
         raise KeyboardInterrupt

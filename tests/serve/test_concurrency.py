@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve import remembered
+from duckemcc.serve.duckdb import cache as remembered
 
 MODEL = "X -> Y; X <-> Y"
 EQUAL = [
@@ -140,7 +140,7 @@ def churn():  # overwrite what was freed
         import sys
         a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
         duckemcc.register(a); a.close(); del a
-        del sys.modules["duckemcc.serve.duck"], duckemcc.serve.duck, duckemcc.register; churn()
+        del sys.modules["duckemcc.serve.duckdb.register"], duckemcc.serve.duckdb.register, duckemcc.register; churn()
         print(b.execute(SQL).fetchall())
         """,
         # a rollback takes the registration back, and the connection goes

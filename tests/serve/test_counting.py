@@ -9,8 +9,8 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.serve.counting import check_by, write_counts_sql
-from duckemcc.serve.sources import source_sql
+from duckemcc.serve.duckdb.counting import check_by, write_counts_sql
+from duckemcc.serve.duckdb.sources import source_sql
 
 MODEL = emcc.Model.parse("X -> Y")
 

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.result import COLUMNS, SQL_TYPES, STUDY_COLUMNS
+from duckemcc.answer.schema import COLUMNS, SQL_TYPES, STUDY_COLUMNS
 
 WITHOUT = "Treatment -> Survival; Treatment <-> Survival"
 WITH = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"

@@ -67,7 +67,7 @@ def test_a_lateral_join_may_be_by_segments_and_over_lists(questions):
 def test_a_lateral_join_counts_once_and_answers_each_query_once(questions, jobs):
     sql = "SELECT k, n FROM questions q, emcc_bounds('X -> Y', q.query, 'studies', restarts := 1) b"
     assert len(questions.execute(sql).fetchall()) == 3
-    assert jobs == ["sql", "functions"]
+    assert jobs == ["sql", "udf"]
 
 
 def test_joined_queries_are_answered_as_each_would_be_alone(con):
@@ -95,7 +95,7 @@ def test_an_empty_table_of_queries_has_no_answers_and_no_work(con, jobs, call):
     con.execute("CREATE TABLE questions (query VARCHAR)")
     sql = call.format("'X -> Y', q.query")
     assert con.execute(f"FROM questions q, {sql}").fetchall() == []
-    assert "functions" not in jobs
+    assert "udf" not in jobs
 
 
 def test_a_model_cannot_be_a_column_as_duckdb_says(con):
@@ -126,8 +126,8 @@ def test_explaining_or_describing_does_none_of_the_work(con, jobs, what):
     con.execute(f"EXPLAIN {what}").fetchall()
     con.execute(f"DESCRIBE {what}").fetchall()
     assert "lower" in str(con.sql(what).types) + str(con.sql(what).columns)
-    assert "functions" not in jobs
-    assert "groups" not in jobs
+    assert "udf" not in jobs
+    assert "aggregate" not in jobs
 
 
 @pytest.mark.parametrize(
@@ -143,17 +143,17 @@ def test_explaining_or_describing_does_none_of_the_work(con, jobs, what):
 )
 def test_one_statement_answers_once(con, jobs, sql):
     con.execute(sql).fetchall()
-    assert jobs.count("functions") == 1
+    assert jobs.count("udf") == 1
 
 
 def test_the_same_question_of_the_same_data_is_remembered(con, jobs):
     first = con.execute(f"FROM {BOUNDS}").fetchall()
     assert con.execute(f"FROM {BOUNDS}").fetchall() == first
-    assert jobs.count("functions") == 1
+    assert jobs.count("udf") == 1
     con.execute("INSERT INTO studies FROM studies LIMIT 1")
     assert con.execute(f"FROM {BOUNDS}").fetchall() != first
     con.execute(f"FROM {BOUNDS[:-1]}, seed := 1)").fetchall()
-    assert jobs.count("functions") == 3
+    assert jobs.count("udf") == 3
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_the_same_question_of_the_same_data_is_remembered(con, jobs):
 )
 def test_groups_that_are_alike_are_answered_together_and_once(con, jobs, sql):
     assert len(con.execute(sql).fetchall()) == 3
-    assert jobs == ["groups"]
+    assert jobs == ["aggregate"]
 
 
 def test_an_answer_that_came_too_late_is_not_remembered(con, jobs):
     late = f"SELECT status FROM {BOUNDS[:-1]}, max_seconds := 0)"
     assert con.execute(late).fetchall() == con.execute(late).fetchall() == [("timeout",)]
-    assert jobs.count("functions") == 2
+    assert jobs.count("udf") == 2
 
 
 def test_population_names_a_study_of_the_relation(con):

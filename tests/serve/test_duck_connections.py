@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve import duck
+from duckemcc.serve.duckdb import register as duck
 
 ALL = (96.0, 8)
 EMCC = "SELECT region, emcc('X -> Y', 'P(X=true)', struct_pack(X, Y), restarts := 1).n FROM studies GROUP BY region"

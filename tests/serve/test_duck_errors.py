@@ -148,7 +148,8 @@ def test_an_error_leaves_the_connection_usable(drug):
 
 
 def test_a_relation_with_too_many_patterns_says_so(drug, monkeypatch):
-    from duckemcc.serve import counting, functions
+    from duckemcc.serve.duckdb import counting
+    from duckemcc.serve.duckdb import udf as functions
 
     for module in (counting, functions):
         monkeypatch.setattr(module, "MOST_PATTERNS", 15)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.result import COLUMNS
+from duckemcc.answer.schema import COLUMNS
 
 
 class Problem(NamedTuple):
@@ -78,7 +78,7 @@ PROBLEMS = {
         ["PNS(X=1, Y=true)", "P(Y[X=1]=true | X=0, M=1)"],
         mixed(),
         ("region", "week"),
-        {"incompatible": "report"},
+        {"incompatible": "report", "restarts": 4},
     ),
     "plain restarts": Problem(
         f"X -> Y; X -> M; X <-> Y; {STATES}", ["PN(X=1, Y=true)"], mixed(), ("week",), {"method": "emcc", "restarts": 4}
@@ -173,8 +173,8 @@ def from_a_catalog(problem, folder):
 
 
 def from_a_job(problem, folder):
-    from duckemcc.serve.job import run_job
-    from duckemcc.serve.jobfile import read_job
+    from duckemcc.serve.job.file import read_job
+    from duckemcc.serve.job.run import run_job
 
     problem.records.write_parquet(folder / "records.parquet")
     options = "\n".join(f"{name} = {json.dumps(value)}" for name, value in problem.options.items())

@@ -9,7 +9,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.errors import DuckEmccError, JobError, MissingColumn, SourceError
-from duckemcc.serve.jobfile import read_job
+from duckemcc.serve.job.file import read_job
 
 JOB = 'queries = ["P(Y=1)"]\n[model]\ngraph = "X {0,1}; Y {0,1}; X -> Y"\n[[studies]]\nsource = "t.csv"\n'
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 import duckemcc as emcc
+from duckemcc.answer.explain import explain_model, explain_query
 from duckemcc.errors import OptionError
-from duckemcc.serve.cli import cli
-from duckemcc.serve.explain import explain_model, explain_query
+from duckemcc.serve.cli.main import cli
 
 BOW = "X {0, 1}; Y {0, 1}; X -> Y; X <-> Y"
 

@@ -11,8 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import duckemcc as emcc
+from duckemcc.answer.schema import COLUMNS, STUDY_COLUMNS
 from duckemcc.errors import EmptyStudy, MissingColumn, OptionError, RepeatedName, StudyError
-from duckemcc.serve.result import COLUMNS, STUDY_COLUMNS
 
 MODEL = "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival"
 PNS = "PNS(Treatment=drug, Survival=survived)"

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.frequencies import FREQUENCY_COLUMNS, frequencies
+from duckemcc.answer.frequencies import FREQUENCY_COLUMNS, frequencies
 
 TRIAL = pa.table({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [80, 20, 30, 70]})
 LOGS = pa.table({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [10, 90, 60, 40]})

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import duckemcc as emcc
+from duckemcc.serve.duckdb.counting import check_by
 
 SAFE = "FROM emcc_bounds('X -> Y', 'P(X=1)', 't', restarts := 1)"
 
@@ -110,7 +111,7 @@ def test_any_column_may_be_a_weight_or_a_segment(con, weight, by):
     if {weight.casefold(), weight.lower()} & free or {by.casefold(), by.lower()} & free or weight.lower() == by.lower():
         return
     try:
-        emcc.serve.counting.check_by(emcc.Model.parse("X -> Y"), by)
+        check_by(emcc.Model.parse("X -> Y"), by)
     except emcc.errors.OptionError:
         return
     quoted = ['"' + name.replace('"', '""') + '"' for name in (weight, by)]

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 import duckemcc as emcc
-from duckemcc.serve.answer import NO_RECORDS
-from duckemcc.serve.result import COLUMNS, SQL_TYPES
+from duckemcc.answer.bounds import NO_RECORDS
+from duckemcc.answer.schema import COLUMNS, SQL_TYPES
 
 GRAPH = "Treatment -> Survival; Treatment <-> Survival"
 PNS = "PNS(Treatment=drug, Survival=survived)"
@@ -205,7 +205,7 @@ def test_records_with_a_null_may_be_dropped_in_each_group(drug):
 
 
 def test_a_transaction_gives_each_of_its_statements_time_of_its_own(drug, monkeypatch):
-    from duckemcc.serve import options
+    from duckemcc.answer import options
 
     now = itertools.count()
     monkeypatch.setattr(options.time, "perf_counter", lambda: next(now) * 1e-6)
@@ -224,7 +224,7 @@ def test_a_transaction_gives_each_of_its_statements_time_of_its_own(drug, monkey
 
 
 def test_many_batches_of_groups_share_max_seconds(drug, monkeypatch):
-    from duckemcc.serve import options
+    from duckemcc.answer import options
 
     now = itertools.count()
     monkeypatch.setattr(options.time, "perf_counter", lambda: next(now) * 1e-6)

@@ -12,11 +12,11 @@ import pytest
 import duckemcc as emcc
 from duckemcc import errors
 from duckemcc.errors import DuckEmccError, JobError, SourceError, hiding, masked
-from duckemcc.serve.cli import cli
-from duckemcc.serve.job import check_job, run_job
-from duckemcc.serve.jobfile import read_job
-from duckemcc.serve.output import hidden
-from duckemcc.study.connection import connected, passwords
+from duckemcc.serve.cli.main import cli
+from duckemcc.serve.job.file import read_job
+from duckemcc.serve.job.output import hidden
+from duckemcc.serve.job.run import check_job, run_job
+from duckemcc.study.count.connection import connected, passwords
 
 SECRET = "s3cr3t'Q9 \"zz\\w"
 JOB = """title = {title}
@@ -262,7 +262,7 @@ def test_a_driver_that_quotes_a_password_is_masked(monkeypatch, address, passwor
         except RuntimeError as error:
             raise SourceError(f"{what}: {error}") from error
 
-    monkeypatch.setattr("duckemcc.study.connection._connect", fail)
+    monkeypatch.setattr("duckemcc.study.count.connection._connect", fail)
     with pytest.raises(SourceError) as caught, connected(address, "study 'a'"):
         pass
     assert password not in said(caught.value)

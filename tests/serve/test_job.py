@@ -20,11 +20,11 @@ from pyarrow import parquet
 
 import duckemcc as emcc
 from duckemcc.errors import SourceError
-from duckemcc.serve.cli import cli
-from duckemcc.serve.formats import to_csv, to_json
-from duckemcc.serve.job import run_job
-from duckemcc.serve.jobfile import read_job
-from duckemcc.serve.output import Target, write
+from duckemcc.serve.cli.main import cli
+from duckemcc.serve.job.file import read_job
+from duckemcc.serve.job.formats import to_csv, to_json
+from duckemcc.serve.job.output import Target, write
+from duckemcc.serve.job.run import run_job
 
 PNS = "PNS(Treatment=drug, Survival=survived)"
 GRAPH = "Treatment -> Survival; Treatment <-> Survival"
@@ -207,7 +207,7 @@ def test_a_job_that_is_killed_while_it_writes_leaves_the_old_file(folder):
         "def slow(table, where):\n"
         "    real(table, where); print('writing', flush=True); time.sleep(60)\n"
         "parquet.write_table = slow\n"
-        "from duckemcc.serve.cli import cli\n"
+        "from duckemcc.serve.cli.main import cli\n"
         f"cli(['run', {str(folder / 'job.toml')!r}])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -219,7 +219,8 @@ def test_a_job_that_is_killed_while_it_writes_leaves_the_old_file(folder):
 
 LEARNING = """
 import sys
-from duckemcc.serve import cli, work
+from duckemcc.serve.cli import main as cli
+from duckemcc.answer import plan as work
 sys.argv = ["duckemcc", "run", {job!r}]
 learn = work.learn
 work.learn = lambda *asked: (print("now", flush=True), learn(*asked))[1]
@@ -424,7 +425,7 @@ def test_a_segment_of_null_is_called_so(tmp_path):
 
 
 def test_many_notes_are_not_all_printed(capsys):
-    from duckemcc.serve.cli_show import MOST_NOTES, _show_notes
+    from duckemcc.serve.cli.terminal import MOST_NOTES, _show_notes
 
     rows = [{"s": k, "query": "q", "message": f"m{k % 20}", "fault": None} for k in range(100)]
     _show_notes(pa.Table.from_pylist(rows), ["s"])
@@ -435,7 +436,7 @@ def test_many_notes_are_not_all_printed(capsys):
 
 
 def test_a_note_names_its_query_where_others_have_none(capsys):
-    from duckemcc.serve.cli_show import _show_notes
+    from duckemcc.serve.cli.terminal import _show_notes
 
     rows = [{"query": q, "message": m, "fault": None} for q, m in (("P(X=1)", None), ("P(Y=1)", "why"))]
     _show_notes(pa.Table.from_pylist(rows), [])
@@ -470,7 +471,7 @@ def test_every_command_says_what_it_wrote(folder, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX processes")
 def test_parts_that_killed_processes_left_are_swept_and_those_of_living_ones_kept(tmp_path):
-    from duckemcc.serve.files import _part_of, replace_file
+    from duckemcc.files import _part_of, replace_file
 
     whole = tmp_path / "b[1].parquet"
     gone = subprocess.Popen([sys.executable, "-c", ""])

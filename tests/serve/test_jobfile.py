@@ -8,7 +8,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.errors import JobError
-from duckemcc.serve.jobfile import read_job
+from duckemcc.serve.job.file import read_job
 
 GOOD = """title = "Did it help?"
 queries = ["PNS(X=1, Y=1)"]
@@ -221,7 +221,7 @@ def test_a_mistake_in_a_model_file_is_told_with_the_file(write, tmp_path):
 
 
 def test_pictures_are_refused_before_the_work_where_there_is_nothing_to_draw_with(write, monkeypatch):
-    from duckemcc.serve import jobfile
+    from duckemcc.serve.job import file as jobfile
 
     monkeypatch.setattr(jobfile, "find_spec", lambda _: None)
     [(line, told)] = mistakes(write(GOOD.replace('report = "report.html"', 'plot = "x.svg"')))

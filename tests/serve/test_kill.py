@@ -33,7 +33,7 @@ def prepare(folder, target, number):
 
 
 def start(folder):
-    code = "from duckemcc.serve.cli import main; main()"
+    code = "from duckemcc.serve.cli.main import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "run", str(folder / "job.toml")],
         stdout=subprocess.DEVNULL,

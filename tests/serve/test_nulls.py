@@ -286,9 +286,9 @@ def test_the_order_of_studies_changes_their_names_in_the_answer_only(method):
 
 def test_how_many_records_a_cause_has_does_not_depend_on_other_segments():
     """Weights are no whole numbers, so that sums in another order would have other digits."""
-    from duckemcc.serve.ask import count_studies
-    from duckemcc.serve.options import Clock, read_options
-    from duckemcc.serve.work import prepare
+    from duckemcc.answer.api import count_studies
+    from duckemcc.answer.options import Clock, read_options
+    from duckemcc.answer.plan import prepare
 
     rng = np.random.default_rng(0)
     rows = [

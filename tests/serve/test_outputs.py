@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 
 import duckemcc as emcc
+from duckemcc.answer.api import count_studies
+from duckemcc.answer.compatibility import report
+from duckemcc.answer.frequencies import tabulate
+from duckemcc.answer.options import Clock, Options
 from duckemcc.errors import OptionError
-from duckemcc.serve.ask import count_studies
-from duckemcc.serve.cli import cli
-from duckemcc.serve.formats import read_result_file, to_csv
-from duckemcc.serve.frequencies import tabulate
-from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.output import fill
-from duckemcc.serve.report import report
+from duckemcc.serve.cli.main import cli
+from duckemcc.serve.job.formats import read_result_file, to_csv
+from duckemcc.serve.job.output import fill
 
 GRAPH = "X -> Y"
 TRIAL = pl.DataFrame({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [90, 10, 10, 90], "Site": ["a"] * 4})

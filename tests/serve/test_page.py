@@ -16,17 +16,17 @@ import pyarrow as pa
 import pytest
 
 import duckemcc as emcc
+from duckemcc.answer.api import count_studies, read_studies
+from duckemcc.answer.compatibility import pick_segments, report
+from duckemcc.answer.frequencies import frequencies, tabulate
+from duckemcc.answer.options import Clock, Options
+from duckemcc.answer.schema import COLUMNS, CONFIDENCE
 from duckemcc.errors import OptionError
-from duckemcc.serve.ask import count_studies, read_studies
-from duckemcc.serve.frequencies import frequencies, tabulate
-from duckemcc.serve.options import Clock, Options
-from duckemcc.serve.page import make_report, write_report
-from duckemcc.serve.page.answers import MOST_ROWS_SHOWN, MOST_SHOWN, REMEDIES
-from duckemcc.serve.page.asked import list_arcs
-from duckemcc.serve.page.tags import Html, join, tag
-from duckemcc.serve.plot.rows import WORDS
-from duckemcc.serve.report import pick_segments, report
-from duckemcc.serve.result import COLUMNS, CONFIDENCE
+from duckemcc.show.page import make_report, write_report
+from duckemcc.show.page.answers import MOST_ROWS_SHOWN, MOST_SHOWN, REMEDIES
+from duckemcc.show.page.asked import list_arcs
+from duckemcc.show.page.tags import Html, join, tag
+from duckemcc.show.plot.rows import WORDS
 
 HOSTILE = "<script>alert('x')</script>\"&<img src=x onerror=alert(1)>"
 TRIAL = pa.table({"X": [0, 0, 1, 1], "Y": [0, 1, 0, 1], "n": [80, 20, 30, 70]})
@@ -392,7 +392,7 @@ def test_a_missing_folder_is_said_before_anything_is_made(tmp_path):
 def test_a_report_needs_no_matplotlib(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "import pyarrow as pa, duckemcc as emcc\nfrom duckemcc.serve.page import make_report\n"
+        "import pyarrow as pa, duckemcc as emcc\nfrom duckemcc.show.page import make_report\n"
         "t = pa.table({'query': ['P(Y=1)'], 'lower': [0.1], 'upper': [0.2], 'status': ['bounded']})\n"
         "s = emcc.Study(pa.table({'X': [1]}))\n"
         "print(len(make_report(title='t', model=emcc.Model.parse('X -> Y'), studies=[s], bounds=t)) > 5000)"

@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import duckemcc as emcc
+from duckemcc.answer.frequencies import frequencies as count_frequencies
+from duckemcc.answer.schema import COLUMNS, CONFIDENCE
 from duckemcc.errors import NotSupported, OptionError, QueryError, TooLarge, UnknownName
-from duckemcc.serve import plot
-from duckemcc.serve.frequencies import frequencies as count_frequencies
-from duckemcc.serve.plot.drawing import Shape, Text, clean, measure, shorten, wrap
-from duckemcc.serve.plot.layout import lay_out
-from duckemcc.serve.plot.rows import WORDS, find_range, read_rows, show_interval
-from duckemcc.serve.plot.spread import evaluate
-from duckemcc.serve.result import COLUMNS, CONFIDENCE
+from duckemcc.show import plot
+from duckemcc.show.plot.drawing import Shape, Text, clean, measure, shorten, wrap
+from duckemcc.show.plot.layout import lay_out
+from duckemcc.show.plot.rows import WORDS, find_range, read_rows, show_interval
+from duckemcc.show.plot.spread import evaluate
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
@@ -420,7 +420,7 @@ def test_equal_tables_are_equal_files_whatever_the_caller_has_set(kind):
 
 
 def test_what_no_font_here_can_draw_is_left_to_the_reader_of_an_svg(monkeypatch):
-    from duckemcc.serve.plot import canvas
+    from duckemcc.show.plot import canvas
 
     monkeypatch.setattr(canvas, "_glyphs", lambda: frozenset(map(ord, "é−…·")))
     name = "北京市海淀区"
@@ -434,7 +434,7 @@ def test_what_no_font_here_can_draw_is_left_to_the_reader_of_an_svg(monkeypatch)
 
 def test_pictures_leave_pyplot_alone():
     code = (
-        "import sys, pyarrow as pa; from duckemcc.serve import plot; "
+        "import sys, pyarrow as pa; from duckemcc.show import plot; "
         "t = pa.table({'query': ['P(Y=1)'], 'lower': [0.1], 'upper': [0.2], 'status': ['bounded']}); "
         "print('matplotlib' in sys.modules); plot.bounds(t).render('svg'); print('matplotlib.pyplot' in sys.modules)"
     )

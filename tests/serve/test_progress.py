@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from duckemcc.serve.options import Progress
+from duckemcc.answer.options import Progress
 from duckemcc.serve.progress import show_progress
 
 

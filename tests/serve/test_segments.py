@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import duckemcc as emcc
 from duckemcc import errors
-from duckemcc.serve import work
+from duckemcc.answer import plan as work
 
 BY = ("week", "region")
 DRUG = emcc.Model.parse("G -> T -> S; G -> S; T <-> S; G {0, 1}; T {0, 1}; S {0, 1}")
@@ -136,8 +136,8 @@ def test_nor_does_the_verdict_on_each_of_its_arms(seed, name):
 
 def test_learned_chances_too_are_those_of_the_segment_alone():
     """Before anything is rounded."""
-    from duckemcc.serve.ask import count_studies
-    from duckemcc.serve.options import Clock, read_options
+    from duckemcc.answer.api import count_studies
+    from duckemcc.answer.options import Clock, read_options
 
     model, do, _, registry, trial, _ = problem(1, "drug", segments=9)
     options = read_options({"method": "emcc", "restarts": 4})

@@ -16,6 +16,8 @@ import pytest
 
 import duckemcc as emcc
 import duckemcc.spark
+from duckemcc.answer.api import read_queries
+from duckemcc.answer.options import Options
 from duckemcc.errors import (
     EmptyStudy,
     InvalidWeight,
@@ -31,12 +33,10 @@ from duckemcc.errors import (
     UnknownState,
     UnsupportedColumn,
 )
-from duckemcc.serve.ask import read_queries
-from duckemcc.serve.options import Options
-from duckemcc.serve.spark_task import Bounds, Task
+from duckemcc.serve.spark.task import Bounds, Task
+from duckemcc.study.count.read import count_study
+from duckemcc.study.count.relation import Studies
 from duckemcc.study.dialect import check_filter, filter_text, fitted
-from duckemcc.study.read import count_study
-from duckemcc.study.relation import Studies
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "spark_segments.py"
 GRAPH = "X -> M; M -> Y; X <-> Y"
@@ -275,7 +275,7 @@ CONDITIONS = [
 def test_a_condition_means_in_spark_what_it_means_in_duckdb(spark, to_spark, ansi):
     from pyspark.sql import functions
 
-    from duckemcc.study.spark_filter import filter_column
+    from duckemcc.study.count.spark_filter import filter_column
 
     source = to_spark(VALUES)
     columns, types = {c: functions.col(c) for c in source.columns}, dict(source.dtypes)
@@ -378,7 +378,7 @@ def test_counts_need_their_names_for_themselves(to_spark):
 
 
 def test_counting_in_spark_is_stopped(to_spark, monkeypatch):
-    from duckemcc.serve import options
+    from duckemcc.answer import options
 
     monkeypatch.setattr(options, "COUNTING", 0.0)  # no patience here
     source = to_spark(FRAME)
@@ -390,7 +390,7 @@ def test_counting_in_spark_is_stopped(to_spark, monkeypatch):
 
 
 def test_a_task_that_takes_too_long_says_so_in_its_rows(to_spark, monkeypatch):
-    from duckemcc.serve import options
+    from duckemcc.answer import options
 
     monkeypatch.setattr(options, "COUNTING", 1e9)  # where the driver is, not in the tasks
     source = to_spark(FRAME)
@@ -424,7 +424,7 @@ def test_the_order_of_version_0_1_is_taken_with_a_warning(spark, to_spark, model
 
 
 def test_without_pyspark_the_way_to_install_it_is_said(monkeypatch):
-    monkeypatch.setattr("duckemcc.serve.spark.find_spec", lambda name: None)
+    monkeypatch.setattr("duckemcc.serve.spark.api.find_spec", lambda name: None)
     with pytest.raises(NotSupported, match=r"pip install 'duckemcc\[spark\]'"):
         duckemcc.spark.bounds(GRAPH, "studies", QUERIES)
 

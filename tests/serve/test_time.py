@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 
 import duckemcc as emcc
+from duckemcc.answer import options
 from duckemcc.bound.program import Program
 from duckemcc.errors import Timeout
 from duckemcc.learn.maximum import _solve_positive
 from duckemcc.model.ticking import tick, ticking
-from duckemcc.serve import options, remembered
-from duckemcc.study.read import count_study
+from duckemcc.serve.duckdb import cache as remembered
+from duckemcc.study.count.read import count_study
 from duckemcc.study.watch import watched
 
 GRAPH = "X -> Y; X <-> Y; X {0, 1}; Y {0, 1}"
@@ -73,7 +74,7 @@ def test_limits_that_run_out_of_time_leave_the_bounds(looks):
 
 @pytest.mark.parametrize("ask", [emcc.compatibility, emcc.frequencies])
 def test_segments_that_there_was_time_for_are_told_as_without_a_limit(ask, looks, monkeypatch):
-    from duckemcc.serve import work
+    from duckemcc.answer import plan as work
 
     monkeypatch.setattr(work, "BATCH", 1)
     whole = ask(GRAPH, records(6), by="part")

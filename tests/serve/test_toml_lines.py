@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duckemcc.serve.toml_lines import find_line
+from duckemcc.serve.job.toml_lines import find_line
 
 TEXT = '''title = "x"
 queries = [

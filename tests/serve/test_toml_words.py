@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 
-from duckemcc.serve.toml_words import in_toml
+from duckemcc.serve.job.toml_words import in_toml
 
 KEYS = ("columns", "unmeasured", "shared", "where", "level", "method", "max_seconds", "do")
 

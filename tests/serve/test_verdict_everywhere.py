@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import duckemcc as emcc
-from duckemcc.serve.cli import cli
+from duckemcc.serve.cli.main import cli
 
 COUNTS = [202, 22, 202, 22, 22, 2, 2, 22, 22, 2, 2, 22, 202, 22, 202, 22]
 ROWS = [(*cell, n) for cell, n in zip(itertools.product((0, 1), repeat=4), COUNTS, strict=True)]

@@ -77,7 +77,7 @@ def test_studies_in_postgres_give_the_bounds_of_the_same_studies_here(con, postg
 def test_a_result_is_written_to_postgres_as_it_is(con, postgres):
     from adbc_driver_postgresql import dbapi
 
-    from duckemcc.study.remote import write_table
+    from duckemcc.study.count.remote import write_table
 
     table = emcc.bounds(MODEL, emcc.Study("registry", con=con, weight="n"), QUERIES)
     write_table(postgres, "bounds", table)

@@ -3,7 +3,7 @@
 import pytest
 
 from duckemcc.errors import SourceError
-from duckemcc.study.connection import connected, without_password
+from duckemcc.study.count.connection import connected, without_password
 
 
 @pytest.mark.parametrize(

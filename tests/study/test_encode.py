@@ -8,9 +8,10 @@ import pytest
 
 from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState
 from duckemcc.study import encode as encode_module
+from duckemcc.study.count.read import count_study
 from duckemcc.study.encode import encode
-from duckemcc.study.read import CountTable, count_study
 from duckemcc.study.study import Study
+from duckemcc.study.table import CountTable
 
 
 def table(name, do=(), **columns):

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from duckemcc import errors
+from duckemcc.study.count.types import INTEGERS, type_name
 from duckemcc.study.dialect import check_filter, filter_text
-from duckemcc.study.types import INTEGERS, type_name
 
 FRAME = pl.DataFrame(
     {

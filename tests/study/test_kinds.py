@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.segments import sort_segments, split_by_support
 from duckemcc.model.scm import Model
-from duckemcc.study.kinds import sort_segments, split_by_support
 
 CODES = [[-1, 0], [0, -1], [0, 0], [1, 1]]
 

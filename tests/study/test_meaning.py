@@ -11,7 +11,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.errors import EmptyStudy, OptionError
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
 
 DAYS = [date(2023, 12, 31), date(2024, 1, 1), date(2024, 2, 29), None]
 FRAME = pl.DataFrame(

@@ -8,8 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from duckemcc.errors import UnsupportedColumn
-from duckemcc.study.opaque import find_opaque
-from duckemcc.study.read import count_study
+from duckemcc.study.count.opaque import find_opaque
+from duckemcc.study.count.read import count_study
 from duckemcc.study.study import Study
 
 TEXTS = {

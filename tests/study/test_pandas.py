@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from duckemcc.errors import MissingColumn, RepeatedName, UnsupportedColumn
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
 from duckemcc.study.study import Study
 
 pd = pytest.importorskip("pandas")

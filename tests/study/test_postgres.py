@@ -29,10 +29,11 @@ from duckemcc.errors import (
     TooLarge,
     UnsupportedColumn,
 )
-from duckemcc.study import labels, remote
-from duckemcc.study.read import count_study
-from duckemcc.study.relation import Studies, count_relation
-from duckemcc.study.remote import write_table
+from duckemcc.study import labels
+from duckemcc.study.count import remote
+from duckemcc.study.count.read import count_study
+from duckemcc.study.count.relation import Studies, count_relation
+from duckemcc.study.count.remote import write_table
 from duckemcc.study.study import Study, study_name
 
 VARIABLES = ("Gender", "Treatment", "Age")
@@ -543,7 +544,7 @@ def test_an_error_in_the_middle_leaves_the_old_table(postgres):
 KILLED = """
 import os, sys, time
 import pyarrow as pa
-from duckemcc.study import remote
+from duckemcc.study.count import remote
 run = remote.run
 def stop(con, statement):  # after the old rows are gone, before the commit
     run(con, statement)
@@ -567,7 +568,7 @@ def test_a_process_that_is_killed_leaves_the_old_table(postgres):
 
 
 def test_two_jobs_at_once_leave_the_rows_of_one(postgres):
-    code = "import sys, pyarrow as pa\nfrom duckemcc.study.remote import write_table\n" + (
+    code = "import sys, pyarrow as pa\nfrom duckemcc.study.count.remote import write_table\n" + (
         "for _ in range(10): write_table(sys.argv[1], 'b', pa.table({'x': [int(sys.argv[2])] * 3}))"
     )
     write_table(postgres, "b", pa.table({"x": [0]}))

@@ -25,10 +25,10 @@ from duckemcc.errors import (
     UnknownName,
     UnsupportedColumn,
 )
-from duckemcc.study import duckdb as study_duckdb
 from duckemcc.study import labels
-from duckemcc.study import polars as study_polars
-from duckemcc.study.read import count_study
+from duckemcc.study.count import duckdb as study_duckdb
+from duckemcc.study.count import polars as study_polars
+from duckemcc.study.count.read import count_study
 from duckemcc.study.study import Study
 
 VARIABLES = ("Gender", "Treatment", "Age")
@@ -405,7 +405,7 @@ def test_a_transaction_stays_open_and_nothing_is_left_behind_on_the_connection(t
 
 def test_importing_a_study_imports_no_engine():
     code = (
-        "import sys, duckemcc.study.study, duckemcc.study.read, duckemcc.study.labels, duckemcc.study.encode;"
+        "import sys, duckemcc.study.study, duckemcc.study.count.read, duckemcc.study.labels, duckemcc.study.encode;"
         "print([m for m in ('duckdb', 'polars', 'pyarrow', 'sqlglot') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -13,7 +13,7 @@ from duckemcc.errors import (
     UnknownName,
     UnsupportedColumn,
 )
-from duckemcc.study.relation import split_relation
+from duckemcc.study.count.relation import split_relation
 
 VARIABLES = ("Gender", "Treatment")
 FRAME = pl.DataFrame(

@@ -12,7 +12,7 @@ from duckemcc.errors import EmptyStudy, NullValue, OptionError, StudyError, TooL
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.model.scm import Model
 from duckemcc.study import selection
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
 from duckemcc.study.selection import add_selectors, evaluate_rule, is_dropped, read_rule
 from duckemcc.study.study import Study
 

@@ -20,8 +20,8 @@ from duckemcc.errors import (
     UnknownName,
     UnsupportedColumn,
 )
-from duckemcc.study import relation
-from duckemcc.study.relation import Studies, count_relation
+from duckemcc.study.count import relation
+from duckemcc.study.count.relation import Studies, count_relation
 
 VARIABLES = ("Gender", "Treatment")
 FRAME = pl.DataFrame(

@@ -14,7 +14,7 @@ from postgres import execute
 
 import duckemcc as emcc
 from duckemcc.errors import UnsupportedColumn
-from duckemcc.serve.cli import cli
+from duckemcc.serve.cli.main import cli
 
 GRAPH = "X -> Y; X <-> Y"
 STRANGE = [

@@ -8,9 +8,9 @@ import pytest
 
 from duckemcc.errors import OptionError
 from duckemcc.model.scm import Model
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
+from duckemcc.study.count.warehouse_sql import counts_sql
 from duckemcc.study.study import Study
-from duckemcc.study.warehouse_sql import counts_sql
 
 FRAME = pl.DataFrame(
     {

@@ -17,9 +17,9 @@ from polars.testing import assert_frame_equal
 
 from duckemcc.errors import InvalidWeight, MissingColumn, OptionError, RepeatedName, SourceError, UnknownName
 from duckemcc.model.scm import Model
-from duckemcc.study.read import count_study
+from duckemcc.study.count.read import count_study
+from duckemcc.study.count.warehouse_sql import DIALECTS, counts_sql
 from duckemcc.study.study import Study
-from duckemcc.study.warehouse_sql import DIALECTS, counts_sql
 
 GOLDEN = Path(__file__).parent / "golden"
 ODD = 'its "odd" `c` [d]'

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 
 import duckemcc as emcc
+from duckemcc.answer.options import DEFAULT_START
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import em_step
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.start import draw_starts
-from duckemcc.serve.options import DEFAULT_START
 
 
 def measure(job: dict, options: dict, findings: child.Findings) -> None:

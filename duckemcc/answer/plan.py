@@ -1,0 +1,276 @@
+"""The work between counted studies and learned models: encode, compile, learn and judge, segments in batches.
+
+The model that is learned may have more variables than the one that is asked about: a selector for each study whose
+records a rule kept or dropped. And more distributions: those that a study has for itself (`local`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from duckemcc.answer.options import Clock, Options
+from duckemcc.errors import OptionError, TooLarge, hint
+from duckemcc.learn.counts import StudyCounts
+from duckemcc.learn.emcc import Tick
+from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
+from duckemcc.learn.restarts import Effort, Learned, learn
+from duckemcc.learn.segments import Kind, sort_segments, split_by_support
+from duckemcc.learn.start import draw_starts
+from duckemcc.learn.verdict.compatibility import Compatibility, StudyTest, check
+from duckemcc.learn.verdict.independence import Design, Independences, examine_claims
+from duckemcc.model.scm import Model
+from duckemcc.query.assume import restrict
+from duckemcc.study.encode import Encoded, encode
+from duckemcc.study.selection import KEPT, add_selectors
+from duckemcc.study.table import CountTable
+
+BATCH = 128
+"""Segments learned together; larger batches fall out of the cache."""
+
+LARGEST_RUN, LARGEST_BATCH = 2**26, 2**24
+"""Chances of states and patterns in all restarts: of one segment, and of those that are learned together, at most."""
+
+
+AHEAD = 512
+"""Segments whose independences are tested together, at most: what they show does not matter for that."""
+
+
+class Part(NamedTuple):
+    """A batch of segments of one kind (see `study.kinds`), learned and judged. kind: its number, from 0."""
+
+    segments: list[int]
+    kind: int
+    arms: list[StudyCounts]
+    likelihood: Likelihood
+    learned: Learned
+    verdict: Compatibility
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that is known once the studies are counted.
+
+    model: asked about, with its states. learned_model: the same with the selectors. arms: of the studies, in codes of
+    the latter. arm_of: the study of each arm. selectors: study -> its selector. local: study -> exogenous variable ->
+    the study's own distribution of it.
+    """
+
+    model: Model
+    learned_model: Model
+    encoded: Encoded
+    arms: list[StudyCounts]
+    arm_of: list[str]
+    selectors: dict[str, str]
+    local: dict[str, Mapping[str, str]]
+    options: Options
+
+    def parts(
+        self,
+        clock: Clock,
+        *,
+        every_study: bool = False,
+        spread: bool = True,
+        refused: dict[int, TooLarge] | None = None,
+    ) -> Iterator[Part]:
+        """The segments in batches, kind by kind; the starts are the same for all. Raises `Timeout`.
+
+        every_study: test each arm by itself, too. spread: restart also where the maximum is found without. refused:
+        takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
+        """
+        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
+        clock.tick()
+        for number, (kind, independences) in enumerate(self._kinds()):
+            clock.tick()
+            try:
+                compiled = compile_likelihood(self.learned_model, kind.arms)
+                starts, together = self._starts(compiled, kind, spread, clock.tick)
+            except TooLarge as large:
+                if refused is None:
+                    raise
+                refused |= dict.fromkeys(kind.segments, large)
+                continue
+            clock.lap("compile")
+            for first in range(0, len(kind.segments), together):
+                clock.tick()
+                batch = slice(first, min(first + together, len(kind.segments)))
+                likelihood = compiled.part(batch)
+                arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
+                learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
+                clock.lap("learn")
+                verdict = self._judge(likelihood, arms, learned, every_study, independences(batch))
+                clock.lap("judge")
+                yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
+
+    def _kinds(self) -> Iterator[tuple[Kind, Callable[[slice], Independences]]]:
+        """The kinds by support, and how to look up the independences of a batch of one."""
+        there = np.setdiff1d(np.arange(self.segment_count), self.empty_segments)
+        arms = self.arms if len(there) == self.segment_count else [replace(a, count=a.count[there]) for a in self.arms]
+        for kind in sort_segments(arms):
+            split, start = split_by_support(self.learned_model, kind), 0
+            ahead = _Ahead(self.learned_model, kind, split, self._design(range(len(arms))), self.nulls)
+            for own in split:
+                yield own._replace(segments=there[own.segments].tolist()), partial(ahead.find, start)
+                start += len(own.segments)
+
+    def _starts(self, compiled: Likelihood, kind: Kind, spread: bool, tick: Tick) -> tuple[dict[str, Floats], int]:
+        """The starts, one where no restart is made of a variable; and how many segments to learn together.
+
+        Raises `TooLarge` for so many restarts that they fit into no memory.
+        """
+        tied = {name for group in compiled.groups if not group.concave for name in group.names}
+        sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
+        cards = [self.model.card(cause) for cause in compiled.causes.values()]
+        patterns = sum(len(arm.codes) for arm in kind.arms)
+        size = sum(rows * card for rows, card in zip(sizes, cards, strict=True)) + max(sizes, default=1) * patterns
+        if size > LARGEST_RUN:
+            raise TooLarge(
+                f"{max(sizes):,} restarts of {sum(cards):,} states and {patterns:,} patterns are {size:,} chances, "
+                f"more than the {LARGEST_RUN:,} that are learned at once; ask for fewer restarts"
+            )
+        drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
+        return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))
+
+    @property
+    def nulls(self) -> str:
+        """What the test of compatibility takes NULLs for."""
+        return "mcar" if self.options.nulls == "mcar" else "mar"
+
+    def _design(self, places: Sequence[int]) -> Design:
+        """Of some of the arms."""
+        states = self.learned_model.states
+        kept = {s: (v, (states[v] or ()).index(KEPT)) for s, v in self.selectors.items()}
+        return Design(tuple(self.arm_of[k] for k in places), kept)
+
+    @property
+    def empty_segments(self) -> list[int]:
+        """The segments without a record that counts."""
+        return np.flatnonzero(~np.any([arm.count.any(axis=1) for arm in self.arms], axis=0)).tolist()
+
+    @property
+    def segment_count(self) -> int:
+        return int(self.arms[0].count.shape[0])
+
+    def names_of(self, study: str | None) -> dict[str, str]:
+        """For each exogenous variable the name of its distribution in a study; the shared one without a study.
+
+        Raises `OptionError` for a name that is no study's.
+        """
+        own = self.local[_find_study(study, list(self.local))] if study is not None else {}
+        return {u.name: own.get(u.name, u.name) for u in self.model.exogenous}
+
+    def chances_of(self, chances: Mapping[str, Floats], study: str | None) -> dict[str, Floats]:
+        """What was learned of each exogenous variable in a study; what the studies share, without one."""
+        return {cause: chances[name] for cause, name in self.names_of(study).items()}
+
+    def uninformed(self, likelihood: Likelihood) -> dict[str, NDArray[np.bool_]]:
+        """The exogenous variables that are local somewhere, and in which segments [s] no record bears on the
+        distribution that is asked about."""
+        local = {u for own in self.local.values() for u in own}
+        asked = self.names_of(self.options.population)
+        return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
+
+    def _judge(
+        self,
+        likelihood: Likelihood,
+        arms: list[StudyCounts],
+        learned: Learned,
+        every_study: bool,
+        independences: Independences,
+    ) -> Compatibility:
+        """Arms without records in the batch are not there, for how many are tested is part of the verdict."""
+        there = [k for k, arm in enumerate(arms) if arm.count.any()]
+        verdict = check(
+            likelihood,
+            [arms[k] for k in there] or arms,
+            learned.loglik,
+            learned.best,
+            level=self.options.level,
+            tolerance=self.options.tolerance,
+            nulls=self.nulls,
+            every_study=every_study,
+            design=self._design(there or range(len(arms))),
+            independences=independences,
+        )
+        if len(there) in (0, len(arms)):
+            return verdict
+        tested = dict(zip(there, verdict.studies, strict=True))
+        return verdict._replace(studies=tuple(tested.get(k) or _untested(arm) for k, arm in enumerate(arms)))
+
+
+class _Ahead:
+    """The independences of a kind's segments, some hundred at a time in the order in which they are learned: one by one
+    they take ten times as long, and with all at once a limit of time would be over before the first is answered."""
+
+    def __init__(self, model: Model, kind: Kind, split: Sequence[Kind], design: Design, nulls: str) -> None:
+        place = {segment: k for k, segment in enumerate(kind.segments)}
+        self.order = [place[segment] for own in split for segment in own.segments]
+        self.model, self.arms, self.design, self.nulls = model, kind.arms, design, nulls
+        self.known: tuple[int, int, Independences | None] = (0, 0, None)
+
+    def find(self, start: int, batch: slice) -> Independences:
+        """Of a batch of the segments that begin at `start` of the order."""
+        first, last = start + batch.start, start + batch.stop
+        begin, end, found = self.known
+        if found is None or first < begin or last > end:
+            begin, end = first, max(last, first + AHEAD)
+            own = self.order[begin:end]
+            arms = [replace(arm, count=arm.count[own]) for arm in self.arms]
+            found = examine_claims(self.model, arms, self.design, self.nulls)
+            self.known = begin, end, found
+        return found.part(slice(first - begin, last - begin))
+
+
+def _untested(arm: StudyCounts) -> StudyTest:
+    """Of an arm without records."""
+    zero = np.zeros(len(arm.count))
+    none, agreed = np.zeros(len(zero), dtype=np.intp), np.ones(len(zero), dtype=bool)
+    untold: list[str | None] = [None] * len(zero)
+    return StudyTest(arm.name, agreed, zero, zero + 1, zero, none, untold, untold, none)
+
+
+def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
+    """N_j [s]: the records in whose patterns a distribution takes part."""
+    for group in likelihood.groups:
+        if distribution in group.names:
+            return group.records[:, group.names.index(distribution)]
+    return np.zeros(len(likelihood.n))
+
+
+def prepare(
+    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock | None = None
+) -> Job:
+    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and
+    `Timeout`."""
+    if options.population is not None:
+        options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
+    rules = {t.name: t.rule for t in tables if t.rule is not None}
+    if rules and options.nulls == "mcar":
+        raise OptionError(
+            f"nulls='mcar' takes each pattern of NULLs as a sample of its own, which the dropped records of "
+            f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
+        )
+    encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
+    model = restrict(model.with_states(encoded.states))
+    for variable in model.variables:
+        model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
+    extended, studies, selectors = add_selectors(model, encoded.studies, rules)
+    states = extended.states
+    arms = [(arm, s.name) for s in studies for arm in s.arms(lambda variable, code: (states[variable] or ())[code])]
+    local = {s.name: s.local for s in studies}
+    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options)
+
+
+def _find_study(named: str, studies: Sequence[str]) -> str:
+    """The study that `population` names, exactly or but for case. Raises `OptionError`."""
+    for study in (*(s for s in studies if s == named), *studies):
+        if study.casefold() == named.casefold():
+            return study
+    raise OptionError(
+        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}." + hint(named, studies)
+    )

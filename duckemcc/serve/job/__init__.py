@@ -1,0 +1,1 @@
+"""Batch jobs: a TOML file read, run and written."""

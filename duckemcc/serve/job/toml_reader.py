@@ -1,0 +1,125 @@
+"""What every reader of a TOML file does: keeps mistakes with their lines, fills the environment in, checks types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from duckemcc.errors import DuckEmccError, JobError, hint, is_hidden, masked, shortened
+from duckemcc.serve.job.toml_lines import Path as KeyPath
+from duckemcc.serve.job.toml_lines import find_line
+from duckemcc.serve.job.toml_words import in_toml
+from duckemcc.study.count.connection import passwords
+
+_VARIABLE = r"\$\{(\w+)\}"
+
+
+class TomlReader:
+    """Collects mistakes, so that all are told at once. what: the file, in words; top: the keys above its sections;
+    options: keys whose values messages may say as Python does."""
+
+    what, top, options = "the file", tuple[str, ...](), tuple[str, ...]()
+
+    def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
+        self.path, self.text, self.environ = path, text, environ
+        self.mistakes: list[tuple[int, str]] = []
+        self.wrong: set[KeyPath] = set()
+        self.unfilled: set[KeyPath] = set()
+        self.hidden: dict[str, str] = {}
+        """What no message shows: values of the environment, the texts that they fill, passwords."""
+
+    def note(self, path: KeyPath, message: str, *, line: int | None = None) -> None:
+        """Keeps a mistake, once, with the line of its key; of a text that lacks a variable of the environment only
+        that is told."""
+        if any(path[: len(text)] == text for text in self.unfilled):
+            return
+        if path[:1] in (("studies",), ("options",)):
+            message = in_toml(message, self.options)
+        told = (find_line(self.text, path) if line is None else line, shortened(masked(message)))
+        if told not in self.mistakes:
+            self.mistakes.append(told)
+        self.wrong.add(path)
+
+    def refuse(self) -> None:
+        """Raises `JobError` where there were mistakes."""
+        if self.mistakes:
+            listed = "\n".join(f"  line {line}: {_indented(message)}" for line, message in sorted(self.mistakes))
+            number = len(self.mistakes)
+            raise JobError(f"{self.path.name} has {number} mistake{'s' * (number > 1)}; nothing was read:\n{listed}")
+
+    @contextmanager
+    def noting(self, *path: str | int) -> Iterator[None]:
+        """Keeps what a check raises."""
+        try:
+            yield
+        except DuckEmccError as wrong:
+            self.note(path, str(wrong))
+
+    # -- values --------------------------------------------------------------------------------
+
+    def filled(self, part: Any, path: KeyPath) -> Any:
+        """The same with the environment's values in place of ``${NAME}``."""
+        if isinstance(part, Mapping):
+            return {key: self.filled(value, (*path, key)) for key, value in part.items()}
+        if isinstance(part, list):
+            return [self.filled(value, (*path, i)) for i, value in enumerate(part)]
+        if not isinstance(part, str):
+            return part
+
+        for name in re.findall(_VARIABLE, part):
+            if name not in self.environ:
+                self.note(path, f"the environment has no variable {name}; set it, or write the text here")
+        if path in self.wrong:
+            self.unfilled.add(path)
+        filled = re.sub(_VARIABLE, lambda found: self.environ.get(found[1], found[0]), part)
+        self.hidden |= dict.fromkeys(passwords(filled), "***")
+        used = {name: self.environ[name] for name in re.findall(_VARIABLE, part) if name in self.environ}
+        self.hidden |= {value: f"${{{name}}}" for name, value in used.items()}
+        if any(is_hidden(value) for value in used.values()):
+            self.hidden[filled] = part
+        return filled
+
+    def check_keys(self, table: Mapping[str, Any], known: Sequence[str], path: KeyPath) -> None:
+        """Keeps a mistake for each key that is not known there."""
+        for key in table:
+            if key not in known:
+                where = f"[{path[0]}]" if path else self.what
+                advice = (
+                    " Write it above the first [section]." if path and key in self.top else hint(key, known, "keys")
+                )
+                self.note((*path, key), f"{where} has no key {key!r}; it takes {', '.join(known)}.{advice}")
+
+    def table_of(self, content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        table = content.get(key, {})
+        if isinstance(table, Mapping):
+            return table
+        self.note((key,), f"{key} is a section: write [{key}] above its keys; found {table!r}")
+        return {}
+
+    def text_of(self, table: Mapping[str, Any], key: str, path: KeyPath) -> str | None:
+        value = table.get(key)
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        self.note((*path, key), f"{key} takes a text that is not empty; found {value!r}")
+        return None
+
+    def read_names(
+        self, content: Mapping[str, Any], key: str, what: str = "a name or a list of names"
+    ) -> tuple[str, ...]:
+        value = content.get(key, [])
+        names = [value] if isinstance(value, str) else value
+        if isinstance(names, list) and all(isinstance(n, str) and n.strip() for n in names):
+            return tuple(names)
+        self.note((key,), f"{key} takes {what}; found {value!r}")
+        return ()
+
+    def has_mistake(self, key: str) -> bool:
+        """Whether something is wrong at this key or below it."""
+        return any(path[:1] == (key,) for path in self.wrong)
+
+
+def _indented(message: str) -> str:
+    return message.replace("\n", "\n    ")

@@ -1,0 +1,1 @@
+"""Spark: segments answered where they are counted."""
