@@ -14,7 +14,7 @@ from pathlib import Path
 
 from duckemcc.stop import undoing
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def read_sql(name: str) -> str:
