@@ -60,7 +60,7 @@ def test_counted_em_equals_the_literal_algorithm_1_over_the_block_dataset_iterat
     starts = starts_of(model, restarts=1)
     reference = {name: rows[0] for name, rows in starts.items()}
     ours = {name: rows[0][None, None] for name, rows in starts.items()}
-    for step in range(1, 9):
+    for step in range(1, 9 if problem == "two" else 5):  # the literal algorithm visits every joint state
         before = loglik_of(model, arms, ours)
         reference, loglik = iterate(model, arms, reference)
         assert before == pytest.approx(loglik, rel=1e-11)

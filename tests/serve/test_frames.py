@@ -31,12 +31,8 @@ REGISTRY = TABLE_1.filter(study="registry").drop("study", "intervened")
 
 MIXED = "Age -> Treated -> Y; Treated <-> Y"
 MIXED_QUERIES = ["PNS(Treated=true, Y=a)", "ACE(Treated=true, Y=a)"]
-QUICK = {
-    "by": "region",
-    "method": "emcc",
-    "restarts": 3,
-    "max_steps": 20,
-}  # what is compared here is what the learning starts from
+# what is compared here is what the learning starts from
+QUICK = {"by": "region", "method": "emcc", "restarts": 3, "max_steps": 20}
 
 
 def records():

@@ -293,7 +293,7 @@ def test_how_many_records_a_cause_has_does_not_depend_on_other_segments():
     rng = np.random.default_rng(0)
     rows = [
         {"g": g, "X": x, "M": m, "Y": y, "n": float(rng.uniform(0, 10)) * 10.0 ** int(rng.integers(-6, 6))}
-        for g in range(7)
+        for g in range(4)
         for x in (0, 1, 2)
         for m in (0, 1, 2, None)
         for y in (0, 1, 2)
