@@ -46,7 +46,7 @@ def breaches(path: tuple[str, ...], source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
-def test_imports_point_to_the_left_and_engines_stay_in_study_and_serve(module):
+def test_imports_point_to_the_left_and_no_engine_is_imported_below_study(module):
     assert breaches(module.relative_to(PACKAGE).with_suffix("").parts, module.read_text()) == []
 
 

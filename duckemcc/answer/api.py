@@ -51,7 +51,7 @@ def bounds(
     segment of its own. progress: called with a `serve.options.Progress` as the work goes on.
     options: see `serve.options.Options`.
 
-    Returns a pyarrow.Table with the `by` columns and those of `result.COLUMNS`; timings are in the schema's metadata.
+    Returns a pyarrow.Table with the `by` columns and those of `schema.COLUMNS`; timings are in the schema's metadata.
     With `method="sharp"` lower and upper are the ends of the query's range over all models at the maximum of the
     likelihood, exact where `exact_lower`, `exact_upper` say so, and `outer_lower`, `outer_upper` bound them from
     outside; with `method="emcc"` they are the range over the learned models (paper §6), which lies inside.
@@ -83,7 +83,7 @@ def compatibility(
     """Whether the studies contradict the graph, or each other: M-compatibility (paper Definition 2, Theorem 3).
 
     Arguments as for `bounds`. Returns per segment one row with `study` null for all studies together, and one per
-    arm, each tested against the saturated model: columns of `result.STUDY_COLUMNS`. Raises as `bounds` does.
+    arm, each tested against the saturated model: columns of `schema.STUDY_COLUMNS`. Raises as `bounds` does.
     """
     settings = read_options(options)
     pscm = read_model(model)

@@ -51,7 +51,7 @@ class Task(NamedTuple):
 
 
 def groups(model: Any, query: Any, entries: Any, options: Any, moment: Any) -> Any:
-    """Arrow columns in, with a row per group; a STRUCT of `result.COLUMNS` per group out.
+    """Arrow columns in, with a row per group; a STRUCT of `schema.COLUMNS` per group out.
 
     entries: map_entries(histogram({record, weight})), NULL for a group without records. moment: when the transaction
     began.

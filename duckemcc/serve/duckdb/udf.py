@@ -269,7 +269,7 @@ def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = ""
 
 
 def as_structs(table: pa.Table) -> pa.StructArray:
-    """A row of a table as one value, with the fields that `duck.register` declares: DuckDB matches them by name."""
+    """A row of a table as one value, with the fields that `register` declares: DuckDB matches them by name."""
     import pyarrow as pa
 
     names = ["segment" if name == PLACE else name for name in table.column_names]

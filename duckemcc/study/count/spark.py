@@ -17,14 +17,12 @@ from uuid import uuid4
 from duckemcc.errors import RepeatedName
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.count.times import check_times
-from duckemcc.study.count.types import SPARK_INTEGERS, check_dtypes
+from duckemcc.study.count.types import FLOATS, SPARK_INTEGERS, check_dtypes
 from duckemcc.study.labels import LARGEST_WEIGHT, MOST_PATTERNS, SMALLEST_WEIGHT
 from duckemcc.study.watch import Watch, unwatched
 
 if TYPE_CHECKING:
     import polars as pl
-
-FLOATS = ("float", "double")
 
 
 @dataclass(frozen=True, eq=False)

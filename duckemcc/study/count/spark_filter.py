@@ -1,4 +1,4 @@
-"""A user's condition (`where`, checked by `dialect`) as a Spark column.
+"""A user's condition (`where`, checked by `dialect` and written out by `meaning`) as a Spark column.
 
 What Spark does by the session (ANSI or not) is written so that it does not depend on it, and means what DuckDB means by
 it: text is no number, a cast that cannot be done is an error, x / 0 is infinite, LIKE has no escapes.
@@ -114,14 +114,8 @@ class _Writer:
         return when(other == 0, limits).otherwise(divide(one, when(other != 0, other)))
 
     def _alike(self, one: exp.Expression, other: exp.Expression) -> tuple[Any, Any]:
-        """Both sides of an operator; a literal text beside a number or date is cast to it, as in DuckDB."""
+        """Both sides of an operator; a literal text beside a type that `meaning` leaves alone is cast to it."""
         left, right = self.write(one), self.write(other)
-        for text, number in ((one, other), (other, one)):
-            if self._is_text(text) and _is_number(number):
-                raise OptionError(
-                    f"where= has the text {text.name} beside the number {number.name}; say "
-                    f"CAST({text.name} AS DOUBLE), or '{number.name}'."
-                )
         if (kind := self._kind_beside(one, other)) is not None:
             return left, self._cast(right, kind)
         if (kind := self._kind_beside(other, one)) is not None:
@@ -146,11 +140,6 @@ class _Writer:
         wrong = self.functions.raise_error(self.functions.concat(text, self.functions.lit(f" is no {kind}")))
         failed = self.functions.when(column.isNotNull(), wrong.cast(kind))
         return self.functions.coalesce(column.try_cast(kind), failed)
-
-
-def _is_number(node: exp.Expression) -> bool:
-    node = node.this if isinstance(node, exp.Neg) else node
-    return isinstance(node, exp.Literal) and not node.is_string
 
 
 def _value(node: exp.Expression) -> Any:
