@@ -1,4 +1,4 @@
--- Table 1 of the paper (Mueller & Pearl 2022): two studies of one drug, 16 distinct records with their counts.
+-- Table 1 of the paper (data of Mueller & Pearl 2022): two studies of one drug, as 16 distinct records with their counts.
 CREATE TABLE studies AS
 FROM (VALUES
     ('trial',    ['Treatment'], 'female', 'drug',    'survived',  489),

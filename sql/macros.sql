@@ -1,8 +1,9 @@
--- The SQL face of duckemcc. `register` creates these; the functions with a leading underscore are its Python UDFs, but
--- for _emcc_catalog(), a macro whose constant is what the catalog's tables hold. `query(…)` runs the counting query that Python
--- writes at bind time, so rows are counted by DuckDB and never leave it. It gives one row; first() says so to DuckDB, which would
--- otherwise pack it once per row of a lateral join. studies is a relation's name or a file's path; NULL or a list of names means
--- those that are registered for a model of the catalog.
+-- The SQL functions of duckemcc. `register` creates these macros. Functions with a leading underscore are Python UDFs, except
+-- _emcc_catalog(): a macro whose constant is the content of the catalog's tables.
+-- Python writes the counting query at bind time, and `query(…)` runs it, so DuckDB counts the rows and they never leave it.
+-- The counting query returns one row. first() tells DuckDB so; otherwise DuckDB would pack it once per row of a lateral join.
+-- studies: the name of a relation or the path of a file. NULL or a list of names means the studies that are registered for a
+-- model of the catalog.
 
 CREATE OR REPLACE MACRO emcc_bounds(
     model, query, studies := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
@@ -74,7 +75,8 @@ FROM (
     )
 );
 
--- Aggregate style: `record` is a STRUCT of the variables and, if there are several, of study and intervened; weight is a value.
+-- As an aggregate function. record: a STRUCT of the variables and, if there are several studies, of study and intervened.
+-- weight: a value.
 CREATE OR REPLACE MACRO emcc(
     model, query, record, weight := 1, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
@@ -84,7 +86,7 @@ _emcc_groups(_emcc_model(model, _emcc_catalog()), query, map_entries(histogram(s
     max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
     max_seconds := max_seconds), epoch_us(now()));
 
--- The models of the catalog; no row where there is none.
+-- The models of the catalog, one row per model.
 CREATE OR REPLACE MACRO emcc_models() AS TABLE
 SELECT stored.*
 FROM (SELECT unnest(_emcc_models(_emcc_catalog(), current)) AS stored FROM query(_emcc_stamp_sql(_emcc_catalog())));
