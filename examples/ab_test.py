@@ -1,10 +1,10 @@
-"""An A/B test joined with logs, per segment. The data are synthetic: drawn below.
+"""An A/B test joined with logs, per segment. The data are synthetic: the program draws them.
 
-A shop showed a guided tour to half of a small random part of its visitors (the test); everybody else chose for
-themselves whether to take it (the logs). For how many visitors of each plan does the tour make the difference: they buy
-with it, and would not without it (PNS)? The test alone leaves that wide open, as it cannot tell one group that is won
-from a larger one less others that are put off. The logs are confounded, and say more for it: visitors know what is good
-for them.
+A shop took a small random part of its visitors and showed a guided tour to half of them (the test). All other visitors
+chose for themselves whether to take the tour (the logs). For how many visitors of each plan does the tour make the
+difference: they buy with it and would not buy without it (PNS)? The test alone gives a wide interval. It cannot
+distinguish a small group that the tour wins from a larger group that it wins while it puts others off. The logs are
+confounded, and that is why they help: visitors know what is good for them.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ import duckemcc as emcc
 rng = np.random.default_rng(7)
 
 
-WON, PUT_OFF, ALWAYS, NEVER = range(4)  # buys only with the tour, only without it, either way, not at all
+WON, PUT_OFF, ALWAYS, NEVER = range(4)  # buys only with the tour, only without it, in both cases, in neither
 SHARES = {"free": [0.3, 0.15, 0.15, 0.4], "team": [0.4, 0.1, 0.3, 0.2], "enterprise": [0.2, 0.1, 0.5, 0.2]}
-TAKES_IT = np.array([0.9, 0.1, 0.5, 0.5])  # by kind
+TAKES_IT = np.array([0.9, 0.1, 0.5, 0.5])  # probability, per kind of visitor
 
 
 def visitors(number: int, *, randomised: bool) -> pl.DataFrame:
-    """One row per visitor: plan, whether the tour was taken, whether something was bought."""
+    """One row per visitor: the plan, whether they took the tour, whether they bought."""
     plan = rng.choice(list(SHARES), number, p=[0.6, 0.3, 0.1])
     upto = np.array([SHARES[p] for p in plan.tolist()]).cumsum(axis=1)
     kind = (rng.random(number)[:, None] > upto).sum(axis=1)

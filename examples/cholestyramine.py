@@ -1,9 +1,9 @@
-"""Partial compliance: a drug that lowers cholesterol, of which many patients took less than they were told to.
+"""Partial compliance: a drug that lowers cholesterol, of which many patients took less than prescribed.
 
-Shares as Balke & Pearl (1997) publish them, from the counts of Efron & Feldman (1991) made binary: Assigned is
-randomised; Dose is high only for some of those who were assigned the drug, and none of the others could get it. What
-would the drug do if everybody took it? Balke & Pearl: it raises the share of patients whose cholesterol falls by 28
-points by between .392 and .780. For those who did take it the answer is a point.
+The shares are those of Balke & Pearl (1997), from the counts of Efron & Feldman (1991) made binary. Assigned is
+randomised. Dose is high for some of the patients who were assigned the drug. Nobody else could get the drug. What would
+the drug do if everybody took it? Balke & Pearl: it raises the share of patients whose cholesterol falls by 28 points,
+by between .392 and .780. For those who did take it the answer is one value.
 """
 
 import polars as pl
@@ -26,8 +26,8 @@ graph = "Assigned -> Dose -> Improved; Dose <-> Improved"
 study = emcc.Study(shares, weight="share", name="trial")
 
 queries = ["ACE(Dose=high, Improved=yes)", "ETT(Dose=high, Improved=yes)", "PNS(Dose=high, Improved=yes)"]
-for row in emcc.bounds(graph, study, queries, level=None).to_pylist():  # shares say nothing of sampling: exact data
+for row in emcc.bounds(graph, study, queries, level=None).to_pylist():  # shares have no sample size: exact
     print(f"{row['query']:32} [{row['lower']:.4f}, {row['upper']:.4f}]  {row['status']}")
 
 low = emcc.witness(graph, study, queries[0], level=None).lower_model
-print(f"where the effect is least, its model evaluates to {low.evaluate(queries[0]):.4f}")
+print(f"the witness of the lower end evaluates to {low.evaluate(queries[0]):.4f}")

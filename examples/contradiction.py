@@ -1,8 +1,8 @@
 """Two studies that contradict each other, and how the report shows where.
 
-The trial says that of those who are given the drug 30 % recover. In the registry 40 % of all patients took the drug and
-recovered. Whatever is unmeasured: whoever took it and recovered would have recovered in the trial as well, so the
-trial's share cannot be below .40 (Tian & Pearl 2000). No model allows both, so there are no bounds.
+In the trial 30 % of those who are given the drug recover. In the registry 40 % of all patients took the drug and
+recovered. Patients who took it and recovered would also have recovered in the trial, whatever the unmeasured causes. So
+the trial's share cannot be below .40 (Tian & Pearl 2000). No model fits both studies, so there are no bounds.
 
 python examples/contradiction.py contradiction.svg draws where they differ, which needs matplotlib.
 """
@@ -38,7 +38,7 @@ alone = emcc.bounds(graph, studies[0], share).to_pylist()[0]
 print(f"\n{share}: [{alone['lower']:.3f}, {alone['upper']:.3f}] by the registry alone, 0.300 in the trial")
 
 forced = emcc.bounds(graph, studies, "PNS(Drug=yes, Recovered=yes)", incompatible="report").to_pylist()[0]
-print(f"\nof the best fit all the same: [{forced['lower']:.3f}, {forced['upper']:.3f}], still {forced['status']}")
+print(f"\nbounds of the best fit: [{forced['lower']:.3f}, {forced['upper']:.3f}], still {forced['status']}")
 
 if len(sys.argv) > 1:
     emcc.plot.frequencies(emcc.frequencies(graph, studies)).save(sys.argv[1])

@@ -1,7 +1,8 @@
-"""How far `credibility` may be trusted: the registry of Table 1, where the exact range of the query is known.
+"""How far you can trust `credibility`: the registry of Table 1, for which the exact range of the query is known.
 
-It is the probability that the exact range is within a tenth of the width on either side, if the runs spread evenly
-over it. They do not. Here the paper's restarts are run with 50 seeds, 30 runs each, and the claim is counted.
+Credibility is the probability that the exact range is within a tenth of the width on either side, if the runs spread
+evenly over it. They do not. This program runs the paper's restarts with 50 seeds, 30 runs each, and counts how often
+the claim is true.
 """
 
 import duckdb

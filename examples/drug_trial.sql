@@ -1,11 +1,11 @@
--- Table 1 of the paper in SQL: first duckemcc.register(con), and the tables of duckemcc.read_sql('drug_trial').
+-- Table 1 of the paper in SQL. First run duckemcc.register(con) and the SQL of duckemcc.read_sql('drug_trial').
 
 -- Was the drug necessary and sufficient for survival? Both studies together:
 SELECT query, round(lower, 4) AS lower, round(upper, 4) AS upper, status
 FROM emcc_bounds($$Treatment -> Survival; Treatment <-> Survival$$,
                  $$PNS(Treatment=drug, Survival=survived)$$, 'studies', weight := 'n');
 
--- The same, the registry alone, and any number of queries at once from a table of them:
+-- From the registry alone, with several queries from a table:
 CREATE TEMP TABLE questions AS FROM (VALUES
     ('benefit', 'PNS(Treatment=drug, Survival=survived)'),
     ('effect',  'ACE(Treatment=drug, Survival=survived)')) AS t(title, query);

@@ -1,7 +1,7 @@
-"""Bounds per segment on Spark, and the same answers on one machine. The data are synthetic: drawn below.
+"""Bounds per segment on Spark, and the same answers on one machine. The data are synthetic: the program draws them.
 
-Two campaigns ran in 60 regions. A trial set at random who was shown the advertisement; the logs hold everybody else.
-For how many people does the advertisement make the difference: they buy with it, and would not without it (PNS)?
+There are 60 regions. A trial chose at random who was shown the advertisement. The logs hold everybody else. For how
+many people does the advertisement make the difference: they buy with it and would not buy without it (PNS)?
 
 Needs `pip install 'duckemcc[spark]'` and Java 17.
 """
@@ -28,7 +28,7 @@ spark = (
 rng = np.random.default_rng(11)
 people = 60_000
 region, in_trial = rng.integers(0, 60, people), rng.random(people) < 0.2
-eager = rng.random(people) < 0.2 + region / 200  # buys if shown the advertisement, and is shown it more often
+eager = rng.random(people) < 0.2 + region / 200  # these buy if they see the advertisement, and see it more often
 shown = rng.random(people) < np.where(in_trial, 0.5, 0.2 + 0.5 * eager)
 bought = (eager & shown) | (rng.random(people) < 0.1)
 frame = pl.DataFrame({"region": region, "Shown": shown, "Bought": bought}).with_columns(

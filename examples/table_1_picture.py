@@ -1,4 +1,4 @@
-"""The picture of the README: what the registry, the trial and both say of Table 1's queries. Needs matplotlib.
+"""The picture in the README: bounds of Table 1's queries from the registry, the trial and both. Needs matplotlib.
 
 python examples/table_1_picture.py table_1.svg
 """

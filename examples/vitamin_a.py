@@ -1,8 +1,8 @@
-"""The vitamin A trial in northern Sumatra: children were assigned a supplement, and many of those did not take it.
+"""The vitamin A trial in northern Sumatra: children were assigned a supplement, and many of them did not take it.
 
-Counts of Sommer & Zeger (1991) as Balke & Pearl (1997) publish them: 23 682 children. Assigned is randomised; whoever
-does not take the supplement may be at another risk, so Taken and Survived share an unmeasured cause. What would the
-supplement do if everybody took it? Balke & Pearl: between -0.1946 and 0.0054.
+The counts are those of Sommer & Zeger (1991), as Balke & Pearl (1997) publish them: 23 682 children. Assigned is
+randomised. Children who do not take the supplement may have a different risk, so Taken and Survived share an unmeasured
+cause. What would the supplement do if everybody took it? Balke & Pearl: between -0.1946 and 0.0054.
 """
 
 import polars as pl

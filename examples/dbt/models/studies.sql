@@ -1,5 +1,5 @@
--- Synthetic: Table 1 knows no regions. The north has both studies as published, the south the trial alone, the east the
--- registry alone; in the west somebody swapped the arms of the trial, so that the two contradict each other.
+-- Synthetic: Table 1 has no regions. The north has both studies as published, the south only the trial, the east only the
+-- registry. In the west the arms of the trial are swapped, so the two studies contradict each other.
 SELECT
     region,
     study,
