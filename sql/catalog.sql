@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS emcc.studies (
     intervened VARCHAR[],            -- the variables set by design
     weight VARCHAR,                  -- the column with the number of records per row
     "where" VARCHAR,                 -- a condition on columns: which records count
-    columns MAP(VARCHAR, VARCHAR),   -- variable -> column, where the names differ
+    columns MAP(VARCHAR, VARCHAR),   -- variable -> column, if the names differ
     unmeasured VARCHAR[],            -- variables without a column
     local VARCHAR[],                 -- causes whose distribution in this study may differ
     selected VARCHAR,                -- a condition on variables: which records were kept
