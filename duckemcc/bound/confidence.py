@@ -35,7 +35,7 @@ def find_interval(
     sharp: Sharp, learned: Learned, verdict: Compatibility, s: int, ends: tuple[SharpEnd, SharpEnd], confidence: float
 ) -> tuple[float, float] | None:
     """Lower and upper limit in segment s; None where the region is empty, or has too many states to be merged."""
-    slack = find_slack(verdict, sharp.informed_by(), s, confidence)
+    slack = find_slack(verdict, sharp.bounded_by(), s, confidence)
     if slack < 0:
         return None
     regions = _open(sharp, learned, s, slack)

@@ -31,6 +31,7 @@ PRICED = 1000
 """Columns beyond which they are priced instead of passed on."""
 
 _ROUNDS = 200
+_ROUNDING = 2.0**-50  # of shares that sum to one
 
 
 class Optimum(NamedTuple):
@@ -231,3 +232,18 @@ class Polytope:
     def _right(self) -> Floats:
         right, scaled = np.append(self.fitted, 1.0), self._balance
         return right if scaled is None or not self._balanced else (right * scaled.rows)[scaled.kept]
+
+
+class Settled(Polytope):
+    """A polytope whose patterns exclude each other: the masses of all classes are the shares of the records."""
+
+    def residual(self, functions: Floats) -> Floats:
+        """As for every `Region`: what differs between the states of a class that has mass."""
+        size = np.bincount(self.classes)
+        order, first = self._sorted
+        mean = np.add.reduceat(functions[:, order], first, axis=1) / size
+        return np.where((self.inside > 0)[self.classes], functions - mean[:, self.classes], 0.0)
+
+    def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
+        """The masses as they are, which are exact but for rounding."""
+        return self.inside, float(costs @ self.inside), _ROUNDING * float(np.ptp(costs))

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from duckemcc.bound.branch import LARGEST, Merged, Pick
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
 from duckemcc.bound.level import LevelSet
-from duckemcc.bound.polytope import Optimum, Polytope, Region
+from duckemcc.bound.polytope import Optimum, Polytope, Region, Settled
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.maximum import joint_yields, maximise_records
+from duckemcc.learn.maximum import is_partition, joint_yields, maximise_records
 from duckemcc.learn.relaxed import Relaxed
 from duckemcc.learn.restarts import UNIQUE, Fitted
 from duckemcc.query.network import Factor
@@ -72,6 +72,8 @@ def open_polytope(fit: Fitted, s: int) -> Polytope:
     """The set of a variable that is alone in its group."""
     seen = _seen(fit, s, fit.group.stacked)
     chances = fit.best[0][s]
+    if is_partition(seen.yields):
+        return Settled(fit.group.classes[0], seen.yields, chances, seen.key)
     error = bound_error(seen.yields, seen.records, chances)
     return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
 

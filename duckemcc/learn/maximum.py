@@ -80,6 +80,8 @@ def maximise(group: Group) -> Maximum | None:
 
 def maximise_records(yields: Floats, count: Floats) -> Maximum:
     """The maximum over one PMF of records that are linear in it: yields [q, u], count [s, q]."""
+    if is_partition(yields):
+        return _take_shares(yields, count)
     start = _find_starts(yields, count)
     found = [
         _maximise_with_rare(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
@@ -88,6 +90,22 @@ def maximise_records(yields: Floats, count: Floats) -> Maximum:
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     return Maximum(chances, (fitted,), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
+
+
+def is_partition(yields: Floats) -> bool:
+    """Whether patterns [p, u] exclude each other, so that their probabilities can be any that sum to one."""
+    return bool((yields.sum(axis=0) <= 1).all() and yields.any(axis=1).all())
+
+
+def _take_shares(yields: Floats, count: Floats) -> Maximum:
+    """The maximum for patterns that exclude each other: each has its share of the records."""
+    total = count.sum(axis=1, keepdims=True)
+    even = np.full(count.shape, 1 / max(count.shape[1], 1))
+    share = np.divide(count, total, out=even, where=total > 0)
+    chances = (share / yields.sum(axis=1)) @ yields
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loglik = np.where(count > 0, count * np.log(share), 0.0).sum(axis=1)
+    return Maximum(chances, (share,), loglik, loglik)
 
 
 def _find_starts(yields: Floats, count: Floats) -> Sequence[Floats | None]:

@@ -127,7 +127,7 @@ def check(
     """
     model = likelihood.model
     factors = saturate(model, arms, nulls)
-    fitted = [fit_factor(model, f, chances) for f in factors]
+    fitted = [fit_factor(model, f, chances, likelihood.split) for f in factors]
     factors = [f if f.tested else replace(f, observed=q) for f, q in zip(factors, fitted, strict=True)]
     impossible = (
         np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)
