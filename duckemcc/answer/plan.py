@@ -19,7 +19,7 @@ from duckemcc.errors import OptionError, TooLarge, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
-from duckemcc.learn.pieces import is_wide
+from duckemcc.learn.pieces.split import is_wide
 from duckemcc.learn.restarts import Effort, Learned, learn
 from duckemcc.learn.segments import Kind, sort_segments, split_by_support
 from duckemcc.learn.start import draw_starts
@@ -278,7 +278,7 @@ def prepare(
             f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
         )
     encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
-    model = restrict(model.with_states(encoded.states))
+    model = restrict(model.with_states(encoded.states), pieces=True)
     for variable in model.variables if not is_wide(model) else ():
         model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
     extended, studies, selectors = add_selectors(model, encoded.studies, rules)

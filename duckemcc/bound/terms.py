@@ -1,7 +1,7 @@
 """A query over the pieces of causes: constant + Σ_r c_r Π_j P_θj(conjunction_rj) / P(condition), multilinear in the pieces.
 
 What `query.event.Compiled` is to causes with a list of states, this is to those that are split into pieces
-(`learn.pieces`): each assignment of values to the potential outcomes of a world is a term, and a term is a product of
+(`learn.pieces.split`): each assignment of values to the potential outcomes of a world is a term, and a term is a product of
 probabilities of conjunctions, one per piece that it reads.
 
 Axes: r restart, t term, e conjunction (those of all pieces, one piece after the other), u state of a piece.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.likelihood import Likelihood
-from duckemcc.learn.pieces import Piece, Split
+from duckemcc.learn.pieces.split import Piece, Split
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled, Slopes, Value
 from duckemcc.query.named import Combination, expand

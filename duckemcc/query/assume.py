@@ -40,12 +40,12 @@ Rows: TypeAlias = NDArray[np.int32]
 """States of one exogenous variable [u, c]: what its children's relations yield."""
 
 
-def restrict(model: Model) -> Model:
+def restrict(model: Model, *, pieces: bool = False) -> Model:
     """The model in which what is assumed never to happen cannot: explicit equations, and no assumptions.
 
-    model: with all states known. A cause that no assumption restricts stays as it is, and so does, with its
-    assumptions, a canonical one that is left with more than `LISTED` states and can be split into pieces. The order of
-    the states that are left is that of the unrestricted ones.
+    model: with all states known. A cause that no assumption restricts stays as it is. The order of the states that are
+    left is that of the unrestricted ones. pieces: leave a canonical cause as it is, with its assumptions, if more than
+    `LISTED` states are left and it can be split into pieces.
     Raises `AssumptionSpansCauses`, `GraphError` for assumptions that contradict each other or the equations,
     `QueryError` and `UnknownName` for events that do not fit the model, and `TooLarge`.
     """
@@ -63,10 +63,10 @@ def restrict(model: Model) -> Model:
                 found = _enumerate(model, cause, own, equations)
                 wide = found[1] > LISTED
             except TooLarge:
-                if not model.splits:
+                if not (pieces and model.splits):
                     raise
                 wide = True
-            if wide and model.splits:
+            if wide and pieces and model.splits:
                 left |= set(excluded[cause.name])
                 own = []
         elif own:

@@ -12,7 +12,7 @@ import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats
-from duckemcc.learn.pieces import Split
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.blame import find_worst, name_lacking, name_pattern
 from duckemcc.learn.verdict.factor import Factor
 from duckemcc.learn.verdict.saturated import fit_factor, saturate

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.parts import split_samples
-from duckemcc.learn.pieces import Split
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.factor import Factor, count_factor
 from duckemcc.learn.verdict.network import factorise, fit
 from duckemcc.learn.verdict.tables import fit_table, saturate_together

@@ -27,7 +27,7 @@ from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Block, Group
 from duckemcc.learn.maximum import maximise
 from duckemcc.learn.parts import Sample, number_rows, project
-from duckemcc.learn.pieces import Split
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.factor import Factor, count_factor, sum_by_context
 from duckemcc.learn.verdict.network import Conditional, factorise, fit
 from duckemcc.model.scm import Model, tie

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import TooLarge
 from duckemcc.learn.parts import Part
-from duckemcc.learn.pieces import Read, Split
+from duckemcc.learn.pieces.split import Read, Split
 from duckemcc.learn.pooling import Pooled
 from duckemcc.model.responses import Conjunctions, Responses
 from duckemcc.model.states import show_names
