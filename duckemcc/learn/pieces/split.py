@@ -95,15 +95,17 @@ class Split:
             for i, piece in enumerate(self.pieces[cause])
         }
         """The piece of each distribution, those of one cause after each other."""
-        self._whole = {
+        self.whole_of = {
             _name(name, i, len(self.pieces[cause])): name
             for name, cause in causes.items()
             for i in range(len(self.pieces[cause]))
         }
+        """The distribution of a whole cause that each is a piece of."""
+        self.cause_of = dict(causes)
 
     def wholes(self, names: Iterable[str]) -> tuple[str, ...]:
         """The distributions that some pieces' distributions are parts of, each once."""
-        return tuple(dict.fromkeys(self._whole[name] for name in names))
+        return tuple(dict.fromkeys(self.whole_of[name] for name in names))
 
     def choose(self, own: Mapping[str, str]) -> dict[str, str]:
         """The distribution of each piece. own: of the causes that are to have another than the one that is shared."""
