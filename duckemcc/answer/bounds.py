@@ -83,7 +83,7 @@ _Asked: TypeAlias = Compiled | Terms | Sharp | TooLarge
 def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
     try:
         if job.options.method == "emcc":
-            return compile_query(asked, job.model, part.likelihood)
+            return compile_query(asked, job.model, part.likelihood, listed=True)
         names = job.names_of(job.options.population, part.likelihood)
         return Sharp(asked, job.model, part.likelihood, names, clock.tick)
     except TooLarge as large:

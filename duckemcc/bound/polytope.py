@@ -14,7 +14,7 @@ Axes: p pattern with records, u exogenous state (of a factor of several variable
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Region(Protocol):
     def point(self) -> Floats: ...
 
     @property
-    def whole(self) -> Polytope: ...
+    def whole(self) -> Any: ...
 
     def residual(self, functions: Floats) -> Floats:
         """What is left of linear functions [k, u] when those that are constant on the set are taken out, over the

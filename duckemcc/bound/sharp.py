@@ -29,11 +29,11 @@ from duckemcc.bound.regions import (
     is_level,
     merge,
     open_apart,
+    open_free,
     open_merged,
     open_near,
     open_path,
     open_polytope,
-    open_simplex,
     pick_states,
 )
 from duckemcc.bound.terms import compile_query
@@ -201,7 +201,7 @@ class Sharp:
             for factor in query.query.factors:
                 place = self.group_of(factor)
                 if place is None:
-                    regions[factor] = open_simplex(self.compiled.card(factor))
+                    regions[factor] = open_free(self.compiled, factor)
                 else:
                     what = self.path_of(factor) or factor
                     regions[factor] = open_near(learned.groups[place], s, chances, what, self.chosen)
@@ -229,7 +229,7 @@ class Sharp:
         for factor in self.compiled.factors:
             place = self.group_of(factor)
             if place is None:
-                regions[factor] = open_simplex(self.compiled.card(factor))
+                regions[factor] = open_free(self.compiled, factor)
             elif (fit := fits[place]).is_apart is None or fit.blur is None:
                 regions[factor] = open_polytope(fit, s)
             else:
@@ -243,7 +243,7 @@ class Sharp:
         for factor in self.relaxed.query.factors:
             place = self.group_of(factor)
             if place is None:
-                regions[factor] = open_simplex(self.compiled.card(factor))
+                regions[factor] = open_free(self.compiled, factor)
                 continue
             fit = fits[place]
             if (relaxed := self.path_of(factor)) is not None:

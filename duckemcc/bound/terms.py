@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.likelihood import Likelihood
 from duckemcc.learn.pieces.split import Piece, Split
+from duckemcc.learn.pieces.tree import Tree
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled, Slopes, Value
 from duckemcc.query.named import Combination, expand
@@ -51,9 +52,13 @@ class Products(NamedTuple):
 
 
 class Terms:
-    """A query bound to the pieces of a likelihood; see `Compiled`, whose face it has. Raises as that does."""
+    """A query bound to the pieces of a likelihood; see `Compiled`, whose face it has. Raises as that does.
 
-    def __init__(self, query: Query, model: Model, split: Split) -> None:
+    listed: over the states of a tree's piece, as restarts have them, and not over the entries of its cliques, in which
+    bounds are sought.
+    """
+
+    def __init__(self, query: Query, model: Model, split: Split, *, listed: bool = False) -> None:
         states = {v: labels for v, labels in model.states.items() if labels is not None}
         self.combination: Combination = expand(query, states, model.parents)
         self.model, self._split = model, split
@@ -67,13 +72,16 @@ class Terms:
         self.factors = tuple(self._pieces)
         """The pieces that the query depends on."""
         self._held: dict[Factor, Floats] = {}
+        self._unit: dict[Factor, Floats] = {}
         self._begin: dict[Factor, int] = {}
         places: dict[tuple[str, int, tuple[bytes, bytes]], int] = {}
         count = 0
         for (cause, i), (factor, piece) in zip(used, self._pieces.items(), strict=True):
             own = self._found[cause, i]
-            rows = [piece.holds(numbers[None], values[None])[0] for numbers, values in own.values()]
+            hold = piece.holds if listed else piece.read
+            rows = [hold(numbers[None], values[None])[0] for numbers, values in own.values()]
             self._held[factor], self._begin[factor] = np.array(rows, np.float64), count
+            self._unit[factor] = np.ones(len(piece.states)) if listed else piece.unit
             places |= {(cause, i, key): count + k for k, key in enumerate(own)}
             count += len(own)
         self._count = count
@@ -103,8 +111,12 @@ class Terms:
         return tuple(dict.fromkeys(piece.cause for piece in self._pieces.values()))
 
     def card(self, factor: Factor) -> int:
-        """States of a piece."""
-        return len(self._pieces[factor].states)
+        """Numbers in which the chances of a piece are written: of its states, or of its tree's entries."""
+        return len(self._unit[factor])
+
+    def free(self, factor: Factor) -> Tree | None:
+        """The tree of a piece, if it is one."""
+        return self._pieces[factor].tree
 
     @property
     def conditional(self) -> bool:
@@ -144,7 +156,7 @@ class Terms:
         mine = own.any(axis=1)
         reading = Products(products.weight[mine], products.members[mine])
         rest = Products(products.weight[~mine], products.members[~mine]).fit(each)
-        return reading.pull(each)[:, begin : begin + len(held)] @ held + rest[:, None]
+        return reading.pull(each)[:, begin : begin + len(held)] @ held + rest[:, None] * self._unit[factor]
 
     # -- all pieces at once --------------------------------------------------------------------------
 
@@ -202,8 +214,8 @@ def _put_together(
     return Products(np.array(list(total.values())), members)
 
 
-def compile_query(query: Query, model: Model, likelihood: Likelihood) -> Compiled | Terms:
-    """The query over the causes of a likelihood, or over their pieces."""
+def compile_query(query: Query, model: Model, likelihood: Likelihood, *, listed: bool = False) -> Compiled | Terms:
+    """The query over the causes of a likelihood, or over their pieces; listed: see `Terms`."""
     if likelihood.split is None:
         return Compiled(query, model)
-    return Terms(query, model, likelihood.split)
+    return Terms(query, model, likelihood.split, listed=listed)

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from duckemcc.errors import RepeatedName, TooLarge, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.mix import Mix, Products, mix_records
+from duckemcc.learn.pieces.peaks import Peaks, find_peaks
 from duckemcc.learn.pieces.split import Split, is_wide
 from duckemcc.learn.pooling import Key, Pooled, Records, classify, merge_states, pool_parts, refuse_blocks
 from duckemcc.learn.relaxed import relax
@@ -63,13 +64,15 @@ class Group:
 
     names: of the distributions, keys of `Likelihood.causes`. classes: for each, the class of every state [u] of its
     exogenous variable; `cards` counts classes. mix: the records of a group that incomplete ones tie; its blocks then
-    have no counts of their own. Elsewhere each pattern of a block is a record of its own.
+    have no counts of their own. Elsewhere each pattern of a block is a record of its own. peaks: the maximum, of a
+    piece that is a tree.
     """
 
     names: tuple[str, ...]
     classes: tuple[Ints, ...]
     blocks: tuple[Block, ...]
     mix: Mix | None = None
+    peaks: Peaks | None = None
 
     @cached_property
     def cards(self) -> tuple[int, ...]:
@@ -113,7 +116,9 @@ class Group:
     def part(self, segments: slice | Bools | Ints) -> Group:
         """The same patterns in some of the segments."""
         mix = None if self.mix is None else self.mix.part(segments)
-        return replace(self, blocks=tuple(replace(b, count=b.count[segments]) for b in self.blocks), mix=mix)
+        peaks = None if self.peaks is None else self.peaks.part(segments)
+        blocks = tuple(replace(b, count=b.count[segments]) for b in self.blocks)
+        return replace(self, blocks=blocks, mix=mix, peaks=peaks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,20 +243,27 @@ def _compile_pieces(
     if mixed:
         _refuse_mixed(model, mixed)
     impossible: list[tuple[int, Impossible]] = []
-    blocks: dict[str, list[tuple[Bools, Floats]]] = {}
+    drafts: dict[str, list[tuple[Floats, Floats]]] = {}
     for part in pooled:
         found, possible = find_patterns(split, part)
         if not possible.all():
             impossible.extend(_set_apart(arms, part, ~possible))
         for own in found:
             name = split.name(part.names[0], part.part.exogenous[0], own.piece)
-            blocks.setdefault(name, []).append((own.yields, part.count[:, own.place]))
+            drafts.setdefault(name, []).append((own.rows, part.count[:, own.place]))
+    blocks = {
+        name: (np.concatenate([rows for rows, _ in parts]), np.hstack([count for _, count in parts]))
+        for name, parts in drafts.items()
+    }
+    peaks = find_peaks(split, blocks)
     pieces = split.distributions
     groups = []
     for name, piece in pieces.items():
         if name in blocks:
-            yields, count = (np.concatenate(parts, axis=k) for k, parts in enumerate(zip(*blocks[name], strict=True)))
-            groups.append(_make_group((name,), {name: np.arange(len(piece.states))}, {(name,): (yields, count)}))
+            rows, count = blocks[name]
+            yields = rows if piece.tree is None else np.round(piece.tree.entries_of(piece.states) @ rows.T).T
+            group = _make_group((name,), {name: np.arange(len(piece.states))}, {(name,): (yields > 0, count)})
+            groups.append(replace(group, peaks=peaks.get(name)))
     return Likelihood(
         model,
         {name: piece.cause for name, piece in pieces.items()},

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.interior import find_interior
 from duckemcc.learn.likelihood import Group
+from duckemcc.learn.pieces.peaks import Peaks
 from duckemcc.learn.yields import LARGEST_BLOCK
 from duckemcc.model.ticking import tick
 
@@ -68,6 +69,8 @@ def maximise(group: Group) -> Maximum | None:
 
     None where several variables have more than `LARGEST_JOINT` joint states.
     """
+    if group.peaks is not None:
+        return _take_peaks(group, group.peaks)
     yields = joint_yields(group)
     if yields is None:
         return None
@@ -76,6 +79,13 @@ def maximise(group: Group) -> Maximum | None:
         return peak
     cuts = np.cumsum([b.yields.shape[0] for b in group.blocks])[:-1]
     return peak._replace(fitted=tuple(np.split(peak.fitted[0], cuts, axis=1)))
+
+
+def _take_peaks(group: Group, peaks: Peaks) -> Maximum:
+    """The maximum of a tree's piece, which was found when it was compiled."""
+    chances = np.zeros((len(peaks.loglik), group.cards[0]))
+    np.add.at(chances.T, group.classes[0], peaks.masses.T)
+    return Maximum(chances, (peaks.fitted,), peaks.loglik, peaks.upper)
 
 
 def maximise_records(yields: Floats, count: Floats) -> Maximum:

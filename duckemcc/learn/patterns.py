@@ -33,11 +33,12 @@ MOST_ROWS = 5_000_000
 
 
 class Patterns(NamedTuple):
-    """Patterns of one piece. place [p]: which they are of their part; yields [p, u]."""
+    """Patterns of one piece. place [p]: which they are of their part; rows [p, x]: their probabilities, as functions of
+    what the piece's distributions are written in."""
 
     piece: int
     place: Ints
-    yields: Bools
+    rows: Floats
 
 
 def split_causes(
@@ -109,15 +110,15 @@ def find_patterns(split: Split, pooled: Pooled) -> tuple[list[Patterns], Bools]:
         return [], possible
     cause, found = part.exogenous[0], []
     for piece, rows in split.locate(cause, read.rows):
-        held = split.pieces[cause][piece].holds(read.rows.responses[rows], read.rows.values[rows])
+        each = split.pieces[cause][piece].read(read.rows.responses[rows], read.rows.values[rows])
         assert read.of is not None
         of = read.of[rows]  # ascending, as rows of one piece are
         place, first = np.unique(of, return_index=True)
-        yields = np.logical_or.reduceat(held, first, axis=0)
-        fits = yields.any(axis=1)
+        together = np.add.reduceat(each, first, axis=0)  # completions exclude each other
+        fits = together.any(axis=1)
         possible[place] = fits
         if fits.any():
-            found.append(Patterns(piece, place[fits], yields[fits]))
+            found.append(Patterns(piece, place[fits], together[fits]))
     return found, possible
 
 

@@ -12,13 +12,14 @@ Axes: p pattern, r row (a conjunction of responses), k response, u state of a pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import GraphError, TooLarge
+from duckemcc.learn.pieces.tree import LARGEST_CLIQUE, Tree, TooWide
 from duckemcc.model.canonical import LISTED
 from duckemcc.model.responses import Conjunctions, Responses
 from duckemcc.model.scm import Exogenous, Model
@@ -30,21 +31,42 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
-LARGEST_PIECE = 2**14
-"""States of one piece that are listed at most."""
+LARGEST_PIECE = 2**10
+"""States of one piece that are listed; with more, it is a tree."""
+
+SAMPLED = 64
+"""Response vectors of a tree that EM's restarts begin with, beside those of its maximum."""
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
     """Responses of a cause that are read together. name: the cause's, and a number if it has several pieces.
 
-    responses [k]: their numbers, ascending. states [u, k]: the values that they can have together.
+    responses [k]: their numbers, ascending. states [u, k]: the values that they can have together; with a tree, which
+    is there if these are too many, those that some distribution was found to need.
     """
 
     name: str
     cause: str
     responses: Ints
     states: Ints
+    tree: Tree | None = None
+
+    @property
+    def size(self) -> int:
+        """Numbers in which a distribution is written for bounds: of states, or of entries of the tree's cliques."""
+        return len(self.states) if self.tree is None else self.tree.size
+
+    @property
+    def unit(self) -> Floats:
+        """The linear function [x] of these that is one for a distribution."""
+        return np.ones(len(self.states)) if self.tree is None else self.tree.unit
+
+    def read(self, responses: Ints, values: Ints) -> Floats:
+        """The probabilities of rows as linear functions of these numbers [r, x]."""
+        if self.tree is None:
+            return self.holds(responses, values).astype(np.float64)
+        return self.tree.rows(np.searchsorted(self.responses, responses), values)
 
     def holds(self, responses: Ints, values: Ints) -> Bools:
         """In which states [r, u] the rows hold, given by numbers and values of responses [r, k] of this piece."""
@@ -85,16 +107,10 @@ class Split:
             cuts = np.searchsorted(label[order], np.arange(1, count))
             bans = _sort_bans(banned, numbers, label)
             self.pieces[cause.name] = tuple(
-                self._make(cause, _name(cause.name, i, count), numbers[places], bans.get(i, []))
+                self._make(cause, _name(cause.name, i, count), numbers[places], bans.get(i, []), own)
                 for i, places in enumerate(np.split(order, cuts) if count else [])
             )
 
-        self.distributions = {
-            _name(name, i, len(self.pieces[cause])): piece
-            for name, cause in causes.items()
-            for i, piece in enumerate(self.pieces[cause])
-        }
-        """The piece of each distribution, those of one cause after each other."""
         self.whole_of = {
             _name(name, i, len(self.pieces[cause])): name
             for name, cause in causes.items()
@@ -102,6 +118,15 @@ class Split:
         }
         """The distribution of a whole cause that each is a piece of."""
         self.cause_of = dict(causes)
+
+    @property
+    def distributions(self) -> dict[str, Piece]:
+        """The piece of each distribution, those of one cause after each other."""
+        return {
+            self.name(name, cause, place): piece
+            for name, cause in self.cause_of.items()
+            for place, piece in enumerate(self.pieces[cause])
+        }
 
     def wholes(self, names: Iterable[str]) -> tuple[str, ...]:
         """The distributions that some pieces' distributions are parts of, each once."""
@@ -132,18 +157,19 @@ class Split:
 
     # -- the states of a piece -----------------------------------------------------------------------
 
-    def _make(self, cause: Exogenous, name: str, numbers: Ints, bans: Sequence[tuple[Ints, Ints]]) -> Piece:
-        read = [self.responses.read(int(number)) for number in numbers]
+    def _make(
+        self, cause: Exogenous, name: str, numbers: Ints, bans: Sequence[tuple[Ints, Ints]], read: Sequence[Read]
+    ) -> Piece:
+        own = [self.responses.read(int(number)) for number in numbers]
         if cause.card is not None:
-            tables = {v: self.model.table(v).reshape(cause.card, -1) for v, _ in read}
-            return Piece(name, cause.name, numbers, np.stack([tables[v][:, c] for v, c in read], axis=1))
-        cards = [self.model.card(v) for v, _ in read]
+            tables = {v: self.model.table(v).reshape(cause.card, -1) for v, _ in own}
+            return Piece(name, cause.name, numbers, np.stack([tables[v][:, c] for v, c in own], axis=1))
+        cards = [self.model.card(v) for v, _ in own]
         states = np.zeros((1, 0), np.intp)
-        columns = {int(number): k for k, number in enumerate(numbers)}
-        placed = [(np.array([columns[int(n)] for n in own]), values) for own, values in bans]
+        placed = [(np.searchsorted(numbers, own), values) for own, values in bans]
         for k, card in enumerate(cards):
             if len(states) * card > LARGEST_PIECE:
-                raise TooLarge(self._refuse(cause, numbers, cards))
+                return self._grow(cause, name, numbers, cards, placed, read)
             states = np.column_stack([np.repeat(states, card, axis=0), np.tile(np.arange(card), len(states))])
             for own, values in placed:
                 if own.max() == k:
@@ -155,6 +181,35 @@ class Split:
                 )
         return Piece(name, cause.name, numbers, states)
 
+    def _grow(
+        self,
+        cause: Exogenous,
+        name: str,
+        numbers: Ints,
+        cards: Sequence[int],
+        bans: Sequence[tuple[Ints, Ints]],
+        read: Sequence[Read],
+    ) -> Piece:
+        """The piece as a tree, with some states."""
+        together = {frozenset(own.tolist()) for own, _ in bans}
+        for each in read:
+            rows = each.rows.responses
+            if rows.size:
+                mine = np.unique(np.sort(rows[np.isin(rows[:, 0], numbers)], axis=1), axis=0)
+                together |= set(map(frozenset, np.searchsorted(numbers, mine).tolist()))
+        try:
+            tree = Tree(cards, sorted(together, key=sorted), bans)
+        except TooWide as wide:
+            met = numbers[list(wide.responses)]
+            raise TooLarge(self._refuse(cause, met, [cards[k] for k in wide.responses])) from None
+        return Piece(name, cause.name, numbers, tree.sample(SAMPLED, np.random.default_rng(0)), tree)
+
+    def list_states(self, cause: str, place: int, states: Ints) -> None:
+        """The states of a tree's piece, once it is known which are needed."""
+        pieces = list(self.pieces[cause])
+        pieces[place] = replace(pieces[place], states=states)
+        self.pieces[cause] = tuple(pieces)
+
     def _refuse(self, cause: Exogenous, numbers: Ints, cards: Sequence[int]) -> str:
         variables = list(dict.fromkeys(self.responses.read(int(n))[0] for n in numbers))
         told = show_names([self.responses.show(int(n)) for n in numbers], 6)
@@ -162,7 +217,7 @@ class Split:
         size = f"{prod(cards):,}" if bits < 60 else f"about 2^{bits:.0f}"
         return (
             f"{len(numbers):,} potential outcomes of {show_names(variables)} are read together, which {cause.name} "
-            f"decides ({told}): they have {size} joint values, more than {LARGEST_PIECE:,}. Coarsen a variable that "
+            f"decides ({told}): they have {size} joint values, more than {LARGEST_CLIQUE:,}. Coarsen a variable that "
             "they depend on to fewer states, remove one of its arcs, or ask segment by segment (by=)"
         )
 
