@@ -15,7 +15,7 @@ Axes: p pattern, x entry, q tie.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ Bools = NDArray[np.bool_]
 _ITERATIONS = 100
 _CLOSE = 1e-15  # complementarity at which it ends
 _FAR = 0.9995  # of the way to the boundary
+_CENTER = 0.1  # of the complementarity, that the next step aims at
 _ROUNDING = 2.0**-52
 _SMALL = 0.05
 _SOLVED = 1e-10
+_DENSE = 100_000  # entries of equations that are solved at once; larger ones are sparse, and solved by iteration
 
 
 class Peak(NamedTuple):
@@ -46,8 +48,10 @@ class Peak(NamedTuple):
 def find_peak(rows: Floats, ties: Floats, right: Floats, start: Floats, count: Floats) -> Peak:
     """The maximum for positive counts [p]. rows [p, x]; ties [q, x], right [q]; start [x]: inside the set, all entries
     positive."""
+    from scipy.sparse import csr_array
+
     share = count / count.sum()
-    both = np.vstack([rows, ties])
+    both = csr_array(np.vstack([rows, ties]))
     size, patterns = rows.shape[1], len(rows)
     x = start.copy()
     fitted = rows @ x
@@ -66,35 +70,20 @@ def find_peak(rows: Floats, ties: Floats, right: Floats, start: Floats, count: F
             best = mu + left, x.copy(), dual.copy(), price.copy()
         if mu < _CLOSE and left < 1e-12 and abs(excess) < 1e-13:
             break
-        step = _step(both, patterns, share, fitted, x, dual, slack, right - ties @ x, _aim(mu))
+        step = _step(both, patterns, share, fitted, x, dual, slack, right - ties @ x, _CENTER * mu)
         if step is None:
             break
         dx, dz, dprice = step
-        length = min(_length(x, dx), 1.0)
-        dual_length = min(_length(dual, dz), 1.0)
-        length = dual_length = min(length, dual_length)
-        while True:
-            new = rows @ (x + length * dx)
-            if new.min() > 0.01 * fitted.min() * 0 and (new > 0).all():
-                break
-            length /= 2
-            if length < 1e-12:
-                break
-        if length < 1e-12:
-            break
-        x, dual, price = x + length * dx, dual + dual_length * dz, price + dual_length * dprice
+        length = min(_length(x, dx), _length(dual, dz), 1.0)  # one for both, as the objective is not linear
+        x, dual, price = x + length * dx, dual + length * dz, price + length * dprice
         fitted = rows @ x
     assert best is not None
     _, x, dual, price = best
     return _settle(rows, ties, right, share, x, dual, price)
 
 
-def _aim(mu: float) -> float:
-    return 0.1 * mu
-
-
 def _step(
-    both: Floats,
+    both: Any,
     patterns: int,
     share: Floats,
     fitted: Floats,
@@ -107,10 +96,10 @@ def _step(
     """One Newton step. With dw = -share / fitted² · rows dx as unknowns beside dprice, dx = (x / z) (bothᵀ (dw, dprice)
     - slack + mu / x)."""
     scale = x / dual
-    gram = (both * scale) @ both.T
+    gram = (both.multiply(scale) @ both.T).toarray()
     gram[np.arange(patterns), np.arange(patterns)] += fitted**2 / share
     base = scale * (mu / x - slack)
-    target = -both @ base
+    target = -(both @ base)
     target[patterns:] += lacking
     try:
         found = np.linalg.solve(gram, target)
@@ -119,7 +108,7 @@ def _step(
     if not np.isfinite(found).all():
         return None
     found = found + np.linalg.solve(gram, target - gram @ found)
-    dx = base + scale * (found @ both)
+    dx = base + scale * (both.T @ found)
     dz = mu / x - dual - dual / x * dx
     return dx, dz, found[patterns:]
 
@@ -150,10 +139,23 @@ def _repair(ties: Floats, right: Floats, point: Floats, live: Bools) -> Floats:
         left = right - ties @ point
         if np.abs(left).max() <= 4 * _ROUNDING:
             break
-        scale = np.where(live, point, 0.0)
-        gram = (ties * scale) @ ties.T
-        point = point + scale * (np.linalg.lstsq(gram, left, rcond=1e-13)[0] @ ties)
+        root = np.sqrt(np.where(live, point, 0.0))
+        point = point + root * _least(ties * root, left)
     return point
+
+
+def _least(matrix: Floats, right: Floats) -> Floats:
+    """The shortest solution of equations that have one, or nearly one."""
+    if matrix.size <= _DENSE:
+        return np.asarray(np.linalg.lstsq(matrix, right, rcond=1e-12)[0])
+    from scipy.sparse import csr_array
+    from scipy.sparse.linalg import lsmr
+
+    sparse = csr_array(matrix)
+    found = np.zeros(matrix.shape[1])
+    for _ in range(3):
+        found = found + lsmr(sparse, right - sparse @ found, atol=1e-15, btol=1e-15, conlim=1e14, maxiter=4000)[0]
+    return found
 
 
 def _excess(rows: Floats, ties: Floats, right: Floats, weight: Floats, price: Floats) -> float:
@@ -177,14 +179,14 @@ def _bound_error(
     both = np.vstack([rows, ties])[:, live]
     left = -(np.concatenate([weight, price]) @ both)
     scale = np.concatenate([weight, np.ones(len(price))])
-    change = scale * np.linalg.lstsq((both * scale[:, None]).T, left, rcond=1e-12)[0]
+    change = scale * _least((both * scale[:, None]).T, left)
     moved, dearer = weight + change[: len(weight)], price + change[len(weight) :]
     over = moved @ rows + dearer @ ties
     if np.abs(over[live]).max(initial=0.0) > _SOLVED or over.max() > _SOLVED or moved.min() <= 0:
         return unknown
     missing = np.abs(ties @ point - right).max()
     relative = np.abs(change[: len(weight)]) / weight + 4 * len(share) * _ROUNDING
-    relative += np.abs(over).max() * len(ties) + missing
+    relative += max(np.abs(over[live]).max(initial=0.0), over.max()) * len(ties) + missing
     size = float(np.sqrt(share @ relative**2))
     if relative.max() > 0.25 or size > _SMALL * np.sqrt(share.min()):
         return unknown

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from duckemcc.learn.pieces.peak import find_peak
 from duckemcc.learn.pieces.split import Piece, Split
 from duckemcc.learn.pieces.tree import Tree
+from duckemcc.model.threads import one_thread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -52,6 +53,7 @@ class Peaks:
         return replace(self, **{name: getattr(self, name)[segments] for name in own})
 
 
+@one_thread
 def find_peaks(split: Split, blocks: Mapping[str, tuple[Floats, Floats]]) -> dict[str, Peaks]:
     """The peaks of every distribution of a tree; the states of its piece become those that all of them need.
 
