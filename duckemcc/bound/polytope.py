@@ -47,7 +47,7 @@ class Region(Protocol):
     """A set of PMFs [u] of one factor that linear functions are maximised over.
 
     key: the same for sets of one factor with the same `residual`. point: a PMF of the set. whole: the polytope of which
-    it is the image, over states of its own.
+    it is the image, over states of its own; its `curved` says whether it has no corners.
     """
 
     key: bytes
@@ -78,6 +78,8 @@ class Polytope:
     classes [u]: the column of each state. yields [p, column]; inside [column]: a point of the set, which tells m.
     error: how far m may be from what it should be [p]; by default it is exact.
     """
+
+    curved = False
 
     def __init__(
         self,

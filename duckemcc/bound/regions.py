@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.branch import LARGEST, Merged, Pick
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
-from duckemcc.bound.entries import Entries
+from duckemcc.bound.entries import Entries, EntryLevel
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region, Settled
 from duckemcc.bound.terms import Terms
@@ -153,8 +153,12 @@ def _open_entries(group: Group, peaks: Peaks, s: int, point: Floats, error: Floa
     return Entries(peaks.tree, peaks.rows[seen], point, np.packbits(seen).tobytes(), error[seen])
 
 
-def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
+def open_level(fit: Fitted, s: int, slack: float) -> Region:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
+    if (peaks := fit.group.peaks) is not None:
+        own = fit.group.count[s] > 0
+        key = np.packbits(own).tobytes()
+        return EntryLevel(peaks.tree, peaks.rows[own], peaks.states, peaks.masses[s], fit.group.count[s][own], slack, key)
     seen = _seen(fit, s, fit.group.stacked)
     return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 
@@ -190,7 +194,7 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
 
 def is_level(region: Region) -> bool:
     """Whether the set is curved, so that it has no corners."""
-    return isinstance(region.whole, LevelSet)
+    return bool(region.whole.curved)
 
 
 def merge(fit: Fitted, s: int) -> Merged | None:

@@ -81,6 +81,28 @@ def maximise(group: Group) -> Maximum | None:
     return peak._replace(fitted=tuple(np.split(peak.fitted[0], cuts, axis=1)))
 
 
+def maximise_all(groups: Sequence[Group]) -> list[Maximum | None]:
+    """The maximum of each group. Pieces whose patterns are the same functions of as many states are one problem, with
+    the records of each as segments of it."""
+    found: list[Maximum | None] = [None] * len(groups)
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, group in enumerate(groups):
+        single = group.concave and group.mix is None and group.peaks is None and len(group.blocks) == 1
+        key = (group.stacked.shape, group.stacked.tobytes()) if single else (place,)
+        alike.setdefault(key, []).append(place)
+    for places in alike.values():
+        if len(places) == 1:
+            found[places[0]] = maximise(groups[places[0]])
+            continue
+        counts = [groups[place].count for place in places]
+        peak = maximise_records(groups[places[0]].stacked, np.concatenate(counts))
+        cuts = np.cumsum([len(count) for count in counts])[:-1]
+        parts = (np.split(values, cuts) for values in (peak.chances, peak.fitted[0], peak.loglik, peak.upper))
+        for place, chances, fitted, loglik, upper in zip(places, *parts, strict=True):
+            found[place] = Maximum(chances, (fitted,), loglik, upper)
+    return found
+
+
 def _take_peaks(group: Group, peaks: Peaks) -> Maximum:
     """The maximum of a tree's piece, which was found when it was compiled."""
     chances = np.zeros((len(peaks.loglik), group.cards[0]))

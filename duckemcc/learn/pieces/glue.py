@@ -9,7 +9,7 @@ Axes: r row (a restart, of one distribution), a response vector, k response.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from duckemcc.errors import TooLarge
 from duckemcc.learn.pieces.split import Piece, Split
+from duckemcc.learn.pieces.tree import Tree
 from duckemcc.model.canonical import LARGEST_TABLE
 from duckemcc.model.scm import Exogenous, Model
 
@@ -28,33 +29,60 @@ DUST = 1e-12
 """Chance below which a state of a piece is left out; the others then sum to one."""
 
 
-def glue(split: Split, model: Model, chances: Mapping[str, Floats]) -> tuple[Model, dict[str, Floats]]:
+def glue(
+    split: Split, model: Model, chances: Mapping[str, Floats], entries: Collection[str] = ()
+) -> tuple[Model, dict[str, Floats]]:
     """The model with every cause that is not a list of its own as one, and PMFs [r, a] of each distribution.
 
     model: that is asked about, with the causes of `split` and perhaps fewer. chances [r, u]: of each piece's
-    distribution. Raises `TooLarge` for a table of too many entries.
+    distribution; of a tree's, those named in `entries` are written in its entries [r, x]. Raises `TooLarge` for a table of too many entries.
     """
     exogenous, equations, found = [], dict(model.equations), dict[str, Floats]()
     restarts = max(map(len, chances.values()))
     for cause in model.exogenous:
-        pieces = split.pieces[cause.name]
+        pieces = list(split.pieces[cause.name])
         named = {
             whole: [split.name(whole, cause.name, place) for place in range(len(pieces))]
             for whole, of in split.cause_of.items()
             if of == cause.name
         }
         named = {whole: names for whole, names in named.items() if all(name in chances for name in names)}
+        own = {name: chances[name] for names in named.values() for name in names}
+        for place, piece in enumerate(pieces):
+            names = [names[place] for names in named.values()]
+            if piece.tree is not None and not set(names).isdisjoint(entries):
+                pieces[place], found_in = _list(piece, piece.tree, {n: own[n] for n in names}, entries)
+                own |= found_in
         exogenous.append(cause)
         if _is_list(model, cause, pieces):
             found |= {whole: chances[names[0]] for whole, names in named.items()}
             continue
-        rows = [[chances[name][r] for name in names] for names in named.values() for r in range(restarts)]
+        rows = [[own[name][r] for name in names] for names in named.values() for r in range(restarts)]
         vectors, masses = _join(pieces, rows)
         equations |= {v: _tabulate(split, model, v, pieces, vectors) for v in cause.children}
         exogenous[-1] = replace(cause, card=len(vectors))
         found |= dict(zip(named, masses.reshape(len(named), restarts, -1), strict=True))
     plain = replace(model, exogenous=tuple(exogenous), equations=equations, assumptions=(), surjective=False)
     return plain, found
+
+
+def _list(
+    piece: Piece, tree: Tree, chances: Mapping[str, Floats], entries: Collection[str]
+) -> tuple[Piece, dict[str, Floats]]:
+    """A tree's piece with the states that its distributions need, and these over them."""
+    glued = {
+        name: [tree.glue(row, DUST) if name in entries else (piece.states, row) for row in rows]
+        for name, rows in chances.items()
+    }
+    parts = [part for own in glued.values() for part in own]
+    states, where = np.unique(np.concatenate([s for s, _ in parts]), axis=0, return_inverse=True)
+    cells = iter(np.split(where.ravel(), np.cumsum([len(s) for s, _ in parts])[:-1]))
+    found = {}
+    for name, own in glued.items():
+        found[name] = np.zeros((len(own), len(states)))
+        for row, (_, mass) in zip(found[name], own, strict=True):
+            np.add.at(row, next(cells), mass)
+    return replace(piece, states=states), found
 
 
 def _is_list(model: Model, cause: Exogenous, pieces: Sequence[Piece]) -> bool:

@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _ITERATIONS = 100
-_CLOSE = 1e-15  # complementarity at which it ends
+_CLOSE = 1e-14  # what is left of the conditions of a maximum when it ends
+_IDLE = 3  # steps without less of it
 _FAR = 0.9995  # of the way to the boundary
 _CENTER = 0.1  # of the complementarity, that the next step aims at
 _ROUNDING = 2.0**-52
@@ -50,6 +51,7 @@ def find_peak(rows: Floats, ties: Floats, right: Floats, start: Floats, count: F
     positive."""
     from scipy.sparse import csr_array
 
+    idle = 0
     share = count / count.sum()
     both = csr_array(np.vstack([rows, ties]))
     size, patterns = rows.shape[1], len(rows)
@@ -64,11 +66,13 @@ def find_peak(rows: Floats, ties: Floats, right: Floats, start: Floats, count: F
         # stationarity: rowsᵀ weight + tiesᵀ price + dual = 0
         mu = float(x @ dual) / size
         slack = -(weight @ rows) - price @ ties
-        excess = 1 + float(price @ right)
         left = float(np.abs(slack - dual).max())
-        if best is None or mu + left < best[0]:
-            best = mu + left, x.copy(), dual.copy(), price.copy()
-        if mu < _CLOSE and left < 1e-12 and abs(excess) < 1e-13:
+        excess = abs(1 + float(price @ right))
+        if best is None or mu + left + excess < best[0]:
+            best, idle = (mu + left + excess, x.copy(), dual.copy(), price.copy()), 0
+        else:
+            idle += 1
+        if mu + left + excess < _CLOSE or idle >= _IDLE:
             break
         step = _step(both, patterns, share, fitted, x, dual, slack, right - ties @ x, _CENTER * mu)
         if step is None:
@@ -95,19 +99,21 @@ def _step(
 ) -> tuple[Floats, Floats, Floats] | None:
     """One Newton step. With dw = -share / fitted² · rows dx as unknowns beside dprice, dx = (x / z) (bothᵀ (dw, dprice)
     - slack + mu / x)."""
+    from scipy.linalg.lapack import dgetrf, dgetrs
+
     scale = x / dual
     gram = (both.multiply(scale) @ both.T).toarray()
     gram[np.arange(patterns), np.arange(patterns)] += fitted**2 / share
     base = scale * (mu / x - slack)
     target = -(both @ base)
     target[patterns:] += lacking
-    try:
-        found = np.linalg.solve(gram, target)
-    except np.linalg.LinAlgError:
+    if not np.isfinite(gram).all():
         return None
+    factors, pivots, _ = dgetrf(gram)  # singular if ties follow from others: not finite then, or solved all the same
+    found = dgetrs(factors, pivots, target)[0]
+    found = found + dgetrs(factors, pivots, target - gram @ found)[0]
     if not np.isfinite(found).all():
         return None
-    found = found + np.linalg.solve(gram, target - gram @ found)
     dx = base + scale * (both.T @ found)
     dz = mu / x - dual - dual / x * dx
     return dx, dz, found[patterns:]
