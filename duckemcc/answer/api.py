@@ -209,7 +209,9 @@ def _witness(
         chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
         model = job.model
         if part.likelihood.split is not None:
-            model, rows = glue(part.likelihood.split, model, {names[u]: p[None] for u, p in chances.items()}, end.chances)
+            model, rows = glue(
+                part.likelihood.split, model, {names[u]: p[None] for u, p in chances.items()}, end.chances
+            )
             chances = {u: rows[name][0] for u, name in job.names_of(settings.population).items()}
         models.append(FullModel(model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
     return Witness(text, ends[0].value, ends[1].value, *models)

@@ -69,9 +69,13 @@ class Marginal:
 
 def open_free(query: Compiled | Terms, factor: Factor) -> Region:
     """All PMFs of a factor on which no record bears."""
-    if isinstance(query, Terms) and (tree := query.free(factor)) is not None:
+    if isinstance(query, Terms) and (tree := query.tree(factor)) is not None:
         return Entries(tree, np.zeros((0, tree.size)), tree.even(), b"")
-    card = query.card(factor)
+    return open_simplex(query.card(factor))
+
+
+def open_simplex(card: int) -> Polytope:
+    """All PMFs."""
     return Polytope(np.arange(card), np.zeros((0, card)), np.full(card, 1 / card))
 
 
@@ -158,7 +162,9 @@ def open_level(fit: Fitted, s: int, slack: float) -> Region:
     if (peaks := fit.group.peaks) is not None:
         own = fit.group.count[s] > 0
         key = np.packbits(own).tobytes()
-        return EntryLevel(peaks.tree, peaks.rows[own], peaks.states, peaks.masses[s], fit.group.count[s][own], slack, key)
+        return EntryLevel(
+            peaks.tree, peaks.rows[own], peaks.states, peaks.masses[s], fit.group.count[s][own], slack, key
+        )
     seen = _seen(fit, s, fit.group.stacked)
     return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 

@@ -114,7 +114,7 @@ class Terms:
         """Numbers in which the chances of a piece are written: of its states, or of its tree's entries."""
         return len(self._unit[factor])
 
-    def free(self, factor: Factor) -> Tree | None:
+    def tree(self, factor: Factor) -> Tree | None:
         """The tree of a piece, if it is one."""
         return self._pieces[factor].tree
 

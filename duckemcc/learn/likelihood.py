@@ -172,9 +172,7 @@ def find_rarest(groups: Sequence[Group], s: int) -> float:
     return min([1.0, *(float(g.count[s][g.count[s] > 0].min() / g.total[s]) for g in groups if g.total[s] > 0)])
 
 
-def compile_likelihood(
-    model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = ()
-) -> Likelihood:
+def compile_likelihood(model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = ()) -> Likelihood:
     """The likelihood of the studies, one per arm, their segments aligned. asked: the queries whose worlds decide, with
     the patterns, into which pieces large causes are split.
 
@@ -277,8 +275,12 @@ def _compile_pieces(
 
 
 def _refuse_mixed(model: Model, mixed: Sequence[Records]) -> None:
-    lacking = {v for records in mixed for v, column in zip(model.variables, records.completed.T, strict=True)
-               if v not in records.scope and (column >= 0).any()}
+    lacking = {
+        v
+        for records in mixed
+        for v, column in zip(model.variables, records.completed.T, strict=True)
+        if v not in records.scope and (column >= 0).any()
+    }
     names = show_names([v for v in model.variables if v in lacking])
     raise TooLarge(
         f"records without a value of {names} tie causes together of which one is too large to be listed; measure "

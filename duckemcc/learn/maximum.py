@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.interior import find_interior
+from duckemcc.learn.convex.interior import find_interior
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.pieces.peaks import Peaks
 from duckemcc.learn.yields import LARGEST_BLOCK

@@ -54,9 +54,7 @@ def split_causes(
     return Split(responses, read, causes)
 
 
-def spell_part(
-    responses: Responses, part: Part, measured: Sequence[str], columns: Sequence[str], codes: Ints
-) -> Read:
+def spell_part(responses: Responses, part: Part, measured: Sequence[str], columns: Sequence[str], codes: Ints) -> Read:
     """Some of a part's measured variables with their values [p], the others' being given, as conjunctions.
 
     codes [p, v] of `columns`, which hold the measured variables and the parents outside. Raises `TooLarge` for too many

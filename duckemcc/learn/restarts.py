@@ -217,15 +217,15 @@ def _fit_group(
     effort: Effort,
     n: Floats,
     tick: Tick,
-    known: Maximum | None = None,
+    there: Maximum | None = None,
 ) -> _GroupFit:
-    """The group's restarts brought to the maximum, as far as `effort` goes. known: where it is, if that is known."""
+    """The group's restarts brought to the maximum, as far as `effort` goes. there: where it is, if that is known."""
     segments = len(n)
     chances = tuple(
         np.tile(sum_by_class(start, classes), (segments, 1, 1))
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
-    peak, incomplete, merged = _seek(group, model, tick) if known is None else (known, None, None)
+    peak, incomplete, merged = _seek(group, model, tick) if there is None else (there, None, None)
     upper = np.zeros(segments) if peak is None else peak.upper  # log P ≤ 0
     goal = None if peak is None else peak.fitted
     if incomplete is not None:

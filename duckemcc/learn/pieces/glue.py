@@ -92,8 +92,10 @@ def _is_list(model: Model, cause: Exogenous, pieces: Sequence[Piece]) -> bool:
     if cause.card is not None:
         return True
     responses = sum(prod(r.shape) for r in model.relations(cause))
-    return len(cause.children) == 1 and responses == len(pieces[0].responses) and len(pieces[0].states) == model.card(
-        cause.name
+    return (
+        len(cause.children) == 1
+        and responses == len(pieces[0].responses)
+        and len(pieces[0].states) == model.card(cause.name)
     )
 
 

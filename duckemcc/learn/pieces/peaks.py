@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.pieces.peak import find_peak
+from duckemcc.learn.convex.peak import find_peak
 from duckemcc.learn.pieces.split import Piece, Split
 from duckemcc.learn.pieces.tree import Tree
 from duckemcc.model.threads import one_thread

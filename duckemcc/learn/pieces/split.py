@@ -171,9 +171,9 @@ class Split:
             if len(states) * card > LARGEST_PIECE:
                 return self._grow(cause, name, numbers, cards, placed, read)
             states = np.column_stack([np.repeat(states, card, axis=0), np.tile(np.arange(card), len(states))])
-            for own, values in placed:
-                if own.max() == k:
-                    states = states[~(states[:, own] == values).all(axis=1)]
+            for places, values in placed:
+                if places.max() == k:
+                    states = states[~(states[:, places] == values).all(axis=1)]
             if not len(states):
                 raise GraphError(
                     f"the assumptions contradict each other: they leave {cause.name} without a state; leave one of "
@@ -266,9 +266,7 @@ def _pairs(read: Read) -> Ints:
     return np.unique(np.concatenate(pairs), axis=0)
 
 
-def _sort_bans(
-    banned: Sequence[Conjunctions], numbers: Ints, label: Ints
-) -> dict[int, list[tuple[Ints, Ints]]]:
+def _sort_bans(banned: Sequence[Conjunctions], numbers: Ints, label: Ints) -> dict[int, list[tuple[Ints, Ints]]]:
     """What is forbidden in each piece: numbers and values of its responses, conjunction by conjunction."""
     found: dict[int, list[tuple[Ints, Ints]]] = {}
     for rows in banned if len(numbers) else ():

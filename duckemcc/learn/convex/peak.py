@@ -124,9 +124,7 @@ def _length(value: Floats, step: Floats) -> float:
     return _FAR * float((-value[falling] / step[falling]).min(initial=np.inf))
 
 
-def _settle(
-    rows: Floats, ties: Floats, right: Floats, share: Floats, x: Floats, dual: Floats, price: Floats
-) -> Peak:
+def _settle(rows: Floats, ties: Floats, right: Floats, share: Floats, x: Floats, dual: Floats, price: Floats) -> Peak:
     """The point without the dust of entries that are zero, and the proof."""
     live = x > dual
     point = _repair(ties, right, np.where(live, x, 0.0), live)
