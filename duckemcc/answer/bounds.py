@@ -14,9 +14,9 @@ from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.ends import zero_in
 from duckemcc.bound.sharp import Sharp
 from duckemcc.bound.terms import Terms, compile_query
-from duckemcc.query.event import Compiled
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
+from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
 from duckemcc.study.table import CountTable
 

@@ -267,8 +267,8 @@ def prepare(
     clock: Clock | None = None,
     queries: Sequence[Query] = (),
 ) -> Job:
-    """The job of these count tables. queries: that will be asked, where causes may be large. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and
-    `Timeout`."""
+    """The job of these count tables. queries: that will be asked, where causes may be large. Raises `UnknownState`,
+    `TooLarge`, `OptionError` for an unknown population, and `Timeout`."""
     if options.population is not None:
         options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
     rules = {t.name: t.rule for t in tables if t.rule is not None}

@@ -1,4 +1,4 @@
-"""max c·x over the entries of a junction tree that fit the records: the maximum-likelihood set of a piece that is a tree.
+"""max c·x over the entries of a junction tree that fit the records: the maximum-likelihood set of such a piece.
 
     Yx = m,  Ax = b,  x ≥ 0
 
@@ -80,8 +80,8 @@ class Entries:
 class EntryLevel:
     """{x : LL(Yx) ≥ LL(peak) − slack}: the points of a tree that are likely enough.
 
-    The set of some response vectors is searched as that of any list (`level.py`), and what prices the others is a sum of
-    weights of patterns, so max-sum on the tree finds the dearest of all: it proves the bound, or is added.
+    The set of some response vectors is searched as that of any list (`level.py`), and what prices the others is a sum
+    of weights of patterns, so max-sum on the tree finds the dearest of all: it proves the bound, or is added.
 
     states [a, k], masses [a]: where the likelihood is largest. count [p]: records.
     """

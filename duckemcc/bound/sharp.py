@@ -82,8 +82,8 @@ class Sharp:
     """A query whose ends are found in one segment after the other.
 
     model: that the query is about. likelihood: compiled, of a model that may have selectors beside. chosen: for each
-    exogenous variable, or piece of one, the name of its distribution in the population that the query is about. tick: called between
-    programs; may raise. Raises as `Compiled` does.
+    exogenous variable, or piece of one, the name of its distribution in the population that the query is about. tick:
+    called between programs; may raise. Raises as `Compiled` does.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""A query over the pieces of causes: constant + Σ_r c_r Π_j P_θj(conjunction_rj) / P(condition), multilinear in the pieces.
+"""A query over the pieces of causes: constant + Σ_r c_r Π_j P_θj(conjunction_rj) / P(condition).
 
 What `query.event.Compiled` is to causes with a list of states, this is to those that are split into pieces
-(`learn.pieces.split`): each assignment of values to the potential outcomes of a world is a term, and a term is a product of
-probabilities of conjunctions, one per piece that it reads.
+(`learn.pieces.split`): each assignment of values to the potential outcomes of a world is a term, and a term is a
+product of probabilities of conjunctions, one per piece that it reads. So the query is multilinear in the pieces.
 
 Axes: r restart, t term, e conjunction (those of all pieces, one piece after the other), u state of a piece.
 """

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from duckemcc.errors import RepeatedName, TooLarge, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.mix import Mix, Products, mix_records
+from duckemcc.learn.patterns import find_patterns, split_causes
 from duckemcc.learn.pieces.peaks import Peaks, find_peaks
 from duckemcc.learn.pieces.split import Split, is_wide
 from duckemcc.learn.pooling import Key, Pooled, Records, classify, merge_states, pool_parts, refuse_blocks
 from duckemcc.learn.relaxed import relax
-from duckemcc.learn.patterns import find_patterns, split_causes
 from duckemcc.learn.yields import LARGEST_BLOCK, refuse_large
 from duckemcc.model.responses import Responses
 from duckemcc.model.scm import Model, tie

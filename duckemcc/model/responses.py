@@ -1,4 +1,4 @@
-"""What a cause decides, response by response: V(pa), the value that V takes where its endogenous parents have values pa.
+"""What a cause decides, response by response: V(pa), the value of V where its endogenous parents have values pa.
 
 A canonical cause is the vector of all responses of its children (THEORY: the one-step-ahead potential outcomes), and a
 record's pattern or a query's world reads a few of them. So a response has a number, and nothing else is listed: the

@@ -1,4 +1,4 @@
-"""Events and records spelled out as conjunctions of responses: what a world of a query, or a pattern, reads of each cause.
+"""Events spelled out as conjunctions of responses: what the worlds of a query read of each cause.
 
 An event is true in the worlds of some values of its potential outcomes; each such assignment reads one response per
 outcome, at the values of its parents. The assignments exclude each other, so an event's probability is the sum of

@@ -1,4 +1,4 @@
-"""A fully specified model from distributions of pieces: each cause a short list of response vectors, with their chances.
+"""A fully specified model from distributions of pieces: each cause a short list of response vectors.
 
 Nothing reads two pieces of one cause together, so any joint distribution of theirs will do. They are glued by the
 quantiles of one uniform variable: a joint with no more response vectors than all pieces have states with a chance,
@@ -35,7 +35,8 @@ def glue(
     """The model with every cause that is not a list of its own as one, and PMFs [r, a] of each distribution.
 
     model: that is asked about, with the causes of `split` and perhaps fewer. chances [r, u]: of each piece's
-    distribution; of a tree's, those named in `entries` are written in its entries [r, x]. Raises `TooLarge` for a table of too many entries.
+    distribution; of a tree's, those named in `entries` are written in its entries [r, x]. Raises `TooLarge` for a table
+    of too many entries.
     """
     exogenous, equations, found = [], dict(model.equations), dict[str, Floats]()
     restarts = max(map(len, chances.values()))

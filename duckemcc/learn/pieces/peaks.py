@@ -27,9 +27,9 @@ _DUST = 1e-15  # mass of an entry that is passed over
 class Peaks:
     """Where a tree's likelihood is largest.
 
-    states [a, k]: of the piece. rows [p, x]: of the patterns. points [s, x]; masses [s, a]: the same as a distribution of the piece's states;
-    fitted [s, p]; error [s, p]: |fitted − those of the maximum| at most, of patterns with records. loglik, upper [s]:
-    LL there, and a proven bound on the maximum.
+    states [a, k]: of the piece. rows [p, x]: of the patterns. points [s, x]; masses [s, a]: the same as a distribution
+    of the piece's states; fitted [s, p]; error [s, p]: |fitted - those of the maximum| at most, of patterns with
+    records. loglik, upper [s]: LL there, and a proven bound on the maximum.
     """
 
     tree: Tree

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import GraphError, TooLarge
-from duckemcc.learn.pieces.tree import LARGEST_CLIQUE, Tree, TooWide
+from duckemcc.learn.pieces.tree import LARGEST_CLIQUE, TooWide, Tree
 from duckemcc.model.canonical import LISTED
 from duckemcc.model.responses import Conjunctions, Responses
 from duckemcc.model.scm import Exogenous, Model

@@ -38,7 +38,7 @@ class Best(NamedTuple):
     state: Ints
 
 
-class TooWide(Exception):  # noqa: N818
+class TooWide(Exception):
     """responses: those that meet in the largest clique, by position; size: its values."""
 
     def __init__(self, responses: Sequence[int], size: int) -> None:
@@ -179,7 +179,7 @@ class Tree:
         states[:, list(self.cliques[root])] = self.values[root][kept]
         mass, place = masses[kept] / masses[kept].sum(), {root: kept}
         for i in self.order[1:]:
-            own, above, count = self._shared[i]
+            own, above, _ = self._shared[i]
             shared = above[place[self.parent[i]]]
             entry = point[self.begin[i] : self.begin[i + 1]]
             source, target, moved = [], [], []
@@ -257,7 +257,7 @@ class Tree:
 
 
 def _triangulate(cards: Sequence[int], together: Sequence[frozenset[int]]) -> list[tuple[int, ...]]:
-    """The cliques of the graph made chordal: nodes are eliminated in the order of fewest new edges, then fewest values."""
+    """The cliques of the graph made chordal: nodes go in the order of fewest new edges, then fewest values."""
     near: dict[int, set[int]] = {k: set() for k in range(len(cards))}
     for members in set(together):
         for a, b in combinations(sorted(members), 2):

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.parts import Part, split as split_parts
+from duckemcc.learn.parts import Part
+from duckemcc.learn.parts import split as split_parts
+from duckemcc.learn.patterns import probability
 from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.pooling import find_classes, sum_by_class
-from duckemcc.learn.patterns import probability
 from duckemcc.learn.yields import CHUNK, pattern_yields
 from duckemcc.model.scm import Model
 
