@@ -1,8 +1,9 @@
 """min and max of a query over many pieces of which no two meet in a term: each piece's own program, added up.
 
 If no term of the query reads two pieces that can move, numerator and condition are sums of linear functions of one
-piece each, and the set is a product: so the ends are those of each piece by itself, exact and proven, however many there
-are. A condition makes it a ratio of such sums, which Dinkelbach's programs (1967) bring to its end: each is again a sum.
+piece each, and the set is a product: so the ends are those of each piece by itself, exact and proven, however many
+there are. A condition makes it a ratio of such sums, which Dinkelbach's programs (1967) bring to its end: each is again
+a sum.
 
 Axes: e conjunction, u state of a piece.
 """
