@@ -19,6 +19,7 @@ from duckemcc.answer.schema import STUDY_COLUMNS, check_segment_names
 from duckemcc.bound.sharp import Sharp
 from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, Timeout, UnknownModel
 from duckemcc.learn.likelihood import Floats
+from duckemcc.learn.pieces.glue import glue
 from duckemcc.model.scm import Model
 from duckemcc.query.full import FullModel
 from duckemcc.query.language import query
@@ -99,7 +100,8 @@ def compatibility(
 class Fit:
     """What was learned from all records together.
 
-    model: with its states. chances: for each distribution the learned PMFs [r, u]; a study's own one of a cause U is
+    model: with its states; a cause that is too large for a list has the response vectors that some restart gives a
+    chance. chances: for each distribution the learned PMFs [r, u]; a study's own one of a cause U is
     called ``U@study``, the others bear the names of their exogenous variables. distributions: for each exogenous
     variable the name of the one that the models have, that of the population asked about. loglik: of the best;
     optimality_gap: nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`; the
@@ -141,9 +143,12 @@ def _fit(pscm: Model, tables: Sequence[CountTable], settings: Options, clock: Cl
     job = prepare(pscm, tables, (), settings, clock)
     part = next(job.parts(clock))
     learned, verdict = part.learned, part.verdict
+    found, chances = job.model, {name: chances[0].copy() for name, chances in learned.chances.items()}
+    if part.likelihood.split is not None:
+        found, chances = glue(part.likelihood.split, found, chances)
     return Fit(
-        job.model,
-        {name: chances[0].copy() for name, chances in learned.chances.items()},
+        found,
+        chances,
         job.names_of(job.options.population),
         float(learned.loglik[0]),
         float(learned.optimality_gap[0]),
@@ -188,21 +193,27 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
 def _witness(
     pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
 ) -> Witness:
-    job = prepare(pscm, tables, (), settings, clock)
+    text, parsed = asked
+    job = prepare(pscm, tables, (), settings, clock, [parsed])
     part = next(job.parts(clock, spread=False))
-    learned, names = part.learned, job.names_of(settings.population)
+    learned, names = part.learned, job.names_of(settings.population, part.likelihood)
     if not part.verdict.compatible[0] and settings.incompatible == "null":
         raise StudyError(
             f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
         )
-    text, parsed = asked
     ends = Sharp(parsed, job.model, part.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []
     for end in ends:
         chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
-        models.append(FullModel(job.model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
+        model = job.model
+        if part.likelihood.split is not None:
+            model, rows = glue(
+                part.likelihood.split, model, {names[u]: p[None] for u, p in chances.items()}, end.chances
+            )
+            chances = {u: rows[name][0] for u, name in job.names_of(settings.population).items()}
+        models.append(FullModel(model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
     return Witness(text, ends[0].value, ends[1].value, *models)
 
 

@@ -13,6 +13,7 @@ from duckemcc.answer.schema import COLUMNS, CONFIDENCE, make_table, put_together
 from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.ends import zero_in
 from duckemcc.bound.sharp import Sharp
+from duckemcc.bound.terms import Terms, compile_query
 from duckemcc.errors import Timeout, TooLarge
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
@@ -37,7 +38,7 @@ def answer(
 ) -> pa.Table:
     """The result table of counted studies. Raises `Timeout` if there was no time to find out which segments there
     are."""
-    job = prepare(model, tables, by, options, clock)
+    job = prepare(model, tables, by, options, clock, [q for _, q in queries])
     clock.reserved = clock.row * job.segment_count * len(queries)
     asked: dict[int, list[_Asked]] = {}
     told: dict[int, list[dict[str, Any]]] = {}
@@ -76,14 +77,15 @@ def unanswered(queries: Sequence[tuple[str, Query]], options: Options, late: Tim
     return make_table(rows, COLUMNS, pl.DataFrame(), [], {})
 
 
-_Asked: TypeAlias = Compiled | Sharp | TooLarge
+_Asked: TypeAlias = Compiled | Terms | Sharp | TooLarge
 
 
 def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
     try:
         if job.options.method == "emcc":
-            return Compiled(asked, job.model)
-        return Sharp(asked, job.model, part.likelihood, job.names_of(job.options.population), clock.tick)
+            return compile_query(asked, job.model, part.likelihood, listed=True)
+        names = job.names_of(job.options.population, part.likelihood)
+        return Sharp(asked, job.model, part.likelihood, names, clock.tick)
     except TooLarge as large:
         return large
 
@@ -99,7 +101,7 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         compiled = asked.compiled
         found = bound_sharply(asked, part.learned, part.verdict, i, blur=_blur(part, i), confidence=options.confidence)
     else:
-        chances = job.chances_of(part.learned.chances, options.population)
+        chances = job.chances_of(part.learned.chances, options.population, part.likelihood)
         compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]), zero_in(part.likelihood.groups, i))
     answer = dict[str, Any](found._asdict())
     if found.status == "undefined":
@@ -189,9 +191,9 @@ def _advise(part: Part, i: int, options: Options, maxima: int | None) -> str | N
     return None
 
 
-def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | None:
+def _advise_on_local(evaluate: Compiled | Terms, job: Job, part: Part, i: int) -> str | None:
     """What to do about a cause in which the answer is vacuous, as all that is known of it is of other populations."""
-    asked = {u for factor in evaluate.factors for u in factor}
+    asked = evaluate.causes
     unknown = [u for u, never in job.uninformed(part.likelihood).items() if never[i] and u in asked]
     if not unknown:
         return None
@@ -205,9 +207,9 @@ def _advise_on_local(evaluate: Compiled, job: Job, part: Part, i: int) -> str | 
     )
 
 
-def _tell_population(evaluate: Compiled, job: Job) -> str | None:
+def _tell_population(evaluate: Compiled | Terms, job: Job) -> str | None:
     """Whose chances an answer is about, where studies differ in a cause that it depends on and none was named."""
-    asked = {u for factor in evaluate.factors for u in factor}
+    asked = evaluate.causes
     own = {study: [u for u in causes if u in asked] for study, causes in job.local.items()}
     own = {study: causes for study, causes in own.items() if causes}
     if job.options.population is not None or not own:

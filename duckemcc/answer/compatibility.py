@@ -91,7 +91,7 @@ def _selected(job: Job, part: Part, k: int) -> Sharp | None:
     do = tuple(Setting(v, (model.states[v] or ())[arm.codes[0, column]]) for v, column in place)
     event = (Atom(PotentialOutcome(selector, do), (KEPT,)),)
     query = Query((Term(1.0, Probability(event)),))
-    return Sharp(query, model, part.likelihood, job.names_of(job.arm_of[k]))
+    return Sharp(query, model, part.likelihood, job.names_of(job.arm_of[k], part.likelihood))
 
 
 def _report_segment(part: Part, i: int, selected: Sequence[Sharp | None]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from duckemcc.query.syntax import Probability, Query, Term
 
 def explain_model(model: Model) -> dict[str, Any]:
     """The variables, causes and components of a graph, fit for JSON; a size is None where states are not known yet."""
-    model = restrict(model) if all(model.states.values()) else model
+    model = restrict(model, pieces=True) if all(model.states.values()) else model
     return {
         "variables": [_variable(model, name) for name in model.variables],
         "causes": [_cause(model, u) for u in model.exogenous],
@@ -35,7 +35,7 @@ def explain_model(model: Model) -> dict[str, Any]:
 
 def explain_query(model: Model, text: str) -> dict[str, Any]:
     """What a query asks for, on which causes its value depends, and how its ends are found; states must be known."""
-    model = restrict(model)
+    model = restrict(model, pieces=True)
     states = {v: labels or () for v, labels in model.states.items()}
     written = expand(query(text), states, model.parents)
     causes = [f[0] for f in Compiled(query(text), model).factors]

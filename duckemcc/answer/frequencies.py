@@ -69,7 +69,7 @@ def tabulate(
     blank: dict[str, Any] | None = None
     try:
         for part in job.parts(clock, spread=False):
-            found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls)
+            found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls, part.likelihood.split)
             for segment, patterns in zip(part.segments, found, strict=True):
                 rows[segment] = [_row(pattern) for pattern in patterns]
     except Timeout:

@@ -19,6 +19,7 @@ from duckemcc.errors import OptionError, TooLarge, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
+from duckemcc.learn.pieces.split import is_wide
 from duckemcc.learn.restarts import Effort, Learned, learn
 from duckemcc.learn.segments import Kind, sort_segments, split_by_support
 from duckemcc.learn.start import draw_starts
@@ -26,6 +27,8 @@ from duckemcc.learn.verdict.compatibility import Compatibility, StudyTest, check
 from duckemcc.learn.verdict.independence import Design, Independences, examine_claims
 from duckemcc.model.scm import Model
 from duckemcc.query.assume import restrict
+from duckemcc.query.named import Combination, expand
+from duckemcc.query.syntax import Query
 from duckemcc.study.encode import Encoded, encode
 from duckemcc.study.selection import KEPT, add_selectors
 from duckemcc.study.table import CountTable
@@ -57,7 +60,8 @@ class Job:
     """Everything that is known once the studies are counted.
 
     model: asked about, with its states. learned_model: the same with the selectors. arms: of the studies, in codes of
-    the latter. arm_of: the study of each arm. selectors: study -> its selector. local: study -> exogenous variable ->
+    the latter. arm_of: the study of each arm. asked: the queries, as far as they decide into which pieces large causes
+    are split. selectors: study -> its selector. local: study -> exogenous variable ->
     the study's own distribution of it.
     """
 
@@ -69,6 +73,7 @@ class Job:
     selectors: dict[str, str]
     local: dict[str, Mapping[str, str]]
     options: Options
+    asked: Sequence[Combination] = ()
 
     def parts(
         self,
@@ -88,7 +93,7 @@ class Job:
         for number, (kind, independences) in enumerate(self._kinds()):
             clock.tick()
             try:
-                compiled = compile_likelihood(self.learned_model, kind.arms)
+                compiled = compile_likelihood(self.learned_model, kind.arms, self.asked)
                 starts, together = self._starts(compiled, kind, spread, clock.tick)
             except TooLarge as large:
                 if refused is None:
@@ -125,7 +130,7 @@ class Job:
         """
         tied = {name for group in compiled.groups if not group.concave for name in group.names}
         sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
-        cards = [self.model.card(cause) for cause in compiled.causes.values()]
+        cards = [compiled.cards[name] for name in compiled.causes]
         patterns = sum(len(arm.codes) for arm in kind.arms)
         size = sum(rows * card for rows, card in zip(sizes, cards, strict=True)) + max(sizes, default=1) * patterns
         if size > LARGEST_RUN:
@@ -156,22 +161,34 @@ class Job:
     def segment_count(self) -> int:
         return int(self.arms[0].count.shape[0])
 
-    def names_of(self, study: str | None) -> dict[str, str]:
-        """For each exogenous variable the name of its distribution in a study; the shared one without a study.
+    def names_of(self, study: str | None, likelihood: Likelihood | None = None) -> dict[str, str]:
+        """For each exogenous variable the name of its distribution in a study; the shared one without a study. With
+        a likelihood of pieces, for each piece.
 
         Raises `OptionError` for a name that is no study's.
         """
         own = self.local[_find_study(study, list(self.local))] if study is not None else {}
+        if likelihood is not None and likelihood.split is not None:
+            return likelihood.split.choose(own)
         return {u.name: own.get(u.name, u.name) for u in self.model.exogenous}
 
-    def chances_of(self, chances: Mapping[str, Floats], study: str | None) -> dict[str, Floats]:
+    def chances_of(
+        self, chances: Mapping[str, Floats], study: str | None, likelihood: Likelihood | None = None
+    ) -> dict[str, Floats]:
         """What was learned of each exogenous variable in a study; what the studies share, without one."""
-        return {cause: chances[name] for cause, name in self.names_of(study).items()}
+        return {cause: chances[name] for cause, name in self.names_of(study, likelihood).items()}
 
     def uninformed(self, likelihood: Likelihood) -> dict[str, NDArray[np.bool_]]:
         """The exogenous variables that are local somewhere, and in which segments [s] no record bears on the
         distribution that is asked about."""
         local = {u for own in self.local.values() for u in own}
+        if likelihood.split is not None:
+            asked = self.names_of(self.options.population, likelihood)
+            found = {u: np.ones(len(likelihood.n), bool) for u in local}
+            for name in asked.values():
+                if (cause := likelihood.causes[name]) in local:
+                    found[cause] &= _records_on(likelihood, name) == 0
+            return found
         asked = self.names_of(self.options.population)
         return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
 
@@ -243,10 +260,15 @@ def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
 
 
 def prepare(
-    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock | None = None
+    model: Model,
+    tables: Sequence[CountTable],
+    by: tuple[str, ...],
+    options: Options,
+    clock: Clock | None = None,
+    queries: Sequence[Query] = (),
 ) -> Job:
-    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and
-    `Timeout`."""
+    """The job of these count tables. queries: that will be asked, where causes may be large. Raises `UnknownState`,
+    `TooLarge`, `OptionError` for an unknown population, and `Timeout`."""
     if options.population is not None:
         options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
     rules = {t.name: t.rule for t in tables if t.rule is not None}
@@ -256,14 +278,16 @@ def prepare(
             f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
         )
     encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
-    model = restrict(model.with_states(encoded.states))
-    for variable in model.variables:
+    model = restrict(model.with_states(encoded.states), pieces=True)
+    for variable in model.variables if not is_wide(model) else ():
         model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
     extended, studies, selectors = add_selectors(model, encoded.studies, rules)
     states = extended.states
     arms = [(arm, s.name) for s in studies for arm in s.arms(lambda variable, code: (states[variable] or ())[code])]
     local = {s.name: s.local for s in studies}
-    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options)
+    known = {v: labels for v, labels in model.states.items() if labels is not None}
+    asked = [expand(query, known, model.parents) for query in queries] if is_wide(model) else []
+    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options, asked)
 
 
 def _find_study(named: str, studies: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.linear import find_independent
+from duckemcc.learn.convex.linear import find_independent
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]

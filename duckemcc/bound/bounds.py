@@ -16,6 +16,7 @@ from duckemcc.bound.confidence import find_interval
 from duckemcc.bound.credibility import credibility
 from duckemcc.bound.ends import PROVEN
 from duckemcc.bound.sharp import Sharp
+from duckemcc.bound.terms import Terms
 from duckemcc.errors import Timeout
 from duckemcc.learn.restarts import Learned
 from duckemcc.learn.verdict.compatibility import Compatibility
@@ -64,7 +65,7 @@ class Bounds(NamedTuple):
 
 @one_thread
 def bound(
-    query: Compiled, chances: Mapping[str, Floats], segment: int, runs: int, zero: float = ZERO_EVIDENCE
+    query: Compiled | Terms, chances: Mapping[str, Floats], segment: int, runs: int, zero: float = ZERO_EVIDENCE
 ) -> Bounds:
     """The range of a query over one segment's learned models; chances [s, r, u] per exogenous variable.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.level import LEAST
 from duckemcc.bound.polytope import Region
-from duckemcc.bound.regions import join_pmfs, open_level, open_merged, open_path, open_simplex
+from duckemcc.bound.regions import join_pmfs, open_free, open_level, open_merged, open_path
 from duckemcc.bound.sharp import Sharp, SharpEnd
 from duckemcc.learn.restarts import Learned
 from duckemcc.learn.verdict.compatibility import Compatibility, find_slack
@@ -35,7 +35,7 @@ def find_interval(
     sharp: Sharp, learned: Learned, verdict: Compatibility, s: int, ends: tuple[SharpEnd, SharpEnd], confidence: float
 ) -> tuple[float, float] | None:
     """Lower and upper limit in segment s; None where the region is empty, or has too many states to be merged."""
-    slack = find_slack(verdict, sharp.informed_by(), s, confidence)
+    slack = find_slack(verdict, sharp.bounded_by(), s, confidence)
     if slack < 0:
         return None
     regions = _open(sharp, learned, s, slack)
@@ -55,7 +55,7 @@ def _open(sharp: Sharp, learned: Learned, s: int, slack: float) -> dict[Factor, 
         place = sharp.group_of(factor)
         region: Region | None
         if place is None:
-            region = open_simplex(sharp.relaxed.query.card(factor))
+            region = open_free(sharp.relaxed.query, factor)
         elif (relaxed := sharp.path_of(factor)) is not None:
             region = open_path(learned.groups[place], s, relaxed, max(slack, LEAST))
         elif sharp.is_tied(factor):

@@ -22,9 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.bound.additive import find_moving, find_sum
 from duckemcc.bound.corners import THIN, Corners, find_corners
 from duckemcc.bound.polytope import Region
 from duckemcc.bound.regions import is_level
+from duckemcc.bound.terms import Terms
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Group, find_rarest
 from duckemcc.query.event import ZERO_EVIDENCE, Compiled
@@ -87,25 +89,30 @@ class Ends(NamedTuple):
 class Range:
     """A query, whose ends are found over one set of polytopes after the other."""
 
-    def __init__(self, query: Compiled, tick: Tick = lambda: None) -> None:
+    def __init__(self, query: Compiled | Terms, tick: Tick = lambda: None) -> None:
         self.query, self.tick, self.zero = query, tick, ZERO_EVIDENCE
         self._samples: dict[Factor, Floats] = {}
         self._spanned: dict[tuple[Factor, bytes], Floats] = {}
 
     def find(self, regions: Mapping[Factor, Region]) -> Ends | None:
         """The ends; None where the condition has probability zero throughout, as far as was seen."""
+        if isinstance(self.query, Terms) and not any(map(is_level, regions.values())):
+            moving = find_moving(self.query, regions)
+            if not self.query.meets(set(moving)):
+                found = find_sum(self.query, regions, moving, self.zero, self.tick)
+                return None if found is None else Ends(End(*found[0]), End(*found[1]), moving)
         point = {f: regions[f].point for f in self.query.factors}
         if len(self.query.factors) == 1:  # its programs find out whether it is settled
             return self._one(self.query.factors[0], regions[self.query.factors[0]], point)
         functions = {f: self._functions(f, regions[f]) for f in self.query.factors}
         active = tuple(f for f in self.query.factors if len(functions[f]))
         if not active:
-            found = self._settled(point)
+            ends = self._settled(point)
         elif len(active) == 1:
-            found = self._one(active[0], regions[active[0]], point)
+            ends = self._one(active[0], regions[active[0]], point)
         else:
-            found = self._several(active, regions, functions, point)
-        return None if found is None else self._blur(found, regions)
+            ends = self._several(active, regions, functions, point)
+        return None if ends is None else self._blur(ends, regions)
 
     # -- which factors matter ----------------------------------------------------------------------
 

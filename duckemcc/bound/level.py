@@ -53,22 +53,26 @@ class _Both(NamedTuple):
     mu: float
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """What was found with some of the columns: their masses with the largest value; upper, a bound over all columns,
-    and own, over these; worth of all columns, where `own` is least: their costs and parts in the likelihood."""
+    and own, over these; worth of all columns, where `own` is least: their costs and parts in the likelihood, which are
+    the patterns' weights there [p]; rest: the bound less the worth of the dearest column."""
 
     masses: Floats
     value: float
     upper: float
     own: float
     worth: Floats
+    weight: Floats
+    rest: float = 0.0
 
-    def after(self, masses: Floats, value: float, worth: Floats, rest: float, dearest: float) -> _Way:
+    def after(self, masses: Floats, value: float, worth: Floats, weight: Floats, rest: float, dearest: float) -> Way:
         """The same after a point whose bound is `rest` above the worth of the dearest column."""
         masses, value = (masses, value) if value > self.value else (self.masses, self.value)
         upper = min(self.upper, float(worth.max()) + rest)
-        own, worth = (dearest + rest, worth) if dearest + rest < self.own else (self.own, self.worth)
-        return _Way(masses, value, upper, own, worth)
+        if dearest + rest < self.own:
+            return Way(masses, value, upper, dearest + rest, worth, weight, rest)
+        return Way(masses, value, upper, self.own, self.worth, self.weight, self.rest)
 
 
 class _Cones(NamedTuple):
@@ -85,6 +89,8 @@ class LevelSet(Polytope):
     arguments holds.
     """
 
+    curved = True
+
     def __init__(
         self, classes: Ints, yields: Floats, peak: Floats, count: Floats, slack: float, key: bytes = b""
     ) -> None:
@@ -93,6 +99,10 @@ class LevelSet(Polytope):
         self.share, self.slack = count / total, max(slack, LEAST) / total  # per record
         self._chosen = np.flatnonzero(peak)
         self.level = float(self.share @ np.log(self.fitted)) - self.slack
+
+    def follow(self, costs: Floats) -> Way:
+        """The largest costs·θ over all columns, with what prices others."""
+        return self._follow(costs, np.arange(len(costs)))
 
     def residual(self, functions: Floats) -> Floats:
         """What is left of linear functions [k, u] without their constants: nothing else is settled in this set."""
@@ -119,7 +129,7 @@ class LevelSet(Polytope):
         self._chosen = np.flatnonzero((self.inside > 0) | (best > _USED))
         return best, upper, 0.0
 
-    def _follow(self, costs: Floats, chosen: Ints) -> _Way:
+    def _follow(self, costs: Floats, chosen: Ints) -> Way:
         """The way with some of the columns."""
         yields, own = self.yields[:, chosen], costs[chosen]
         theta = self._interior(yields, self.inside[chosen])
@@ -138,11 +148,11 @@ class LevelSet(Polytope):
             weight *= _SHRINK
         return way
 
-    def _race(self, costs: Floats, chosen: Ints, theta: Floats, span: float, close: float) -> _Way:
+    def _race(self, costs: Floats, chosen: Ints, theta: Floats, span: float, close: float) -> Way:
         """The same by primal and dual steps, which need a quarter of the iterations but may stray from the way."""
         yields, own = self.yields[:, chosen], costs[chosen]
         mu, margin = _START / len(own), self._margin(yields @ theta)
-        way = _Way(theta, float(own @ theta), np.inf, np.inf, costs)
+        way = Way(theta, float(own @ theta), np.inf, np.inf, costs, np.zeros(len(yields)))
         at: _Both | None = _Both(theta, mu / theta, mu / margin, mu) if margin > 0 else None
         for _ in range(_RACE):
             if at is None:
@@ -154,13 +164,13 @@ class LevelSet(Polytope):
             at = self._move(yields, own / span, at)
         return way
 
-    def _pass(self, way: _Way, costs: Floats, chosen: Ints, theta: Floats, price: float) -> _Way:
+    def _pass(self, way: Way, costs: Floats, chosen: Ints, theta: Floats, price: float) -> Way:
         """What a point on the way tells: with ∇f there and a price λ of the likelihood, a bound."""
         fitted = self.yields[:, chosen] @ theta
         slope = self.share / fitted
         worth = costs + price * (slope @ self.yields)
         rest = price * (self._margin(fitted) - float(slope @ fitted))
-        return way.after(theta, float(costs[chosen] @ theta), worth, rest, float(worth[chosen].max()))
+        return way.after(theta, float(costs[chosen] @ theta), worth, price * slope, rest, float(worth[chosen].max()))
 
     def _move(self, yields: Floats, costs: Floats, at: _Both) -> _Both | None:
         """One Newton step towards z θ = μ, λ (f − ℓ) = μ and cost + λ Yᵀ∇f + z = ν: it solves (z / θ + AᵀA) dθ = cost +

@@ -14,7 +14,7 @@ Axes: p pattern with records, u exogenous state (of a factor of several variable
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ PRICED = 1000
 """Columns beyond which they are priced instead of passed on."""
 
 _ROUNDS = 200
+_ROUNDING = 2.0**-50  # of shares that sum to one
 
 
 class Optimum(NamedTuple):
@@ -46,7 +47,7 @@ class Region(Protocol):
     """A set of PMFs [u] of one factor that linear functions are maximised over.
 
     key: the same for sets of one factor with the same `residual`. point: a PMF of the set. whole: the polytope of which
-    it is the image, over states of its own.
+    it is the image, over states of its own; its `curved` says whether it has no corners.
     """
 
     key: bytes
@@ -55,7 +56,7 @@ class Region(Protocol):
     def point(self) -> Floats: ...
 
     @property
-    def whole(self) -> Polytope: ...
+    def whole(self) -> Any: ...
 
     def residual(self, functions: Floats) -> Floats:
         """What is left of linear functions [k, u] when those that are constant on the set are taken out, over the
@@ -77,6 +78,8 @@ class Polytope:
     classes [u]: the column of each state. yields [p, column]; inside [column]: a point of the set, which tells m.
     error: how far m may be from what it should be [p]; by default it is exact.
     """
+
+    curved = False
 
     def __init__(
         self,
@@ -231,3 +234,18 @@ class Polytope:
     def _right(self) -> Floats:
         right, scaled = np.append(self.fitted, 1.0), self._balance
         return right if scaled is None or not self._balanced else (right * scaled.rows)[scaled.kept]
+
+
+class Settled(Polytope):
+    """A polytope whose patterns exclude each other: the masses of all classes are the shares of the records."""
+
+    def residual(self, functions: Floats) -> Floats:
+        """As for every `Region`: what differs between the states of a class that has mass."""
+        size = np.bincount(self.classes)
+        order, first = self._sorted
+        mean = np.add.reduceat(functions[:, order], first, axis=1) / size
+        return np.where((self.inside > 0)[self.classes], functions - mean[:, self.classes], 0.0)
+
+    def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
+        """The masses as they are, which are exact but for rounding."""
+        return self.inside, float(costs @ self.inside), _ROUNDING * float(np.ptp(costs))

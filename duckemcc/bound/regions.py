@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.branch import LARGEST, Merged, Pick
 from duckemcc.bound.certificate import bound_error, bound_error_of_product
+from duckemcc.bound.entries import Entries, EntryLevel
 from duckemcc.bound.level import LevelSet
-from duckemcc.bound.polytope import Optimum, Polytope, Region
+from duckemcc.bound.polytope import Optimum, Polytope, Region, Settled
+from duckemcc.bound.terms import Terms
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.maximum import joint_yields, maximise_records
+from duckemcc.learn.maximum import is_partition, joint_yields, maximise_records
+from duckemcc.learn.pieces.peaks import Peaks
 from duckemcc.learn.relaxed import Relaxed
 from duckemcc.learn.restarts import UNIQUE, Fitted
+from duckemcc.query.event import Compiled
 from duckemcc.query.network import Factor
 
 Floats = NDArray[np.float64]
@@ -63,15 +67,26 @@ class Marginal:
         return np.bincount(self.of, chances, self.size).astype(np.float64)
 
 
+def open_free(query: Compiled | Terms, factor: Factor) -> Region:
+    """All PMFs of a factor on which no record bears."""
+    if isinstance(query, Terms) and (tree := query.tree(factor)) is not None:
+        return Entries(tree, np.zeros((0, tree.size)), tree.even(), b"")
+    return open_simplex(query.card(factor))
+
+
 def open_simplex(card: int) -> Polytope:
     """All PMFs."""
     return Polytope(np.arange(card), np.zeros((0, card)), np.full(card, 1 / card))
 
 
-def open_polytope(fit: Fitted, s: int) -> Polytope:
+def open_polytope(fit: Fitted, s: int) -> Region:
     """The set of a variable that is alone in its group."""
+    if fit.group.peaks is not None:
+        return _open_entries(fit.group, fit.group.peaks, s, fit.group.peaks.points[s], fit.group.peaks.error[s])
     seen = _seen(fit, s, fit.group.stacked)
     chances = fit.best[0][s]
+    if is_partition(seen.yields):
+        return Settled(fit.group.classes[0], seen.yields, chances, seen.key)
     error = bound_error(seen.yields, seen.records, chances)
     return Polytope(fit.group.classes[0], seen.yields, chances, seen.key, error)
 
@@ -82,6 +97,7 @@ def open_apart(fit: Fitted, s: int, blur: float) -> Polytope:
     blur: relative error of its records, which moves the maximum by twice as much at most.
     """
     found = open_polytope(fit, s)
+    assert isinstance(found, Polytope)
     found.error = found.error + 2 * blur * found.fitted
     found.key = b"apart" + found.key
     return found
@@ -122,6 +138,9 @@ def open_near(
         np.bincount(c, chances[n], k).astype(np.float64)
         for n, c, k in zip(group.names, group.classes, group.cards, strict=True)
     ]
+    if group.peaks is not None:
+        point = group.peaks.entries @ chances[group.names[0]]
+        return _open_entries(group, group.peaks, s, point, np.zeros(len(group.peaks.rows)))
     if group.concave:
         seen = _seen(whole, s, group.stacked)
         return Polytope(group.classes[0], seen.yields, masses[0], seen.key)
@@ -132,8 +151,20 @@ def open_near(
     return Marginal(polytope, _states_of(group, [chosen[u] for u in factor]))
 
 
-def open_level(fit: Fitted, s: int, slack: float) -> LevelSet:
+def _open_entries(group: Group, peaks: Peaks, s: int, point: Floats, error: Floats) -> Entries:
+    """The points of a tree that fit the records as one does."""
+    seen = group.count[s] > 0
+    return Entries(peaks.tree, peaks.rows[seen], point, np.packbits(seen).tobytes(), error[seen])
+
+
+def open_level(fit: Fitted, s: int, slack: float) -> Region:
     """The same variable's chances with a log-likelihood of at most `slack` nats below the maximum."""
+    if (peaks := fit.group.peaks) is not None:
+        own = fit.group.count[s] > 0
+        key = np.packbits(own).tobytes()
+        return EntryLevel(
+            peaks.tree, peaks.rows[own], peaks.states, peaks.masses[s], fit.group.count[s][own], slack, key
+        )
     seen = _seen(fit, s, fit.group.stacked)
     return LevelSet(fit.group.classes[0], seen.yields, fit.best[0][s], seen.records, slack, seen.key)
 
@@ -169,7 +200,7 @@ def open_merged(fit: Fitted, s: int, factor: Factor, chosen: Mapping[str, str], 
 
 def is_level(region: Region) -> bool:
     """Whether the set is curved, so that it has no corners."""
-    return isinstance(region.whole, LevelSet)
+    return bool(region.whole.curved)
 
 
 def merge(fit: Fitted, s: int) -> Merged | None:

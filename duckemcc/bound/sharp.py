@@ -29,13 +29,14 @@ from duckemcc.bound.regions import (
     is_level,
     merge,
     open_apart,
+    open_free,
     open_merged,
     open_near,
     open_path,
     open_polytope,
-    open_simplex,
     pick_states,
 )
+from duckemcc.bound.terms import compile_query
 from duckemcc.bound.variety import Variety
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.incomplete import can_complete
@@ -81,8 +82,8 @@ class Sharp:
     """A query whose ends are found in one segment after the other.
 
     model: that the query is about. likelihood: compiled, of a model that may have selectors beside. chosen: for each
-    exogenous variable the name of its distribution in the population that the query is about. tick: called between
-    programs; may raise. Raises as `Compiled` does.
+    exogenous variable, or piece of one, the name of its distribution in the population that the query is about. tick:
+    called between programs; may raise. Raises as `Compiled` does.
     """
 
     def __init__(
@@ -93,12 +94,12 @@ class Sharp:
         chosen: Mapping[str, str],
         tick: Tick = lambda: None,
     ) -> None:
-        self.compiled, self.chosen = Compiled(query, model), chosen
+        self.compiled, self.chosen = compile_query(query, model, likelihood), chosen
         asked = {f[0] for f in self.compiled.factors}
-        self._groups = likelihood.groups
+        self._groups, self._split = likelihood.groups, likelihood.split
         self._tied: dict[Factor, int] = {}  # factors whose variables share patterns, and their group
         for place, group in enumerate(self._groups):
-            factor = tuple(u.name for u in model.exogenous if chosen[u.name] in group.names)
+            factor = tuple(u for u, name in chosen.items() if name in group.names)
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
         self._place = {name: place for place, group in enumerate(self._groups) for name in group.names}
@@ -111,7 +112,7 @@ class Sharp:
     def _find_forgotten(self, model: Model, likelihood: Likelihood) -> tuple[str, ...]:
         if not any(u.arcs for u in model.exogenous):
             return ()
-        matters = {u for factor in self.compiled.factors for u in factor}
+        matters = set(self.compiled.causes)
         matters |= {likelihood.causes[name] for name in self.informed_by()}
         asked = find_read(model, self.compiled.combination)
         return tuple(
@@ -158,6 +159,11 @@ class Sharp:
         """The distributions in the groups on which the query depends."""
         return {name for place in self._places() for name in self._groups[place].names}
 
+    def bounded_by(self) -> set[str]:
+        """The same distributions, those of the pieces of one as the one that they are of."""
+        names = self.informed_by()
+        return names if self._split is None else set(self._split.wholes(names))
+
     # -- the ends ----------------------------------------------------------------------------------
 
     def find(self, learned: Learned, s: int) -> tuple[SharpEnd, SharpEnd] | None:
@@ -195,7 +201,7 @@ class Sharp:
             for factor in query.query.factors:
                 place = self.group_of(factor)
                 if place is None:
-                    regions[factor] = open_simplex(self.compiled.card(factor))
+                    regions[factor] = open_free(self.compiled, factor)
                 else:
                     what = self.path_of(factor) or factor
                     regions[factor] = open_near(learned.groups[place], s, chances, what, self.chosen)
@@ -223,7 +229,7 @@ class Sharp:
         for factor in self.compiled.factors:
             place = self.group_of(factor)
             if place is None:
-                regions[factor] = open_simplex(self.compiled.card(factor))
+                regions[factor] = open_free(self.compiled, factor)
             elif (fit := fits[place]).is_apart is None or fit.blur is None:
                 regions[factor] = open_polytope(fit, s)
             else:
@@ -237,7 +243,7 @@ class Sharp:
         for factor in self.relaxed.query.factors:
             place = self.group_of(factor)
             if place is None:
-                regions[factor] = open_simplex(self.compiled.card(factor))
+                regions[factor] = open_free(self.compiled, factor)
                 continue
             fit = fits[place]
             if (relaxed := self.path_of(factor)) is not None:

@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.learn.convex.linear import find_independent, pair_columns, solve_each, solve_positive
 from duckemcc.learn.emcc import Chances, Step, Tick, em_step, measure, put, take, weigh_others
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
 
 Floats = NDArray[np.float64]
 

@@ -26,13 +26,19 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import RepeatedName, UnknownName, hint
+from duckemcc.errors import RepeatedName, TooLarge, UnknownName, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.mix import Mix, Products, mix_records
-from duckemcc.learn.pooling import Key, Pooled, classify, merge_states, pool_parts, refuse_blocks
+from duckemcc.learn.patterns import find_patterns, split_causes
+from duckemcc.learn.pieces.peaks import Peaks, find_peaks
+from duckemcc.learn.pieces.split import Split, is_wide
+from duckemcc.learn.pooling import Key, Pooled, Records, classify, merge_states, pool_parts, refuse_blocks
 from duckemcc.learn.relaxed import relax
 from duckemcc.learn.yields import LARGEST_BLOCK, refuse_large
+from duckemcc.model.responses import Responses
 from duckemcc.model.scm import Model, tie
+from duckemcc.model.states import show_names
+from duckemcc.query.named import Combination
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -58,13 +64,15 @@ class Group:
 
     names: of the distributions, keys of `Likelihood.causes`. classes: for each, the class of every state [u] of its
     exogenous variable; `cards` counts classes. mix: the records of a group that incomplete ones tie; its blocks then
-    have no counts of their own. Elsewhere each pattern of a block is a record of its own.
+    have no counts of their own. Elsewhere each pattern of a block is a record of its own. peaks: the maximum, of a
+    piece that is a tree.
     """
 
     names: tuple[str, ...]
     classes: tuple[Ints, ...]
     blocks: tuple[Block, ...]
     mix: Mix | None = None
+    peaks: Peaks | None = None
 
     @cached_property
     def cards(self) -> tuple[int, ...]:
@@ -108,7 +116,9 @@ class Group:
     def part(self, segments: slice | Bools | Ints) -> Group:
         """The same patterns in some of the segments."""
         mix = None if self.mix is None else self.mix.part(segments)
-        return replace(self, blocks=tuple(replace(b, count=b.count[segments]) for b in self.blocks), mix=mix)
+        peaks = None if self.peaks is None else self.peaks.part(segments)
+        blocks = tuple(replace(b, count=b.count[segments]) for b in self.blocks)
+        return replace(self, blocks=blocks, mix=mix, peaks=peaks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +137,8 @@ class Likelihood:
 
     causes: name of every distribution -> the exogenous variable that it is of: the model's own in model order, then
     those of single studies (`StudyCounts.local`) by name. free: distributions on which no pattern depends; n [s]:
-    records. read: the sets of an exogenous variable's children whose responses some pattern reads together.
+    records. read: the sets of an exogenous variable's children whose responses some pattern reads together. split: the
+    pieces of the causes, if some are too large for a list; each distribution is then one of a piece.
     """
 
     model: Model
@@ -137,6 +148,14 @@ class Likelihood:
     impossible: tuple[Impossible, ...]
     n: Floats
     read: dict[str, frozenset[frozenset[str]]]
+    split: Split | None = None
+
+    @cached_property
+    def cards(self) -> dict[str, int]:
+        """The states of each distribution's variable, or piece of one."""
+        if self.split is None:
+            return {name: self.model.card(cause) for name, cause in self.causes.items()}
+        return {name: len(piece.states) for name, piece in self.split.distributions.items()}
 
     def part(self, segments: slice) -> Likelihood:
         """The same likelihood for some of the segments: what is compiled does not depend on the counts."""
@@ -153,14 +172,17 @@ def find_rarest(groups: Sequence[Group], s: int) -> float:
     return min([1.0, *(float(g.count[s][g.count[s] > 0].min() / g.total[s]) for g in groups if g.total[s] > 0)])
 
 
-def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
-    """The likelihood of the studies, one per arm, their segments aligned.
+def compile_likelihood(model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = ()) -> Likelihood:
+    """The likelihood of the studies, one per arm, their segments aligned. asked: the queries whose worlds decide, with
+    the patterns, into which pieces large causes are split.
 
     Raises `TooLarge` before a block of more than `LARGEST_BLOCK` entries is allocated, `UnknownName` and
     `RepeatedName` for `local` distributions.
     """
     causes = name_distributions(model, arms)
     pooled, mixed = pool_parts(model, arms, causes)
+    if is_wide(model):
+        return _compile_pieces(model, arms, causes, pooled, mixed, asked)
     classes = merge_states(model, causes, pooled)
     first = {name: np.unique(c, return_index=True)[1] for name, c in classes.items()}
     refuse_blocks(model, pooled, first)
@@ -203,6 +225,66 @@ def compile_likelihood(model: Model, arms: Sequence[StudyCounts]) -> Likelihood:
         tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
         _find_read(model, pooled),
+    )
+
+
+def _compile_pieces(
+    model: Model,
+    arms: Sequence[StudyCounts],
+    causes: dict[str, str],
+    pooled: Sequence[Pooled],
+    mixed: Sequence[Records],
+    asked: Sequence[Combination],
+) -> Likelihood:
+    """The same with causes split into pieces: a group is the patterns of one piece."""
+    split = split_causes(Responses(model), pooled, asked, causes)
+    if mixed:
+        _refuse_mixed(model, mixed)
+    impossible: list[tuple[int, Impossible]] = []
+    drafts: dict[str, list[tuple[Floats, Floats]]] = {}
+    for part in pooled:
+        found, possible = find_patterns(split, part)
+        if not possible.all():
+            impossible.extend(_set_apart(arms, part, ~possible))
+        for own in found:
+            name = split.name(part.names[0], part.part.exogenous[0], own.piece)
+            drafts.setdefault(name, []).append((own.rows, part.count[:, own.place]))
+    blocks = {
+        name: (np.concatenate([rows for rows, _ in parts]), np.hstack([count for _, count in parts]))
+        for name, parts in drafts.items()
+    }
+    peaks = find_peaks(split, blocks)
+    pieces = split.distributions
+    groups = []
+    for name, piece in pieces.items():
+        if name in blocks:
+            rows, count = blocks[name]
+            yields = rows if piece.tree is None else np.round(piece.tree.entries_of(piece.states) @ rows.T).T
+            group = _make_group((name,), {name: np.arange(len(piece.states))}, {(name,): (yields > 0, count)})
+            groups.append(replace(group, peaks=peaks.get(name)))
+    return Likelihood(
+        model,
+        {name: piece.cause for name, piece in pieces.items()},
+        tuple(groups),
+        tuple(name for name in pieces if name not in blocks),
+        tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
+        np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
+        _find_read(model, pooled),
+        split,
+    )
+
+
+def _refuse_mixed(model: Model, mixed: Sequence[Records]) -> None:
+    lacking = {
+        v
+        for records in mixed
+        for v, column in zip(model.variables, records.completed.T, strict=True)
+        if v not in records.scope and (column >= 0).any()
+    }
+    names = show_names([v for v in model.variables if v in lacking])
+    raise TooLarge(
+        f"records without a value of {names} tie causes together of which one is too large to be listed; measure "
+        f"{names}, leave these records out (nulls='drop'), or coarsen the variable with the most states"
     )
 
 

@@ -23,8 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.interior import find_interior
+from duckemcc.learn.convex.interior import find_interior
 from duckemcc.learn.likelihood import Group
+from duckemcc.learn.pieces.peaks import Peaks
 from duckemcc.learn.yields import LARGEST_BLOCK
 from duckemcc.model.ticking import tick
 
@@ -68,6 +69,8 @@ def maximise(group: Group) -> Maximum | None:
 
     None where several variables have more than `LARGEST_JOINT` joint states.
     """
+    if group.peaks is not None:
+        return _take_peaks(group, group.peaks)
     yields = joint_yields(group)
     if yields is None:
         return None
@@ -78,8 +81,39 @@ def maximise(group: Group) -> Maximum | None:
     return peak._replace(fitted=tuple(np.split(peak.fitted[0], cuts, axis=1)))
 
 
+def maximise_all(groups: Sequence[Group]) -> list[Maximum | None]:
+    """The maximum of each group. Pieces whose patterns are the same functions of as many states are one problem, with
+    the records of each as segments of it."""
+    found: list[Maximum | None] = [None] * len(groups)
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for place, group in enumerate(groups):
+        single = group.concave and group.mix is None and group.peaks is None and len(group.blocks) == 1
+        key = (group.stacked.shape, group.stacked.tobytes()) if single else (place,)
+        alike.setdefault(key, []).append(place)
+    for places in alike.values():
+        if len(places) == 1:
+            found[places[0]] = maximise(groups[places[0]])
+            continue
+        counts = [groups[place].count for place in places]
+        peak = maximise_records(groups[places[0]].stacked, np.concatenate(counts))
+        cuts = np.cumsum([len(count) for count in counts])[:-1]
+        parts = (np.split(values, cuts) for values in (peak.chances, peak.fitted[0], peak.loglik, peak.upper))
+        for place, chances, fitted, loglik, upper in zip(places, *parts, strict=True):
+            found[place] = Maximum(chances, (fitted,), loglik, upper)
+    return found
+
+
+def _take_peaks(group: Group, peaks: Peaks) -> Maximum:
+    """The maximum of a tree's piece, which was found when it was compiled."""
+    chances = np.zeros((len(peaks.loglik), group.cards[0]))
+    np.add.at(chances.T, group.classes[0], peaks.masses.T)
+    return Maximum(chances, (peaks.fitted,), peaks.loglik, peaks.upper)
+
+
 def maximise_records(yields: Floats, count: Floats) -> Maximum:
     """The maximum over one PMF of records that are linear in it: yields [q, u], count [s, q]."""
+    if is_partition(yields):
+        return _take_shares(yields, count)
     start = _find_starts(yields, count)
     found = [
         _maximise_with_rare(yields if (n > 0).all() else yields[n > 0], n[n > 0], theta)
@@ -88,6 +122,22 @@ def maximise_records(yields: Floats, count: Floats) -> Maximum:
     chances = np.stack([theta for theta, _, _ in found])
     fitted = np.matmul(chances[:, None, :], yields.T)[:, 0]
     return Maximum(chances, (fitted,), np.array([f[1] for f in found]), np.array([f[2] for f in found]))
+
+
+def is_partition(yields: Floats) -> bool:
+    """Whether patterns [p, u] exclude each other, so that their probabilities can be any that sum to one."""
+    return bool((yields.sum(axis=0) <= 1).all() and yields.any(axis=1).all())
+
+
+def _take_shares(yields: Floats, count: Floats) -> Maximum:
+    """The maximum for patterns that exclude each other: each has its share of the records."""
+    total = count.sum(axis=1, keepdims=True)
+    even = np.full(count.shape, 1 / max(count.shape[1], 1))
+    share = np.divide(count, total, out=even, where=total > 0)
+    chances = (share / yields.sum(axis=1)) @ yields
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loglik = np.where(count > 0, count * np.log(share), 0.0).sum(axis=1)
+    return Maximum(chances, (share,), loglik, loglik)
 
 
 def _find_starts(yields: Floats, count: Floats) -> Sequence[Floats | None]:

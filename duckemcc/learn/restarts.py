@@ -21,7 +21,7 @@ from duckemcc.learn.accelerate import find_dead, project_onto, squarem
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.incomplete import Incomplete, can_complete, come_apart, fit_incomplete
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
-from duckemcc.learn.maximum import Maximum, maximise, maximise_records
+from duckemcc.learn.maximum import Maximum, maximise, maximise_all, maximise_records
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.model.scm import Model
@@ -163,8 +163,9 @@ def learn(
     converged = np.ones(segments, dtype=bool)
     steps = np.zeros(segments, dtype=np.intp)
     groups = []
-    for group in likelihood.groups:
-        fit = _fit_group(group, likelihood.model, starts, effort, likelihood.n, tick)
+    known = [None] * len(likelihood.groups) if likelihood.split is None else maximise_all(likelihood.groups)
+    for group, peak in zip(likelihood.groups, known, strict=True):
+        fit = _fit_group(group, likelihood.model, starts, effort, likelihood.n, tick, peak)
         loglik = loglik + fit.loglik
         upper = upper + fit.upper
         gap = gap + np.where(fit.kept, fit.gap, 0).max(axis=1)
@@ -210,15 +211,21 @@ def _sum_up(group: Group, fit: _GroupFit) -> Fitted:
 
 
 def _fit_group(
-    group: Group, model: Model, starts: dict[str, Floats], effort: Effort, n: Floats, tick: Tick
+    group: Group,
+    model: Model,
+    starts: dict[str, Floats],
+    effort: Effort,
+    n: Floats,
+    tick: Tick,
+    there: Maximum | None = None,
 ) -> _GroupFit:
-    """The group's restarts brought to the maximum, as far as `effort` goes."""
+    """The group's restarts brought to the maximum, as far as `effort` goes. there: where it is, if that is known."""
     segments = len(n)
     chances = tuple(
         np.tile(sum_by_class(start, classes), (segments, 1, 1))
         for start, classes in zip(_of(starts, group), group.classes, strict=True)
     )
-    peak, incomplete, merged = _seek(group, model, tick)
+    peak, incomplete, merged = _seek(group, model, tick) if there is None else (there, None, None)
     upper = np.zeros(segments) if peak is None else peak.upper  # log P ≤ 0
     goal = None if peak is None else peak.fitted
     if incomplete is not None:

@@ -20,6 +20,8 @@ Table: TypeAlias = NDArray[np.intp]
 
 LARGEST_EXOGENOUS = 2**20
 """States of one exogenous variable that are enumerated at most."""
+LISTED = 2**12
+"""States of a canonical cause up to which it is one list, if it could be split into pieces (`learn.pieces.split`)."""
 LARGEST_TABLE = 20_000_000
 """Entries of one equation's table at most."""
 MOST_AXES = 32

@@ -208,6 +208,11 @@ class Model:
         check_known("the intervention sets", out, self.parents)
         return find_components(self.variables, self.exogenous, out)
 
+    @cached_property
+    def splits(self) -> bool:
+        """Whether canonical causes can be split into pieces: each variable has one cause at most."""
+        return all(len(causes) <= 1 for causes in self.causes.values())
+
     # -- sizes and tables, once the states are known -------------------------------------------
 
     def with_states(self, states: Mapping[str, Sequence[State]]) -> Model:

@@ -1,13 +1,15 @@
-"""P(event) = 0 for an event that one exogenous variable determines: the states of it at which the event holds go.
+"""P(event) = 0 for an event that one exogenous variable decides: the states of it at which the event holds go.
 
     θ_U(u) = 0 wherever the event holds at u;  U keeps its other states, and its children's equations their rows
 
 An event is evaluated forward, on the nodes of its counterfactual network (`duckemcc.query.event`), at many states of U
-at once: variables that are set cut off what lies above them, and what is left may depend on U alone.
+at once: variables that are set cut off what lies above them. All that the event speaks of must depend on U alone; what
+lies above may have causes of its own, such as a covariate: then the event is excluded for each value of these.
 
 A canonical U is never enumerated whole. Its states are written cell by cell (a cell is what the relation of one child
 yields in one context of its parents), and those that an assumption excludes are left out as soon as the last cell that
-it reads is written. A monotone instrument of 24 levels thus has 25 relations from the start, and not 2^24.
+it reads is written. A monotone instrument of 24 levels thus has 25 relations from the start, and not 2^24. If too many
+are left, and the cause can be split into pieces, it stays as it is: `forbid` then tells what its responses cannot be.
 
 Axes: u exogenous state; c cell, those of the first child first, contexts in the order of its table.
 """
@@ -23,12 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.errors import AssumptionSpansCauses, GraphError, QueryError, TooLarge, UnknownName
-from duckemcc.model.canonical import LARGEST_EXOGENOUS, LARGEST_TABLE, Table, check_table_size
+from duckemcc.model.canonical import LARGEST_EXOGENOUS, LARGEST_TABLE, LISTED, Table, check_table_size
 from duckemcc.model.check import missing_states
+from duckemcc.model.responses import Conjunctions, Responses
 from duckemcc.model.scm import Exogenous, Model
 from duckemcc.model.states import show_names
 from duckemcc.query.language import parse_event
 from duckemcc.query.named import expand
+from duckemcc.query.spell import spell_nodes
 from duckemcc.query.syntax import Event, Probability, Query, Term
 from duckemcc.query.worlds import Node, Worlds, find_ancestors
 
@@ -36,11 +40,12 @@ Rows: TypeAlias = NDArray[np.int32]
 """States of one exogenous variable [u, c]: what its children's relations yield."""
 
 
-def restrict(model: Model) -> Model:
+def restrict(model: Model, *, pieces: bool = False) -> Model:
     """The model in which what is assumed never to happen cannot: explicit equations, and no assumptions.
 
     model: with all states known. A cause that no assumption restricts stays as it is. The order of the states that are
-    left is that of the unrestricted ones.
+    left is that of the unrestricted ones. pieces: leave a canonical cause as it is, with its assumptions, if more than
+    `LISTED` states are left and it can be split into pieces.
     Raises `AssumptionSpansCauses`, `GraphError` for assumptions that contradict each other or the equations,
     `QueryError` and `UnknownName` for events that do not fit the model, and `TooLarge`.
     """
@@ -49,22 +54,49 @@ def restrict(model: Model) -> Model:
     unknown = [v for v, labels in model.states.items() if labels is None]
     if unknown:
         raise GraphError(f"the states of {show_names(unknown)} are not known; declare them, or use with_states")
-    excluded: dict[str, list[Excluded]] = {}
-    for text in sorted(model.assumptions):
-        found = _resolve(model, text)
-        if found is not None:
-            excluded.setdefault(found.cause, []).append(found)
-    equations, exogenous = dict(model.equations), []
+    excluded = _resolve_all(model)
+    equations, exogenous, left = dict(model.equations), [], set()
     for cause in model.exogenous:
-        if cause.name in excluded:
-            find = _enumerate if cause.card is None else _select
-            tables, card = find(model, cause, excluded[cause.name], equations)
-            if card < model.card(cause.name):
-                cause = replace(cause, card=card)
-                equations |= tables
+        own = [e for found in excluded.get(cause.name, {}).values() for e in found]
+        if own and cause.card is None:
+            try:
+                found = _enumerate(model, cause, own, equations)
+                wide = found[1] > LISTED
+            except TooLarge:
+                if not (pieces and model.splits):
+                    raise
+                wide = True
+            if wide and pieces and model.splits:
+                left |= set(excluded[cause.name])
+                own = []
+        elif own:
+            found = _select(model, cause, own, equations)
+        if own and found[1] < model.card(cause.name):
+            cause = replace(cause, card=found[1])
+            equations |= found[0]
         exogenous.append(cause)
     surjective = model.surjective and all(not missing_states(t, model.card(v)) for v, t in equations.items())
-    return replace(model, exogenous=tuple(exogenous), equations=equations, assumptions=(), surjective=surjective)
+    kept = tuple(text for text in model.assumptions if text in left)
+    return replace(model, exogenous=tuple(exogenous), equations=equations, assumptions=kept, surjective=surjective)
+
+
+def forbid(responses: Responses) -> dict[str, list[Conjunctions]]:
+    """For each cause the conjunctions of its responses that the assumptions of a model exclude. Raises as `restrict`
+    does."""
+    model, found = responses.model, dict[str, list[Conjunctions]]()
+    for cause, excluded in (_resolve_all(model) if model.assumptions else {}).items():
+        for own in excluded.values():
+            found.setdefault(cause, []).extend(spell_nodes(responses, e.nodes, e.allowed) for e in own)
+    return found
+
+
+def _resolve_all(model: Model) -> dict[str, dict[str, list[Excluded]]]:
+    """What the assumptions exclude of each cause, by their texts."""
+    excluded: dict[str, dict[str, list[Excluded]]] = {}
+    for text in sorted(model.assumptions):
+        for found in _resolve(model, text):
+            excluded.setdefault(found.cause, {}).setdefault(text, []).append(found)
+    return excluded
 
 
 def read_assumption(text: str) -> Query:
@@ -73,7 +105,7 @@ def read_assumption(text: str) -> Query:
 
 
 class Excluded(NamedTuple):
-    """An event that the states of `cause` determine: the states allowed to each of its nodes, of all its `nodes`."""
+    """An event that the states of `cause` decide: the states allowed to each of its nodes, of all its `nodes`."""
 
     event: Event
     cause: str
@@ -84,8 +116,9 @@ class Excluded(NamedTuple):
         return _show(self.event)
 
 
-def _resolve(model: Model, text: str) -> Excluded | None:
-    """The assumption in terms of the model's states; None where it cannot but be true."""
+def _resolve(model: Model, text: str) -> list[Excluded]:
+    """The assumption in terms of the model's states, for each value of what lies above if that has causes of its own;
+    nothing if it cannot but be true."""
     asked = read_assumption(text)
     states = {v: labels or () for v, labels in model.states.items()}
     try:
@@ -94,17 +127,40 @@ def _resolve(model: Model, text: str) -> Excluded | None:
     except (QueryError, UnknownName) as wrong:
         raise type(wrong)(f"the assumption {asked} = 0 does not fit the model. {wrong}") from None
     if allowed is None:
-        return None
+        return []
     allowed = {node: values for node, values in allowed.items() if len(values) < model.card(node.variable)}
     nodes = find_ancestors(allowed)
     causes = [u for u in model.exogenous if any(u.name in model.causes[n.variable] for n in nodes)]
     if len(causes) > 1:
-        raise AssumptionSpansCauses(_spans(event, causes, nodes))
+        return _in_each_context(model, event, causes, allowed, nodes)
     if causes:
-        return Excluded(event, causes[0].name, allowed, nodes)
+        return [Excluded(event, causes[0].name, allowed, nodes)]
     if _holds(model, nodes, allowed, np.zeros((1, 0), np.int32), {}).all():
         raise GraphError(f"the assumption {_show(event)} contradicts the model, in which the event always holds")
-    return None
+    return []
+
+
+def _in_each_context(
+    model: Model, event: Event, causes: Sequence[Exogenous], allowed: dict[Node, set[int]], nodes: Sequence[Node]
+) -> list[Excluded]:
+    """The event for each value of what lies above it, if all that it speaks of has one cause: it never happens just if
+    it does not in any context that can occur. Raises `AssumptionSpansCauses` otherwise."""
+    spoken = {u for node in allowed for u in model.causes[node.variable]}
+    if len(spoken) != 1 or any(len(model.causes[n.variable]) > 1 for n in nodes):
+        raise AssumptionSpansCauses(_spans(event, causes, nodes))
+    cause = next(u for u in causes if u.name in spoken)
+    responses = Responses(model)
+    rows = spell_nodes(responses, nodes, allowed).of(cause.children)
+    rows = Conjunctions(rows.variables, *np.split(np.unique(np.hstack(rows[1:]), axis=0), 2, axis=1))
+    found = []
+    for numbers, values in zip(rows.responses, rows.values, strict=True):
+        held: dict[Node, set[int]] = {}
+        for k, (number, value) in enumerate(dict(zip(numbers.tolist(), values.tolist(), strict=True)).items()):
+            variable, context = responses.read(number)
+            shape = responses.shape[variable]
+            held[Node(variable, tuple(map(int, np.unravel_index(context, shape))) if shape else (), k)] = {value}
+        found.append(Excluded(event, cause.name, held, list(held)))
+    return found
 
 
 def _spans(event: Event, causes: Sequence[Exogenous], nodes: Sequence[Node]) -> str:

@@ -74,6 +74,11 @@ class Compiled:
         return prod(self.model.card(u) for u in factor)
 
     @property
+    def causes(self) -> tuple[str, ...]:
+        """The exogenous variables that the query depends on."""
+        return tuple(dict.fromkeys(u for factor in self.factors for u in factor))
+
+    @property
     def conditional(self) -> bool:
         return self._given is not None
 

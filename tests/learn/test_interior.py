@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import table1
 
-from duckemcc.learn.interior import find_interior
+from duckemcc.learn.convex.interior import find_interior
 from duckemcc.learn.likelihood import compile_likelihood
 from duckemcc.learn.maximum import _maximise_one
 

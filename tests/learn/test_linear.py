@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duckemcc.learn.linear import find_independent, pair_columns, solve_each, solve_positive
+from duckemcc.learn.convex.linear import find_independent, pair_columns, solve_each, solve_positive
 
 
 def problems(seed, size, batch, states=12):

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats, Ints, Likelihood, compile_likelihood
-from duckemcc.learn.maximum import maximise
+from duckemcc.learn.maximum import maximise_all
 from duckemcc.learn.verdict.blame import find_fault
 from duckemcc.learn.verdict.face import count_left, count_left_merged
 from duckemcc.learn.verdict.factor import Factor, sum_by_context
@@ -127,7 +127,7 @@ def check(
     """
     model = likelihood.model
     factors = saturate(model, arms, nulls)
-    fitted = [fit_factor(model, f, chances) for f in factors]
+    fitted = [fit_factor(model, f, chances, likelihood.split) for f in factors]
     factors = [f if f.tested else replace(f, observed=q) for f, q in zip(factors, fitted, strict=True)]
     impossible = (
         np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)
@@ -269,7 +269,7 @@ def _fit_alone(model: Model, arm: StudyCounts, nulls: str) -> tuple[Floats, Ints
     """LL_sat − LL_max of one arm [s] and its degrees of freedom, the maximum taken of the relaxation where several
     variables share a component: a proven gap."""
     alone = compile_likelihood(model, [arm])
-    peaks = [maximise(group) for group in alone.groups]
+    peaks = maximise_all(alone.groups)
     upper = np.sum([np.zeros(len(arm.count)), *(peak.upper for peak in peaks if peak is not None)], axis=0)
     factors = saturate(model, [arm], nulls)
     gap = saturated_loglik(factors, len(upper)) - upper if all(f.tested for f in factors) else np.zeros_like(upper)

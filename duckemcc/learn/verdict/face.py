@@ -16,7 +16,7 @@ Axes: s segment, p distinct pattern, u exogenous state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,11 @@ def count_left(likelihood: Likelihood, factors: Sequence[Factor], chances: Mappi
     A group of which some frequencies could not be tested keeps all of its own.
     """
     left = np.zeros(len(likelihood.n), dtype=np.intp)
-    for group in likelihood.groups:
-        own = _factors_of(group, factors)
-        spanned = _span(group, chances) if all(f.tested for f in own) else np.zeros_like(left)
+    for names, groups in _bundle(likelihood).items():
+        own = _factors_of(names, factors)
+        spanned = np.zeros_like(left)
+        if all(f.tested for f in own):
+            spanned = np.sum([_span(likelihood.groups[place], chances) for place in groups], axis=0)
         left += np.maximum(degrees_of_freedom(own, len(left)) - spanned, 0)
     return left
 
@@ -53,19 +55,31 @@ def count_left(likelihood: Likelihood, factors: Sequence[Factor], chances: Mappi
 def count_left_merged(likelihood: Likelihood, factors: Sequence[Factor], peaks: Sequence[Maximum | None]) -> Ints:
     """The same [s] at the maximum of each group's variables merged into one; None where it was not sought."""
     left = np.zeros(len(likelihood.n), dtype=np.intp)
-    for group, peak in zip(likelihood.groups, peaks, strict=True):
-        yields = None if peak is None else joint_yields(group)
-        free = degrees_of_freedom(_factors_of(group, factors), len(left))
-        if peak is None or yields is None:
-            left += free
-            continue
-        pairs = zip(peak.chances, _seen(group), strict=True)
-        left += np.maximum(free - np.array([_rank(yields[seen], mass) for mass, seen in pairs]), 0)
+    for names, groups in _bundle(likelihood).items():
+        free = degrees_of_freedom(_factors_of(names, factors), len(left))
+        spanned = np.zeros_like(left)
+        for place in groups:
+            group, peak = likelihood.groups[place], peaks[place]
+            yields = None if peak is None else joint_yields(group)
+            if peak is not None and yields is not None:
+                pairs = zip(peak.chances, _seen(group), strict=True)
+                spanned += np.array([_rank(yields[seen], mass) for mass, seen in pairs])
+        left += np.maximum(free - spanned, 0)
     return left
 
 
-def _factors_of(group: Group, factors: Sequence[Factor]) -> list[Factor]:
-    return [f for f in factors if any(n in group.names for c in f.conditionals for n in c.names)]
+def _bundle(likelihood: Likelihood) -> dict[tuple[str, ...], list[int]]:
+    """The groups whose frequencies are counted together, by their distributions: each by itself, but the pieces of one
+    distribution together."""
+    bundles: dict[tuple[str, ...], list[int]] = {}
+    for place, group in enumerate(likelihood.groups):
+        names = group.names if likelihood.split is None else likelihood.split.wholes(group.names)
+        bundles.setdefault(names, []).append(place)
+    return bundles
+
+
+def _factors_of(names: Collection[str], factors: Sequence[Factor]) -> list[Factor]:
+    return [f for f in factors if any(n in names for c in f.conditionals for n in c.names)]
 
 
 def _seen(group: Group) -> Bools:

@@ -12,6 +12,7 @@ import numpy as np
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Floats
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.blame import find_worst, name_lacking, name_pattern
 from duckemcc.learn.verdict.factor import Factor
 from duckemcc.learn.verdict.saturated import fit_factor, saturate
@@ -33,11 +34,16 @@ class Frequency(NamedTuple):
 
 
 def compare_frequencies(
-    model: Model, arms: Sequence[StudyCounts], chances: dict[str, Floats], nulls: str = "mar"
+    model: Model,
+    arms: Sequence[StudyCounts],
+    chances: dict[str, Floats],
+    nulls: str = "mar",
+    split: Split | None = None,
 ) -> Iterator[list[Frequency]]:
-    """For each segment the patterns of every arm, at one PMF [s, u] per distribution."""
+    """For each segment the patterns of every arm, at one PMF [s, u] per distribution. split: the pieces of which these
+    are."""
     factors = [f for f in saturate(model, arms, nulls) if f.tested]
-    fitted = [fit_factor(model, f, chances) for f in factors]
+    fitted = [fit_factor(model, f, chances, split) for f in factors]
     for s in range(len(arms[0].count)):
         worst = {_find_worst(arms, factors, fitted, s, k) for k in range(len(arms))}
         fault = find_worst(arms, factors, fitted, s)

@@ -8,14 +8,17 @@ Axes: s segment, p pattern, u exogenous state.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
-from duckemcc.learn.parts import Part, split
+from duckemcc.learn.parts import Part
+from duckemcc.learn.parts import split as split_parts
+from duckemcc.learn.patterns import probability
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.pooling import find_classes, sum_by_class
 from duckemcc.learn.yields import CHUNK, pattern_yields
 from duckemcc.model.scm import Model
@@ -48,17 +51,28 @@ def factorise(model: Model, arm: StudyCounts, missing: Collection[str]) -> list[
 
 def find_parts(model: Model, do: Collection[str], missing: Collection[str]) -> Iterator[tuple[str, Part]]:
     """Each measured variable V and its part up to V, whose scope is V and w_V."""
-    for whole in split(model, do, missing):
+    for whole in split_parts(model, do, missing):
         for v in (v for v in model.order if v in whole.measured):
             later = model.order[model.order.index(v) + 1 :]
-            yield v, next(b for b in split(model, do, {*missing, *later}) if v in b.measured)
+            yield v, next(b for b in split_parts(model, do, {*missing, *later}) if v in b.measured)
 
 
-def fit(model: Model, factor: Conditional, codes: Ints, chances: dict[str, Floats], segments: int) -> Floats:
+def fit(
+    model: Model,
+    factor: Conditional,
+    codes: Ints,
+    chances: dict[str, Floats],
+    segments: int,
+    split: Split | None = None,
+) -> Floats:
     """Fitted P(variable | context) [s, p] at one PMF [s, u] per distribution.
 
-    codes [p, v] of the context and the variable, in this order.
+    codes [p, v] of the context and the variable, in this order. split: the pieces of which the distributions are.
     """
+    if split is not None:
+        columns = (*factor.context, factor.variable)
+        part, names = factor.part, factor.names
+        return _divide(factor, lambda v: probability(split, part, names, v, columns, codes, chances, segments))
     if max((chances[n].shape[1] for n in factor.names), default=1) > WIDE and segments > 1:
         own = [{n: c[s : s + 1] for n, c in chances.items()} for s in range(segments)]
         return np.concatenate([fit(model, factor, codes, one, 1) for one in own])
@@ -90,11 +104,16 @@ def _join(
 
 
 def _fit(model: Model, factor: Conditional, codes: Ints, states: dict[str, Ints], joint: Floats) -> Floats:
-    both = _probability(model, factor, factor.part.measured, codes, states, joint)
+    return _divide(factor, lambda v: _probability(model, factor, v, codes, states, joint))
+
+
+def _divide(factor: Conditional, fitted: Callable[[tuple[str, ...]], Floats]) -> Floats:
+    """P(variable | context) [s, p]. fitted: P(some measured variables | parents outside) [s, p]."""
+    both = fitted(factor.part.measured)
     before = tuple(v for v in factor.part.measured if v != factor.variable)
     if not before:
         return both
-    given = _probability(model, factor, before, codes, states, joint)
+    given = fitted(before)
     return np.divide(both, given, out=np.zeros_like(both), where=given > 0)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.parts import split_samples
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.factor import Factor, count_factor
 from duckemcc.learn.verdict.network import factorise, fit
 from duckemcc.learn.verdict.tables import fit_table, saturate_together
@@ -58,11 +59,11 @@ def degrees_of_freedom(factors: Sequence[Factor], segments: int) -> Ints:
     return np.sum([np.zeros(segments, dtype=np.intp), *(f.free for f in factors)], axis=0)
 
 
-def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats]) -> Floats:
-    """Fitted probabilities [s, p] at one PMF [s, u] per distribution."""
+def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats], split: Split | None = None) -> Floats:
+    """Fitted probabilities [s, p] at one PMF [s, u] per distribution. split: the pieces of which these are."""
     if len(factor.conditionals) > 1:
-        return fit_table(model, factor, chances)
-    return fit(model, factor.conditionals[0], factor.codes, chances, len(factor.count))
+        return fit_table(model, factor, chances, split)
+    return fit(model, factor.conditionals[0], factor.codes, chances, len(factor.count), split)
 
 
 def xlogy(x: Floats, y: Floats) -> Floats:

@@ -27,6 +27,7 @@ from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Block, Group
 from duckemcc.learn.maximum import maximise
 from duckemcc.learn.parts import Sample, number_rows, project
+from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.factor import Factor, count_factor, sum_by_context
 from duckemcc.learn.verdict.network import Conditional, factorise, fit
 from duckemcc.model.scm import Model, tie
@@ -189,7 +190,7 @@ def _count_free(masks: NDArray[np.bool_], present: NDArray[np.bool_], cards: Seq
     return np.array(sizes, dtype=np.intp)[kind.ravel()]
 
 
-def fit_table(model: Model, factor: Factor, chances: dict[str, Floats]) -> Floats:
+def fit_table(model: Model, factor: Factor, chances: dict[str, Floats], split: Split | None = None) -> Floats:
     """Fitted probabilities [s, p] of a table's patterns in their contexts: the product of its factors, summed over the
     cells that agree."""
     inside = len(factor.conditionals)
@@ -204,6 +205,6 @@ def fit_table(model: Model, factor: Factor, chances: dict[str, Floats]) -> Float
             codes, place = np.unique(
                 np.stack([value[v] for v in (*c.context, c.variable)], axis=1), axis=0, return_inverse=True
             )
-            product *= fit(model, c, codes, chances, len(fitted))[:, place.ravel()]
+            product *= fit(model, c, codes, chances, len(fitted), split)[:, place.ravel()]
         fitted[:, rows] = np.matmul(product[:, None, :], _agree(factor.codes[rows, -inside:], cells).T)[:, 0]
     return fitted

@@ -68,7 +68,7 @@ class ModelReader(StudyReader):
 def _checked(model: Model) -> Model:
     """The model, whose assumptions are read here if all states are known."""
     if all(model.states.values()):
-        restrict(model)
+        restrict(model, pieces=True)
     return model
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.learn.linear import solve_each
+from duckemcc.learn.convex.linear import solve_each
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
