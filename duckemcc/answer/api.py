@@ -138,13 +138,13 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
 
 @timed
 def _fit(pscm: Model, tables: Sequence[CountTable], settings: Options, clock: Clock) -> Fit:
-    job = prepare(pscm, tables, (), settings, clock)
-    part = next(job.parts(clock))
-    learned, verdict = part.learned, part.verdict
+    plan = prepare(pscm, tables, (), settings, clock, spread=True)
+    batch = next(plan.batches(clock))
+    learned, verdict = batch.learned, batch.verdict
     return Fit(
-        job.model,
+        plan.model,
         {name: chances[0].copy() for name, chances in learned.chances.items()},
-        job.names_of(job.options.population),
+        plan.names_of(plan.options.population),
         float(learned.loglik[0]),
         float(learned.optimality_gap[0]),
         settings.restarts,
@@ -188,21 +188,21 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
 def _witness(
     pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
 ) -> Witness:
-    job = prepare(pscm, tables, (), settings, clock)
-    part = next(job.parts(clock, spread=False))
-    learned, names = part.learned, job.names_of(settings.population)
-    if not part.verdict.compatible[0] and settings.incompatible == "null":
+    plan = prepare(pscm, tables, (), settings, clock)
+    batch = next(plan.batches(clock))
+    learned, names = batch.learned, plan.names_of(settings.population)
+    if not batch.verdict.compatible[0] and settings.incompatible == "null":
         raise StudyError(
-            f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
+            f"the data are incompatible: {batch.verdict.reason[0]}; incompatible='report' takes the best fit"
         )
     text, parsed = asked
-    ends = Sharp(parsed, job.model, part.likelihood, names, clock.tick).find(learned, 0)
+    ends = Sharp(parsed, plan.model, batch.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []
     for end in ends:
         chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
-        models.append(FullModel(job.model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
+        models.append(FullModel(plan.model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
     return Witness(text, ends[0].value, ends[1].value, *models)
 
 

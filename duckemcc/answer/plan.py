@@ -1,4 +1,8 @@
-"""The work between counted studies and learned models: encode, compile, learn and judge, segments in batches.
+"""The plan of one question, between counted studies and learned models: encode, compile, learn, segments in batches.
+
+Whoever has something to say about the same records reads the same batches: bounds, the verdict, frequencies, a fit, a
+witness, a report. A batch is learned once. Bounds of all segments are told before a report looks closely at some, and
+what it needs of these is kept until then (`Kept`), without restarts and without other segments.
 
 The model that is learned may have more variables than the one that is asked about: a selector for each study whose
 records a rule kept or dropped. And more distributions: those that a study has for itself (`local`).
@@ -8,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,24 +45,13 @@ AHEAD = 512
 """Segments whose independences are tested together, at most: what they show does not matter for that."""
 
 
-class Part(NamedTuple):
-    """A batch of segments of one kind (see `study.kinds`), learned and judged. kind: its number, from 0."""
-
-    segments: list[int]
-    kind: int
-    arms: list[StudyCounts]
-    likelihood: Likelihood
-    learned: Learned
-    verdict: Compatibility
-
-
 @dataclass(frozen=True)
-class Job:
-    """Everything that is known once the studies are counted.
+class Plan:
+    """A question once its studies are counted: what is learned from them, batch after batch, for all who read it.
 
     model: asked about, with its states. learned_model: the same with the selectors. arms: of the studies, in codes of
     the latter. arm_of: the study of each arm. selectors: study -> its selector. local: study -> exogenous variable ->
-    the study's own distribution of it.
+    the study's own distribution of it. spread: restart also where the maximum is found without.
     """
 
     model: Model
@@ -69,27 +62,21 @@ class Job:
     selectors: dict[str, str]
     local: dict[str, Mapping[str, str]]
     options: Options
+    spread: bool
 
-    def parts(
-        self,
-        clock: Clock,
-        *,
-        every_study: bool = False,
-        spread: bool = True,
-        refused: dict[int, TooLarge] | None = None,
-    ) -> Iterator[Part]:
+    def batches(self, clock: Clock, refused: dict[int, TooLarge] | None = None) -> Iterator[Batch]:
         """The segments in batches, kind by kind; the starts are the same for all. Raises `Timeout`.
 
-        every_study: test each arm by itself, too. spread: restart also where the maximum is found without. refused:
-        takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
+        A batch is learned when its turn comes and forgotten when the next one is taken, unless a reader holds it.
+        refused: takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
         """
-        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
+        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, self.spread)
         clock.tick()
         for number, (kind, independences) in enumerate(self._kinds()):
             clock.tick()
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms)
-                starts, together = self._starts(compiled, kind, spread, clock.tick)
+                starts, together = self._starts(compiled, kind, clock.tick)
             except TooLarge as large:
                 if refused is None:
                     raise
@@ -103,9 +90,8 @@ class Job:
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
                 learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
                 clock.lap("learn")
-                verdict = self._judge(likelihood, arms, learned, every_study, independences(batch))
-                clock.lap("judge")
-                yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
+                found = partial(independences, batch)
+                yield Batch(self, clock, kind.segments[batch], number, arms, likelihood, learned, found)
 
     def _kinds(self) -> Iterator[tuple[Kind, Callable[[slice], Independences]]]:
         """The kinds by support, and how to look up the independences of a batch of one."""
@@ -118,13 +104,13 @@ class Job:
                 yield own._replace(segments=there[own.segments].tolist()), partial(ahead.find, start)
                 start += len(own.segments)
 
-    def _starts(self, compiled: Likelihood, kind: Kind, spread: bool, tick: Tick) -> tuple[dict[str, Floats], int]:
+    def _starts(self, compiled: Likelihood, kind: Kind, tick: Tick) -> tuple[dict[str, Floats], int]:
         """The starts, one where no restart is made of a variable; and how many segments to learn together.
 
         Raises `TooLarge` for so many restarts that they fit into no memory.
         """
         tied = {name for group in compiled.groups if not group.concave for name in group.names}
-        sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
+        sizes = [self.options.restarts if self.spread or name in tied else 1 for name in compiled.causes]
         cards = [self.model.card(cause) for cause in compiled.causes.values()]
         patterns = sum(len(arm.codes) for arm in kind.arms)
         size = sum(rows * card for rows, card in zip(sizes, cards, strict=True)) + max(sizes, default=1) * patterns
@@ -175,32 +161,86 @@ class Job:
         asked = self.names_of(self.options.population)
         return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
 
-    def _judge(
-        self,
-        likelihood: Likelihood,
-        arms: list[StudyCounts],
-        learned: Learned,
-        every_study: bool,
-        independences: Independences,
-    ) -> Compatibility:
-        """Arms without records in the batch are not there, for how many are tested is part of the verdict."""
+    def judge(self, kept: Kept, *, every_study: bool = False) -> Compatibility:
+        """Do the studies agree in these segments? Arms without records in them are not there, for how many are tested
+        is part of the verdict. every_study: test each arm by itself, too."""
+        arms = kept.arms
         there = [k for k, arm in enumerate(arms) if arm.count.any()]
         verdict = check(
-            likelihood,
+            kept.likelihood,
             [arms[k] for k in there] or arms,
-            learned.loglik,
-            learned.best,
+            kept.loglik,
+            kept.best,
             level=self.options.level,
             tolerance=self.options.tolerance,
             nulls=self.nulls,
             every_study=every_study,
             design=self._design(there or range(len(arms))),
-            independences=independences,
+            independences=kept.independences,
         )
         if len(there) in (0, len(arms)):
             return verdict
         tested = dict(zip(there, verdict.studies, strict=True))
         return verdict._replace(studies=tuple(tested.get(k) or _untested(arm) for k, arm in enumerate(arms)))
+
+
+class Kept(NamedTuple):
+    """What a later reader needs of some segments of a batch: neither restarts nor other segments.
+
+    best [s, u], loglik [s]: at the largest likelihood. converged, steps [s]: of EM.
+    """
+
+    segments: list[int]
+    arms: list[StudyCounts]
+    likelihood: Likelihood
+    independences: Independences
+    loglik: Floats
+    best: dict[str, Floats]
+    converged: NDArray[np.bool_]
+    steps: NDArray[np.intp]
+
+    def part(self, places: Sequence[int]) -> Kept:
+        """The same of the segments at these places, without the others: a copy of all but what a kind shares."""
+        own = np.asarray(places, np.intp)
+        sliced = cast("slice", own)  # what is indexed are arrays, which take either
+        return Kept(
+            [self.segments[i] for i in places],
+            [replace(arm, count=arm.count[own]) for arm in self.arms],
+            self.likelihood.part(sliced),
+            self.independences.part(sliced),
+            self.loglik[own],
+            {name: chances[own] for name, chances in self.best.items()},
+            self.converged[own],
+            self.steps[own],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Segments of one kind (see `learn.segments`), learned; judged when somebody asks. kind: its number, from 0."""
+
+    plan: Plan
+    clock: Clock
+    segments: list[int]
+    kind: int
+    arms: list[StudyCounts]
+    likelihood: Likelihood
+    learned: Learned
+    find_independences: Callable[[], Independences]
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What later readers need of it, whole."""
+        own = self.learned
+        found = self.find_independences()
+        return Kept(self.segments, self.arms, self.likelihood, found, own.loglik, own.best, own.converged, own.steps)
+
+    @cached_property
+    def verdict(self) -> Compatibility:
+        """The joint test, which tests an arm by itself only where that tells more."""
+        found = self.plan.judge(self.kept)
+        self.clock.lap("judge")
+        return found
 
 
 class _Ahead:
@@ -243,10 +283,19 @@ def _records_on(likelihood: Likelihood, distribution: str) -> Floats:
 
 
 def prepare(
-    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock | None = None
-) -> Job:
-    """The job of these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and
-    `Timeout`."""
+    model: Model,
+    tables: Sequence[CountTable],
+    by: tuple[str, ...],
+    options: Options,
+    clock: Clock | None = None,
+    spread: bool | None = None,
+) -> Plan:
+    """The plan of a question about these count tables. Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown
+    population, and `Timeout`.
+
+    spread: whether some reader needs restarts where the maximum is found without; left out, if bounds of this method
+    do, which rest on restarts with "emcc" alone.
+    """
     if options.population is not None:
         options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
     rules = {t.name: t.rule for t in tables if t.rule is not None}
@@ -263,7 +312,8 @@ def prepare(
     states = extended.states
     arms = [(arm, s.name) for s in studies for arm in s.arms(lambda variable, code: (states[variable] or ())[code])]
     local = {s.name: s.local for s in studies}
-    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options)
+    spread = options.method == "emcc" if spread is None else spread
+    return Plan(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options, spread)
 
 
 def _find_study(named: str, studies: Sequence[str]) -> str:
