@@ -5,7 +5,9 @@ studies ─► count tables ─► counts [s, p] ─► likelihood ─► chance
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +33,8 @@ from duckemcc.study.table import CountTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
+_log = logging.getLogger(__name__)
 
 # -- the public functions ----------------------------------------------------------------------
 
@@ -264,6 +268,7 @@ def count_studies(
     tables: list[CountTable] = []
     for done, study in enumerate(studies, 1):
         clock.count_on()
+        begun, before = time.monotonic(), len(tables)
         if isinstance(study, Studies):
             tables += count_relation(
                 study,
@@ -286,6 +291,9 @@ def count_studies(
                     watch=clock.watch,
                 )
             )
+        found = sum(t.frame.height for t in tables[before:])
+        told = done, len(studies), len(tables) - before, found, time.monotonic() - begun
+        _log.info("counted source %d of %d: %d studies, %d patterns, %.3f s", *told)
         clock.advance("count", done, len(studies))
     check_names(tables)
     return tables

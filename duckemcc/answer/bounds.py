@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +24,8 @@ from duckemcc.study.table import CountTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
+_log = logging.getLogger(__name__)
 
 NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
 
@@ -51,6 +55,7 @@ def bound_segments(
 
     refused: takes the segments that are too large; without it `TooLarge` is raised. tell: called with each batch once
     its bounds are found, before it is forgotten."""
+    begun = time.monotonic()
     clock.reserved = clock.row * plan.segment_count * len(queries)
     asked: dict[int, list[_Asked]] = {}
     told: dict[int, list[dict[str, Any]]] = {}
@@ -74,6 +79,8 @@ def bound_segments(
     except Timeout as over:
         late = over
     untold |= {segment: ("too_large", str(large)) for segment, large in (refused or {}).items()}
+    sizes = len(queries), len(told), plan.segment_count, time.monotonic() - begun
+    _log.info("bounded %d queries in %d of %d segments, %.3f s with compiling and learning", *sizes)
     why = None if late is None else ("timeout", str(late))
     rows, place = arrange(Answers([text for text, _ in queries], told, untold, why), plan)
     table = put_together(rows, plan.encoded.segments, place, clock.laps)

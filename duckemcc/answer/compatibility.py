@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_log = logging.getLogger(__name__)
+
+
 @timed
 def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock) -> pa.Table:
     """The compatibility report of counted studies. A segment that there was no time for is a row with a message. Raises
     `Timeout` if there was no time for any."""
+    begun = time.monotonic()
     plan = prepare(model, tables, by, options, clock, spread=False)
     clock.reserved = clock.row * plan.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}
@@ -42,6 +48,8 @@ def report(model: Model, tables: Sequence[CountTable], by: tuple[str, ...], opti
         if not rows:
             raise
         blank = {"message": str(late)}
+    sizes = len(rows), plan.segment_count, time.monotonic() - begun
+    _log.info("tested the studies of %d of %d segments, %.3f s with compiling and learning", *sizes)
     rows |= dict.fromkeys(plan.empty_segments, NO_ROW)
     return in_order(rows, STUDY_COLUMNS, plan, clock, blank)
 

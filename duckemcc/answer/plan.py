@@ -10,6 +10,8 @@ records a rule kept or dropped. And more distributions: those that a study has f
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -33,6 +35,8 @@ from duckemcc.query.assume import restrict
 from duckemcc.study.encode import Encoded, encode
 from duckemcc.study.selection import KEPT, add_selectors
 from duckemcc.study.table import CountTable
+
+_log = logging.getLogger(__name__)
 
 BATCH = 128
 """Segments learned together; larger batches fall out of the cache."""
@@ -74,6 +78,7 @@ class Plan:
         clock.tick()
         for number, (kind, independences) in enumerate(self._kinds()):
             clock.tick()
+            begun = time.monotonic()
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms)
                 starts, together = self._starts(compiled, kind, clock.tick)
@@ -83,12 +88,18 @@ class Plan:
                 refused |= dict.fromkeys(kind.segments, large)
                 continue
             clock.lap("compile")
+            patterns = sum(len(arm.codes) for arm in kind.arms)
+            told = len(kind.segments), patterns, len(compiled.groups), time.monotonic() - begun
+            _log.debug("compiled %d segments of one kind: %d patterns, %d groups, %.3f s", *told)
             for first in range(0, len(kind.segments), together):
                 clock.tick()
                 batch = slice(first, min(first + together, len(kind.segments)))
                 likelihood = compiled.part(batch)
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
+                begun = time.monotonic()
                 learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
+                told = batch.stop - batch.start, patterns, int(learned.steps.max()), time.monotonic() - begun
+                _log.info("learned %d segments: %d patterns, %d steps at most, %.3f s", *told)
                 clock.lap("learn")
                 found = partial(independences, batch)
                 yield Batch(self, clock, kind.segments[batch], number, arms, likelihood, learned, found)
