@@ -1,5 +1,6 @@
 """Bounds counterfactuals where the data live: DuckDB, Parquet, polars and SQL."""
 
+import logging as _logging
 from importlib.metadata import version as _version
 
 from duckemcc import stop as _stop
@@ -51,4 +52,5 @@ __all__ = [
 ]
 __version__ = _version("duckemcc")
 
+_logging.getLogger("duckemcc").addHandler(_logging.NullHandler())  # silent, unless the application listens
 _attach_accessors()

@@ -5,7 +5,9 @@ studies ─► count tables ─► counts [s, p] ─► likelihood ─► chance
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +34,8 @@ from duckemcc.study.table import CountTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
+_log = logging.getLogger(__name__)
 
 # -- the public functions ----------------------------------------------------------------------
 
@@ -100,8 +104,7 @@ def compatibility(
 class Fit:
     """What was learned from all records together.
 
-    model: with its states; a cause that is too large for a list has the response vectors that some restart gives a
-    chance. chances: for each distribution the learned PMFs [r, u]; a study's own one of a cause U is
+    model: with its states. chances: for each distribution the learned PMFs [r, u]; a study's own one of a cause U is
     called ``U@study``, the others bear the names of their exogenous variables. distributions: for each exogenous
     variable the name of the one that the models have, that of the population asked about. loglik: of the best;
     optimality_gap: nats that it may still be below the maximum. kept: restarts at the maximum, of `restarts`; the
@@ -140,16 +143,16 @@ def fit(model: Model | str, studies: Any, **options: Any) -> Fit:
 
 @timed
 def _fit(pscm: Model, tables: Sequence[CountTable], settings: Options, clock: Clock) -> Fit:
-    job = prepare(pscm, tables, (), settings, clock)
-    part = next(job.parts(clock))
-    learned, verdict = part.learned, part.verdict
-    found, chances = job.model, {name: chances[0].copy() for name, chances in learned.chances.items()}
-    if part.likelihood.split is not None:
-        found, chances = glue(part.likelihood.split, found, chances)
+    plan = prepare(pscm, tables, (), settings, clock, spread=True)
+    batch = next(plan.batches(clock))
+    learned, verdict = batch.learned, batch.verdict
+    found, chances = plan.model, {name: chances[0].copy() for name, chances in learned.chances.items()}
+    if batch.likelihood.split is not None:
+        found, chances = glue(batch.likelihood.split, found, chances)
     return Fit(
         found,
         chances,
-        job.names_of(job.options.population),
+        plan.names_of(plan.options.population),
         float(learned.loglik[0]),
         float(learned.optimality_gap[0]),
         settings.restarts,
@@ -194,25 +197,23 @@ def _witness(
     pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
 ) -> Witness:
     text, parsed = asked
-    job = prepare(pscm, tables, (), settings, clock, [parsed])
-    part = next(job.parts(clock, spread=False))
-    learned, names = part.learned, job.names_of(settings.population, part.likelihood)
-    if not part.verdict.compatible[0] and settings.incompatible == "null":
+    plan = prepare(pscm, tables, (), settings, clock, queries=[parsed])
+    batch = next(plan.batches(clock))
+    learned, names = batch.learned, plan.names_of(settings.population, batch.likelihood)
+    if not batch.verdict.compatible[0] and settings.incompatible == "null":
         raise StudyError(
-            f"the data are incompatible: {part.verdict.reason[0]}; incompatible='report' takes the best fit"
+            f"the data are incompatible: {batch.verdict.reason[0]}; incompatible='report' takes the best fit"
         )
-    ends = Sharp(parsed, job.model, part.likelihood, names, clock.tick).find(learned, 0)
+    ends = Sharp(parsed, plan.model, batch.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
         raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
     models = []
     for end in ends:
         chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
-        model = job.model
-        if part.likelihood.split is not None:
-            model, rows = glue(
-                part.likelihood.split, model, {names[u]: p[None] for u, p in chances.items()}, end.chances
-            )
-            chances = {u: rows[name][0] for u, name in job.names_of(settings.population).items()}
+        model = plan.model
+        if (split := batch.likelihood.split) is not None:
+            model, rows = glue(split, model, {names[u]: p[None] for u, p in chances.items()}, end.chances)
+            chances = {u: rows[name][0] for u, name in plan.names_of(settings.population).items()}
         models.append(FullModel(model, {u: pmf / pmf.sum() for u, pmf in chances.items()}))
     return Witness(text, ends[0].value, ends[1].value, *models)
 
@@ -275,6 +276,7 @@ def count_studies(
     tables: list[CountTable] = []
     for done, study in enumerate(studies, 1):
         clock.count_on()
+        begun, before = time.monotonic(), len(tables)
         if isinstance(study, Studies):
             tables += count_relation(
                 study,
@@ -297,6 +299,9 @@ def count_studies(
                     watch=clock.watch,
                 )
             )
+        found = sum(t.frame.height for t in tables[before:])
+        told = done, len(studies), len(tables) - before, found, time.monotonic() - begun
+        _log.info("counted source %d of %d: %d studies, %d patterns, %.3f s", *told)
         clock.advance("count", done, len(studies))
     check_names(tables)
     return tables

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.answer.options import Clock, Options
-from duckemcc.answer.plan import Job
+from duckemcc.answer.plan import Plan
 from duckemcc.answer.schema import COLUMNS, fill_columns, make_columns, put_together
 from duckemcc.learn.likelihood import Floats, Ints
 
@@ -67,19 +67,19 @@ class Described(NamedTuple):
         }
 
 
-def describe(job: Job, segments: Sequence[int] | Ints) -> Described:
+def describe(plan: Plan, segments: Sequence[int] | Ints) -> Described:
     """Sums are taken over the patterns that a segment has, in their order: so they do not depend on other segments."""
     size = len(segments)
     n, patterns = np.zeros(size), np.zeros(size, np.intp)
-    there = np.zeros((len(job.encoded.studies), size), bool)
-    for k, study in enumerate(job.encoded.studies):
+    there = np.zeros((len(plan.encoded.studies), size), bool)
+    for k, study in enumerate(plan.encoded.studies):
         count = study.count[segments]
         segment, pattern = np.nonzero(count > 0)
         n += np.bincount(segment, count[segment, pattern], size)
         own = np.bincount(segment, minlength=size)
         patterns += own
         there[k] = own > 0
-    return Described(n, patterns, there, [study.name for study in job.encoded.studies], how_asked(job.options))
+    return Described(n, patterns, there, [study.name for study in plan.encoded.studies], how_asked(plan.options))
 
 
 def how_asked(options: Options) -> dict[str, Any]:
@@ -92,11 +92,11 @@ def how_asked(options: Options) -> dict[str, Any]:
     }
 
 
-def arrange(answers: Answers, job: Job) -> tuple[pa.Table, Ints]:
+def arrange(answers: Answers, plan: Plan) -> tuple[pa.Table, Ints]:
     """The rows of all segments, in the order of these and of the queries; and the position of each row's segment."""
     import pyarrow as pa
 
-    size, width = job.segment_count, len(answers.queries)
+    size, width = plan.segment_count, len(answers.queries)
     known = np.zeros(size, np.intp)
     known[list(answers.told)] = [len(rows) for rows in answers.told.values()]
     reasons = list(dict.fromkeys([*answers.untold.values(), *([answers.late] if answers.late else [])]))
@@ -105,12 +105,12 @@ def arrange(answers: Answers, job: Job) -> tuple[pa.Table, Ints]:
     why[list(answers.untold)] = [number[reason] for reason in answers.untold.values()]
     step = max(1, _AT_ONCE // width)
     parts = [slice(first, min(first + step, size)) for first in range(0, size, step)]
-    tables = [_arrange_some(answers, job, np.arange(size)[own], known[own], why[own], reasons) for own in parts]
+    tables = [_arrange_some(answers, plan, np.arange(size)[own], known[own], why[own], reasons) for own in parts]
     return pa.concat_tables(tables), np.repeat(np.arange(size), width)
 
 
 def _arrange_some(
-    answers: Answers, job: Job, segments: Ints, known: Ints, why: Ints, reasons: Sequence[_Why]
+    answers: Answers, plan: Plan, segments: Ints, known: Ints, why: Ints, reasons: Sequence[_Why]
 ) -> pa.Table:
     """known, why [s]: how many rows are told of each segment, and the number of the reason that others are not."""
     import pyarrow as pa
@@ -123,7 +123,7 @@ def _arrange_some(
     if answered.all():
         return pa.table(told)
     row = np.where(answered, (np.cumsum(known) - known)[own] + query, 0)
-    given = describe(job, segments).columns(own) | {"query": pa.array(answers.queries).take(pa.array(query))}
+    given = describe(plan, segments).columns(own) | {"query": pa.array(answers.queries).take(pa.array(query))}
     reason = pa.array(np.where(answered, row, size + why[own]))
     for part, name in enumerate(("status", "message")):
         given[name] = pa.concat_arrays([told[name], pa.array([r[part] for r in reasons], pa.string())]).take(reason)
@@ -134,23 +134,27 @@ def _arrange_some(
 def in_order(
     rows: Mapping[int, Sequence[dict[str, Any]]],
     columns: Mapping[str, str],
-    job: Job,
+    plan: Plan,
     clock: Clock,
     blank: Mapping[str, Any] | None = None,
+    only: Sequence[int] | None = None,
 ) -> pa.Table:
-    """The table of the rows of each segment. blank: the row of a segment that has none; left out, it has no row."""
+    """The table of the rows of each segment. blank: the row of a segment that has none; left out, it has no row. only:
+    the segments of the table, ascending; left out, all."""
     import pyarrow as pa
 
-    known = np.zeros(job.segment_count, np.intp)
+    known = np.zeros(plan.segment_count, np.intp)
     known[list(rows)] = [len(own) for own in rows.values()]
     told = [row for s in np.flatnonzero(known).tolist() for row in rows[s]]
+    known = known if only is None else known[list(only)]
     given = make_columns([*told, blank or {}], columns)
     lines = known if blank is None else np.maximum(known, 1)
     place = np.repeat(np.arange(len(lines)), lines)
     answered = known[place] > 0
     row = pa.array(np.where(answered, np.cumsum(answered) - 1, len(told)))
     table = pa.table({name: column.take(row) for name, column in given.items()})
-    return put_together(table, job.encoded.segments, place, clock.laps)
+    encoded = plan.encoded if only is None else plan.encoded.only(only)
+    return put_together(table, encoded.segments, place, clock.laps)
 
 
 @cache

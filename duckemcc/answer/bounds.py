@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from duckemcc.answer.arrange import Answers, arrange, describe, how_asked
 from duckemcc.answer.options import Clock, Options, timed
-from duckemcc.answer.plan import Job, Part, prepare
+from duckemcc.answer.plan import Batch, Plan, prepare
 from duckemcc.answer.schema import COLUMNS, CONFIDENCE, make_table, put_together
 from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.ends import zero_in
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_log = logging.getLogger(__name__)
+
 NO_RECORDS = "no record of the segment counts: all weigh nothing, or are left out for a NULL"
 
 
@@ -38,35 +42,54 @@ def answer(
 ) -> pa.Table:
     """The result table of counted studies. Raises `Timeout` if there was no time to find out which segments there
     are."""
-    job = prepare(model, tables, by, options, clock, [q for _, q in queries])
-    clock.reserved = clock.row * job.segment_count * len(queries)
+    return bound_segments(
+        prepare(model, tables, by, options, clock, queries=[q for _, q in queries]), queries, clock, {} if by else None
+    )[0]
+
+
+def bound_segments(
+    plan: Plan,
+    queries: Sequence[tuple[str, Query]],
+    clock: Clock,
+    refused: dict[int, TooLarge] | None,
+    tell: Callable[[Batch], None] = lambda batch: None,
+) -> tuple[pa.Table, Timeout | None]:
+    """The result table of a plan, and why it lacks some answers if the time was over.
+
+    refused: takes the segments that are too large; without it `TooLarge` is raised. tell: called with each batch once
+    its bounds are found, before it is forgotten."""
+    begun = time.monotonic()
+    clock.reserved = clock.row * plan.segment_count * len(queries)
     asked: dict[int, list[_Asked]] = {}
     told: dict[int, list[dict[str, Any]]] = {}
-    refused: dict[int, TooLarge] | None = {} if by else None
-    untold = dict.fromkeys(job.empty_segments, ("no_data", NO_RECORDS))
-    late = None
+    untold = dict.fromkeys(plan.empty_segments, ("no_data", NO_RECORDS))
+    late: Timeout | None = None
     try:
-        for part in job.parts(clock, spread=options.method == "emcc", refused=refused):
-            if part.kind not in asked:
+        for batch in plan.batches(clock, refused):
+            if batch.kind not in asked:
                 asked.clear()  # kinds come one after the other, and there may be many
-                asked[part.kind] = [_compile(q, job, part, clock) for _, q in queries]
-            described = describe(job, part.segments)
-            for i, segment in enumerate(part.segments):
-                shared = described.row(i) | _shared_columns(part, i)
+                asked[batch.kind] = [_compile(q, plan, batch, clock) for _, q in queries]
+            described = describe(plan, batch.segments)
+            for i, segment in enumerate(batch.segments):
+                shared = described.row(i) | _shared_columns(batch, i)
                 own = told[segment] = []
-                for (text, _), one in zip(queries, asked[part.kind], strict=True):
-                    own.append({"query": text} | shared | _answer_one(one, job, part, i, options))
+                for (text, _), one in zip(queries, asked[batch.kind], strict=True):
+                    own.append({"query": text} | shared | _answer_one(one, plan, batch, i))
                     clock.tick()
             clock.lap("bound")
-            clock.advance("answer", len(told), job.segment_count)
+            clock.advance("answer", len(told), plan.segment_count)
+            tell(batch)
     except Timeout as over:
-        late = "timeout", str(over)
+        late = over
     untold |= {segment: ("too_large", str(large)) for segment, large in (refused or {}).items()}
-    rows, place = arrange(Answers([text for text, _ in queries], told, untold, late), job)
-    table = put_together(rows, job.encoded.segments, place, clock.laps)
-    if options.confidence is None:
-        return table
-    return table.replace_schema_metadata(table.schema.metadata | {CONFIDENCE: f"{options.confidence!r}"})
+    sizes = len(queries), len(told), plan.segment_count, time.monotonic() - begun
+    _log.info("bounded %d queries in %d of %d segments, %.3f s with compiling and learning", *sizes)
+    why = None if late is None else ("timeout", str(late))
+    rows, place = arrange(Answers([text for text, _ in queries], told, untold, why), plan)
+    table = put_together(rows, plan.encoded.segments, place, clock.laps)
+    if plan.options.confidence is None:
+        return table, late
+    return table.replace_schema_metadata(table.schema.metadata | {CONFIDENCE: f"{plan.options.confidence!r}"}), late
 
 
 def unanswered(queries: Sequence[tuple[str, Query]], options: Options, late: Timeout) -> pa.Table:
@@ -80,29 +103,31 @@ def unanswered(queries: Sequence[tuple[str, Query]], options: Options, late: Tim
 _Asked: TypeAlias = Compiled | Terms | Sharp | TooLarge
 
 
-def _compile(asked: Query, job: Job, part: Part, clock: Clock) -> _Asked:
+def _compile(asked: Query, plan: Plan, batch: Batch, clock: Clock) -> _Asked:
     try:
-        if job.options.method == "emcc":
-            return compile_query(asked, job.model, part.likelihood, listed=True)
-        names = job.names_of(job.options.population, part.likelihood)
-        return Sharp(asked, job.model, part.likelihood, names, clock.tick)
+        if plan.options.method == "emcc":
+            return compile_query(asked, plan.model, batch.likelihood, listed=True)
+        names = plan.names_of(plan.options.population, batch.likelihood)
+        return Sharp(asked, plan.model, batch.likelihood, names, clock.tick)
     except TooLarge as large:
         return large
 
 
-def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -> dict[str, Any]:
+def _answer_one(asked: _Asked, plan: Plan, batch: Batch, i: int) -> dict[str, Any]:
     """The columns that depend on the query."""
-    incompatible = not part.verdict.compatible[i]
+    options, learned = plan.options, batch.learned
+    incompatible = not batch.verdict.compatible[i]
     if isinstance(asked, TooLarge):
         return {"status": "too_large", "message": str(asked)}
-    if incompatible and (options.incompatible == "null" or not isfinite(part.verdict.loglik_gap[i])):
-        return {"status": "incompatible", "message": why_incompatible(part, i)}
+    if incompatible and (options.incompatible == "null" or not isfinite(batch.verdict.loglik_gap[i])):
+        return {"status": "incompatible", "message": _why_incompatible(batch, i)}
     if isinstance(asked, Sharp):
         compiled = asked.compiled
-        found = bound_sharply(asked, part.learned, part.verdict, i, blur=_blur(part, i), confidence=options.confidence)
+        blur = _blur(batch, i)
+        found = bound_sharply(asked, learned, batch.verdict, i, blur=blur, confidence=options.confidence)
     else:
-        chances = job.chances_of(part.learned.chances, options.population, part.likelihood)
-        compiled, found = asked, bound(asked, chances, i, int(part.learned.kept[i]), zero_in(part.likelihood.groups, i))
+        chances = plan.chances_of(learned.chances, options.population, batch.likelihood)
+        compiled, found = asked, bound(asked, chances, i, int(learned.kept[i]), zero_in(batch.likelihood.groups, i))
     answer = dict[str, Any](found._asdict())
     if found.status == "undefined":
         answer["message"] = (
@@ -115,32 +140,36 @@ def _answer_one(asked: _Asked, job: Job, part: Part, i: int, options: Options) -
         )
     else:
         answer["message"] = (
-            _advise(part, i, options, found.maxima)
-            or _advise_on_local(compiled, job, part, i)
-            or _advise_on(found, options, part)
-            or _tell_population(compiled, job)
+            _advise(batch, i, options, found.maxima)
+            or _advise_on_local(compiled, plan, batch, i)
+            or _advise_on(found, options, batch)
+            or _tell_population(compiled, plan)
         )
-    return answer | ({"status": "incompatible", "message": why_incompatible(part, i)} if incompatible else {})
+    return answer | ({"status": "incompatible", "message": _why_incompatible(batch, i)} if incompatible else {})
 
 
-def why_incompatible(part: Part, i: int) -> str | None:
-    """What the verdict says; None where it does not accuse."""
-    reason = part.verdict.reason[i]
-    if reason is None or part.learned.converged[i]:
+def _why_incompatible(batch: Batch, i: int) -> str | None:
+    learned = batch.learned
+    return why_incompatible(batch.verdict.reason[i], bool(learned.converged[i]), int(learned.steps[i]))
+
+
+def why_incompatible(reason: str | None, converged: bool, steps: int) -> str | None:
+    """What the verdict says, and whether to trust it; None where it does not accuse."""
+    if reason is None or converged:
         return reason
     return (
-        f"{reason}. EM stopped after {part.learned.steps[i]} steps before it converged, so a better fit may yet agree; "
+        f"{reason}. EM stopped after {steps} steps before it converged, so a better fit may yet agree; "
         "raise max_steps or restarts"
     )
 
 
-def _blur(part: Part, i: int) -> float:
+def _blur(batch: Batch, i: int) -> float:
     """The error of fitted probabilities in the smallest arm: the maximum is found to so much per record of all."""
-    records = [float(n) for arm in part.arms if (n := arm.count[i].sum()) > 0]
+    records = [float(n) for arm in batch.arms if (n := arm.count[i].sum()) > 0]
     return BLUR * sum(records) / min(records) if records else BLUR
 
 
-def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
+def _advise_on(found: Bounds, options: Options, batch: Batch) -> str | None:
     """What bounds mean that are not proven, or lack their confidence limits."""
     if options.confidence is not None and found.lower_ci is None:
         return (
@@ -158,10 +187,10 @@ def _advise_on(found: Bounds, options: Options, part: Part) -> str | None:
             "range over these, and there may be more: measure what ties causes together, or raise restarts"
         )
     if found.forgotten:
-        return _told_forgotten(found.forgotten, part.likelihood.model)
+        return _told_forgotten(found.forgotten, batch.likelihood.model)
     if found.outer_lower is None or (found.exact_lower and found.exact_upper):
         return None
-    tied = any(((arm.codes < 0).any(axis=0) & (arm.codes >= 0).any(axis=0)).any() for arm in part.arms)
+    tied = any(((arm.codes < 0).any(axis=0) & (arm.codes >= 0).any(axis=0)).any() for arm in batch.arms)
     return (
         "lower and upper are attained, but not proven to be the ends, which may lie as far out as outer_lower and "
         "outer_upper: causes share a component, or too many matter at once, or the condition or a study is too rare"
@@ -179,11 +208,12 @@ def _told_forgotten(causes: Sequence[str], model: Model) -> str:
     )
 
 
-def _advise(part: Part, i: int, options: Options, maxima: int | None) -> str | None:
-    if not part.learned.converged[i]:
+def _advise(batch: Batch, i: int, options: Options, maxima: int | None) -> str | None:
+    learned = batch.learned
+    if not learned.converged[i]:
         remedy = "raise max_steps" if options.accelerate else "raise max_steps, or leave accelerate on"
-        return f"EM stopped after {part.learned.steps[i]} steps before it converged, so the bounds may be off; {remedy}"
-    kept = int(part.learned.kept[i])
+        return f"EM stopped after {learned.steps[i]} steps before it converged, so the bounds may be off; {remedy}"
+    kept = int(learned.kept[i])
     if (maxima or 1) == 1 and kept < options.restarts and kept < 10:
         return (
             f"only {kept} of {options.restarts} restarts reached the maximum, so the bounds are narrow; raise restarts"
@@ -191,28 +221,28 @@ def _advise(part: Part, i: int, options: Options, maxima: int | None) -> str | N
     return None
 
 
-def _advise_on_local(evaluate: Compiled | Terms, job: Job, part: Part, i: int) -> str | None:
+def _advise_on_local(evaluate: Compiled | Terms, plan: Plan, batch: Batch, i: int) -> str | None:
     """What to do about a cause in which the answer is vacuous, as all that is known of it is of other populations."""
     asked = evaluate.causes
-    unknown = [u for u, never in job.uninformed(part.likelihood).items() if never[i] and u in asked]
+    unknown = [u for u, never in plan.uninformed(batch.likelihood).items() if never[i] and u in asked]
     if not unknown:
         return None
     what = f"nothing is known of {', '.join(unknown)}"
-    if (population := job.options.population) is not None:
+    if (population := plan.options.population) is not None:
         return f"{what} in {population!r}, so the bounds are vacuous in it; name another population, or leave it out"
-    local = [study for study, own in job.local.items() if any(u in own for u in unknown)]
+    local = [study for study, own in plan.local.items() if any(u in own for u in unknown)]
     return (
         f"{what} but in {', '.join(map(repr, local))}, where it is local, so the bounds are vacuous in it; name one of "
         "these studies as population, or leave out local"
     )
 
 
-def _tell_population(evaluate: Compiled | Terms, job: Job) -> str | None:
+def _tell_population(evaluate: Compiled | Terms, plan: Plan) -> str | None:
     """Whose chances an answer is about, where studies differ in a cause that it depends on and none was named."""
     asked = evaluate.causes
-    own = {study: [u for u in causes if u in asked] for study, causes in job.local.items()}
+    own = {study: [u for u in causes if u in asked] for study, causes in plan.local.items()}
     own = {study: causes for study, causes in own.items() if causes}
-    if job.options.population is not None or not own:
+    if plan.options.population is not None or not own:
         return None
     causes = dict.fromkeys(u for local in own.values() for u in local)
     return (
@@ -221,9 +251,9 @@ def _tell_population(evaluate: Compiled | Terms, job: Job) -> str | None:
     )
 
 
-def _shared_columns(part: Part, i: int) -> dict[str, Any]:
+def _shared_columns(batch: Batch, i: int) -> dict[str, Any]:
     """The columns that are the same for all queries of a segment, beside those that describe it."""
-    learned, verdict = part.learned, part.verdict
+    learned, verdict = batch.learned, batch.verdict
     return {
         "compatible": bool(verdict.compatible[i]),
         "misfit": float(verdict.misfit[i]),

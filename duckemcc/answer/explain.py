@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from duckemcc.answer.plan import Job
+from duckemcc.answer.plan import Plan
 from duckemcc.errors import GraphError, TooLarge
 from duckemcc.learn.likelihood import Likelihood, compile_likelihood
 from duckemcc.learn.segments import sort_segments
@@ -44,17 +44,17 @@ def explain_query(model: Model, text: str) -> dict[str, Any]:
     return {"query": text, "is": str(Query(tuple(terms))), "causes": causes, "ends": _ends(model, causes)}
 
 
-def explain_job(job: Job) -> dict[str, Any]:
+def explain_plan(plan: Plan) -> dict[str, Any]:
     """The studies as counted, and the likelihood that will be learned from: its groups and the work of a step."""
-    restarts = job.options.restarts
-    kinds = sort_segments(job.arms)
-    groups = _groups(compile_likelihood(job.learned_model, kinds[0].arms))
+    restarts = plan.options.restarts
+    kinds = sort_segments(plan.arms)
+    groups = _groups(compile_likelihood(plan.learned_model, kinds[0].arms))
     step = restarts * sum(g["patterns"] * g["classes"] for g in groups)
     return {
-        "segments": job.segment_count,
+        "segments": plan.segment_count,
         "studies": [
             {"study": s.name, "do": list(s.do), "records": float(s.count.sum()), "patterns": len(s.codes)}
-            for s in job.encoded.studies
+            for s in plan.encoded.studies
         ],
         "groups": groups,
         "restarts": restarts,

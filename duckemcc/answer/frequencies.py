@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from duckemcc.answer.api import count_studies, read_model, read_studies
 from duckemcc.answer.arrange import in_order
-from duckemcc.answer.compatibility import narrow
 from duckemcc.answer.options import Clock, Options, read_options, timed
-from duckemcc.answer.plan import prepare
+from duckemcc.answer.plan import Batch, Kept, Plan, prepare
 from duckemcc.answer.schema import check_segment_names
 from duckemcc.errors import Timeout
 from duckemcc.learn.verdict.frequencies import Frequency, compare_frequencies
@@ -53,30 +52,29 @@ def frequencies(model: Model | str, studies: Any, *, by: str | Sequence[str] = (
 
 @timed
 def tabulate(
-    model: Model,
-    tables: Sequence[CountTable],
-    by: tuple[str, ...],
-    options: Options,
-    clock: Clock,
-    only: Sequence[int] | None = None,
+    model: Model, tables: Sequence[CountTable], by: tuple[str, ...], options: Options, clock: Clock
 ) -> pa.Table:
-    """The frequencies of counted studies. only: positions of the segments that they are wanted of, in order. A segment
-    that there was no time for is a row of nulls. Raises `Timeout` if there was no time for any."""
-    job = narrow(prepare(model, tables, by, options, clock), only)
-    nulls = "mcar" if options.nulls == "mcar" else "mar"
-    clock.reserved = clock.row * job.segment_count
+    """The frequencies of counted studies. A segment that there was no time for is a row of nulls. Raises `Timeout` if
+    there was no time for any."""
+    plan = prepare(model, tables, by, options, clock, spread=False)
+    clock.reserved = clock.row * plan.segment_count
     rows: dict[int, list[dict[str, Any]]] = {}
     blank: dict[str, Any] | None = None
     try:
-        for part in job.parts(clock, spread=False):
-            found = compare_frequencies(job.learned_model, part.arms, part.learned.best, nulls, part.likelihood.split)
-            for segment, patterns in zip(part.segments, found, strict=True):
-                rows[segment] = [_row(pattern) for pattern in patterns]
+        for batch in plan.batches(clock):
+            rows |= describe_patterns(plan, batch)
     except Timeout:
         if not rows:
             raise
         blank = {}
-    return in_order(rows, FREQUENCY_COLUMNS, job, clock, blank)
+    return in_order(rows, FREQUENCY_COLUMNS, plan, clock, blank)
+
+
+def describe_patterns(plan: Plan, of: Batch | Kept) -> dict[int, list[dict[str, Any]]]:
+    """The rows of each of some segments, at the best fit."""
+    best = of.learned.best if isinstance(of, Batch) else of.best
+    found = compare_frequencies(plan.learned_model, of.arms, best, plan.nulls, of.likelihood.split)
+    return {s: [_row(pattern) for pattern in patterns] for s, patterns in zip(of.segments, found, strict=True)}
 
 
 def _row(pattern: Frequency) -> dict[str, Any]:

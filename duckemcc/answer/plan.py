@@ -1,4 +1,8 @@
-"""The work between counted studies and learned models: encode, compile, learn and judge, segments in batches.
+"""The plan of one question, between counted studies and learned models: encode, compile, learn, segments in batches.
+
+Whoever has something to say about the same records reads the same batches: bounds, the verdict, frequencies, a fit, a
+witness, a report. A batch is learned once. Bounds of all segments are told before a report looks closely at some, and
+what it needs of these is kept until then (`Kept`), without restarts and without other segments.
 
 The model that is learned may have more variables than the one that is asked about: a selector for each study whose
 records a rule kept or dropped. And more distributions: those that a study has for itself (`local`).
@@ -6,10 +10,12 @@ records a rule kept or dropped. And more distributions: those that a study has f
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +34,12 @@ from duckemcc.learn.verdict.independence import Design, Independences, examine_c
 from duckemcc.model.scm import Model
 from duckemcc.query.assume import restrict
 from duckemcc.query.named import Combination, expand
-from duckemcc.query.syntax import Query
+from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Setting, Term
 from duckemcc.study.encode import Encoded, encode
 from duckemcc.study.selection import KEPT, add_selectors
 from duckemcc.study.table import CountTable
+
+_log = logging.getLogger(__name__)
 
 BATCH = 128
 """Segments learned together; larger batches fall out of the cache."""
@@ -44,25 +52,14 @@ AHEAD = 512
 """Segments whose independences are tested together, at most: what they show does not matter for that."""
 
 
-class Part(NamedTuple):
-    """A batch of segments of one kind (see `study.kinds`), learned and judged. kind: its number, from 0."""
-
-    segments: list[int]
-    kind: int
-    arms: list[StudyCounts]
-    likelihood: Likelihood
-    learned: Learned
-    verdict: Compatibility
-
-
 @dataclass(frozen=True)
-class Job:
-    """Everything that is known once the studies are counted.
+class Plan:
+    """A question once its studies are counted: what is learned from them, batch after batch, for all who read it.
 
     model: asked about, with its states. learned_model: the same with the selectors. arms: of the studies, in codes of
-    the latter. arm_of: the study of each arm. asked: the queries, as far as they decide into which pieces large causes
-    are split. selectors: study -> its selector. local: study -> exogenous variable ->
-    the study's own distribution of it.
+    the latter. arm_of: the study of each arm. selectors: study -> its selector. local: study -> exogenous variable ->
+    the study's own distribution of it. spread: restart also where the maximum is found without. asked: the
+    queries, if their worlds decide into which pieces large causes are split.
     """
 
     model: Model
@@ -73,44 +70,44 @@ class Job:
     selectors: dict[str, str]
     local: dict[str, Mapping[str, str]]
     options: Options
+    spread: bool
     asked: Sequence[Combination] = ()
 
-    def parts(
-        self,
-        clock: Clock,
-        *,
-        every_study: bool = False,
-        spread: bool = True,
-        refused: dict[int, TooLarge] | None = None,
-    ) -> Iterator[Part]:
+    def batches(self, clock: Clock, refused: dict[int, TooLarge] | None = None) -> Iterator[Batch]:
         """The segments in batches, kind by kind; the starts are the same for all. Raises `Timeout`.
 
-        every_study: test each arm by itself, too. spread: restart also where the maximum is found without. refused:
-        takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
+        A batch is learned when its turn comes and forgotten when the next one is taken, unless a reader holds it.
+        refused: takes the segments whose likelihood is too large; without it, `TooLarge` is raised.
         """
-        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, spread)
+        effort = Effort(self.options.gap, self.options.max_steps, self.options.accelerate, self.spread)
         clock.tick()
         for number, (kind, independences) in enumerate(self._kinds()):
             clock.tick()
+            begun = time.monotonic()
             try:
                 compiled = compile_likelihood(self.learned_model, kind.arms, self.asked)
-                starts, together = self._starts(compiled, kind, spread, clock.tick)
+                starts, together = self._starts(compiled, kind, clock.tick)
             except TooLarge as large:
                 if refused is None:
                     raise
                 refused |= dict.fromkeys(kind.segments, large)
                 continue
             clock.lap("compile")
+            patterns = sum(len(arm.codes) for arm in kind.arms)
+            told = len(kind.segments), patterns, len(compiled.groups), time.monotonic() - begun
+            _log.debug("compiled %d segments of one kind: %d patterns, %d groups, %.3f s", *told)
             for first in range(0, len(kind.segments), together):
                 clock.tick()
                 batch = slice(first, min(first + together, len(kind.segments)))
                 likelihood = compiled.part(batch)
                 arms = [replace(arm, count=arm.count[batch]) for arm in kind.arms]
+                begun = time.monotonic()
                 learned = learn(likelihood, starts, effort, clock.tick, self.options.restarts)
+                told = batch.stop - batch.start, patterns, int(learned.steps.max()), time.monotonic() - begun
+                _log.info("learned %d segments: %d patterns, %d steps at most, %.3f s", *told)
                 clock.lap("learn")
-                verdict = self._judge(likelihood, arms, learned, every_study, independences(batch))
-                clock.lap("judge")
-                yield Part(kind.segments[batch], number, arms, likelihood, learned, verdict)
+                found = partial(independences, batch)
+                yield Batch(self, clock, kind.segments[batch], number, arms, likelihood, learned, found)
 
     def _kinds(self) -> Iterator[tuple[Kind, Callable[[slice], Independences]]]:
         """The kinds by support, and how to look up the independences of a batch of one."""
@@ -123,13 +120,13 @@ class Job:
                 yield own._replace(segments=there[own.segments].tolist()), partial(ahead.find, start)
                 start += len(own.segments)
 
-    def _starts(self, compiled: Likelihood, kind: Kind, spread: bool, tick: Tick) -> tuple[dict[str, Floats], int]:
+    def _starts(self, compiled: Likelihood, kind: Kind, tick: Tick) -> tuple[dict[str, Floats], int]:
         """The starts, one where no restart is made of a variable; and how many segments to learn together.
 
         Raises `TooLarge` for so many restarts that they fit into no memory.
         """
         tied = {name for group in compiled.groups if not group.concave for name in group.names}
-        sizes = [self.options.restarts if spread or name in tied else 1 for name in compiled.causes]
+        sizes = [self.options.restarts if self.spread or name in tied else 1 for name in compiled.causes]
         cards = [compiled.cards[name] for name in compiled.causes]
         patterns = sum(len(arm.codes) for arm in kind.arms)
         size = sum(rows * card for rows, card in zip(sizes, cards, strict=True)) + max(sizes, default=1) * patterns
@@ -178,46 +175,107 @@ class Job:
         """What was learned of each exogenous variable in a study; what the studies share, without one."""
         return {cause: chances[name] for cause, name in self.names_of(study, likelihood).items()}
 
+    def ask_selected(self, k: int) -> Query | None:
+        """P(selected) in an arm, if a rule dropped records of its study."""
+        arm, selector = self.arms[k], self.selectors.get(self.arm_of[k])
+        if selector is None:
+            return None
+        model = self.learned_model
+        place = [(v, model.variables.index(v)) for v in arm.do]
+        do = tuple(Setting(v, (model.states[v] or ())[arm.codes[0, column]]) for v, column in place)
+        return Query((Term(1.0, Probability((Atom(PotentialOutcome(selector, do), (KEPT,)),))),))
+
     def uninformed(self, likelihood: Likelihood) -> dict[str, NDArray[np.bool_]]:
         """The exogenous variables that are local somewhere, and in which segments [s] no record bears on the
         distribution that is asked about."""
         local = {u for own in self.local.values() for u in own}
-        if likelihood.split is not None:
-            asked = self.names_of(self.options.population, likelihood)
-            found = {u: np.ones(len(likelihood.n), bool) for u in local}
-            for name in asked.values():
-                if (cause := likelihood.causes[name]) in local:
-                    found[cause] &= _records_on(likelihood, name) == 0
-            return found
-        asked = self.names_of(self.options.population)
-        return {u: _records_on(likelihood, name) == 0 for u, name in asked.items() if u in local}
+        asked = self.names_of(self.options.population, likelihood)
+        found = {u: np.ones(len(likelihood.n), bool) for u in local}
+        for name in asked.values():
+            if (cause := likelihood.causes[name]) in local:
+                found[cause] &= _records_on(likelihood, name) == 0
+        return found
 
-    def _judge(
-        self,
-        likelihood: Likelihood,
-        arms: list[StudyCounts],
-        learned: Learned,
-        every_study: bool,
-        independences: Independences,
-    ) -> Compatibility:
-        """Arms without records in the batch are not there, for how many are tested is part of the verdict."""
+    def judge(self, kept: Kept, *, every_study: bool = False) -> Compatibility:
+        """Do the studies agree in these segments? Arms without records in them are not there, for how many are tested
+        is part of the verdict. every_study: test each arm by itself, too."""
+        arms = kept.arms
         there = [k for k, arm in enumerate(arms) if arm.count.any()]
         verdict = check(
-            likelihood,
+            kept.likelihood,
             [arms[k] for k in there] or arms,
-            learned.loglik,
-            learned.best,
+            kept.loglik,
+            kept.best,
             level=self.options.level,
             tolerance=self.options.tolerance,
             nulls=self.nulls,
             every_study=every_study,
             design=self._design(there or range(len(arms))),
-            independences=independences,
+            independences=kept.independences,
         )
         if len(there) in (0, len(arms)):
             return verdict
         tested = dict(zip(there, verdict.studies, strict=True))
         return verdict._replace(studies=tuple(tested.get(k) or _untested(arm) for k, arm in enumerate(arms)))
+
+
+class Kept(NamedTuple):
+    """What a later reader needs of some segments of a batch: neither restarts nor other segments.
+
+    best [s, u], loglik [s]: at the largest likelihood. converged, steps [s]: of EM.
+    """
+
+    segments: list[int]
+    arms: list[StudyCounts]
+    likelihood: Likelihood
+    independences: Independences
+    loglik: Floats
+    best: dict[str, Floats]
+    converged: NDArray[np.bool_]
+    steps: NDArray[np.intp]
+
+    def part(self, places: Sequence[int]) -> Kept:
+        """The same of the segments at these places, without the others: a copy of all but what a kind shares."""
+        own = np.asarray(places, np.intp)
+        sliced = cast("slice", own)  # what is indexed are arrays, which take either
+        return Kept(
+            [self.segments[i] for i in places],
+            [replace(arm, count=arm.count[own]) for arm in self.arms],
+            self.likelihood.part(sliced),
+            self.independences.part(sliced),
+            self.loglik[own],
+            {name: chances[own] for name, chances in self.best.items()},
+            self.converged[own],
+            self.steps[own],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Segments of one kind (see `learn.segments`), learned; judged when somebody asks. kind: its number, from 0."""
+
+    plan: Plan
+    clock: Clock
+    segments: list[int]
+    kind: int
+    arms: list[StudyCounts]
+    likelihood: Likelihood
+    learned: Learned
+    find_independences: Callable[[], Independences]
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What later readers need of it, whole."""
+        own = self.learned
+        found = self.find_independences()
+        return Kept(self.segments, self.arms, self.likelihood, found, own.loglik, own.best, own.converged, own.steps)
+
+    @cached_property
+    def verdict(self) -> Compatibility:
+        """The joint test, which tests an arm by itself only where that tells more."""
+        found = self.plan.judge(self.kept)
+        self.clock.lap("judge")
+        return found
 
 
 class _Ahead:
@@ -265,10 +323,15 @@ def prepare(
     by: tuple[str, ...],
     options: Options,
     clock: Clock | None = None,
+    spread: bool | None = None,
     queries: Sequence[Query] = (),
-) -> Job:
-    """The job of these count tables. queries: that will be asked, where causes may be large. Raises `UnknownState`,
-    `TooLarge`, `OptionError` for an unknown population, and `Timeout`."""
+) -> Plan:
+    """The plan of a question about these count tables. queries: that will be asked. Raises `UnknownState`, `TooLarge`,
+    `OptionError` for an unknown population, and `Timeout`.
+
+    spread: whether some reader needs restarts where the maximum is found without; left out, if bounds of this method
+    do, which rest on restarts with "emcc" alone.
+    """
     if options.population is not None:
         options = replace(options, population=_find_study(options.population, [t.name for t in tables]))
     rules = {t.name: t.rule for t in tables if t.rule is not None}
@@ -279,15 +342,20 @@ def prepare(
         )
     encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
     model = restrict(model.with_states(encoded.states), pieces=True)
-    for variable in model.variables if not is_wide(model) else ():
+    wide = is_wide(model)
+    for variable in () if wide else model.variables:
         model.table(variable)  # refuses a canonical cause that is too large before anything is drawn for it
     extended, studies, selectors = add_selectors(model, encoded.studies, rules)
     states = extended.states
     arms = [(arm, s.name) for s in studies for arm in s.arms(lambda variable, code: (states[variable] or ())[code])]
     local = {s.name: s.local for s in studies}
-    known = {v: labels for v, labels in model.states.items() if labels is not None}
-    asked = [expand(query, known, model.parents) for query in queries] if is_wide(model) else []
-    return Job(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options, asked)
+    spread = options.method == "emcc" if spread is None else spread
+    plan = Plan(model, extended, encoded, [a for a, _ in arms], [n for _, n in arms], selectors, local, options, spread)
+    if not wide:
+        return plan
+    known = {v: labels for v, labels in states.items() if labels is not None}
+    read = [*queries, *(q for k in range(len(arms)) if (q := plan.ask_selected(k)) is not None)]
+    return replace(plan, asked=[expand(query, known, extended.parents) for query in read])
 
 
 def _find_study(named: str, studies: Sequence[str]) -> str:

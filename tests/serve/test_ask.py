@@ -427,9 +427,17 @@ def test_nulls_are_refused_or_dropped():
 
 def test_a_canonical_cause_that_is_too_large_says_how_large_and_what_to_do():
     arcs = "; ".join(f"P{i} -> Y; P{i} {{0, 1}}" for i in range(6))
+    spec = emcc.Model.parse(arcs).to_dict()
+    spec["exogenous"] = {
+        "U_Y": {"children": ["Y"]},
+        "U": {"children": ["P0"], "card": 2},
+        "W": {"children": ["P0"], "card": 2},
+    } | {f"U_P{i}": {"children": [f"P{i}"]} for i in range(1, 6)}
+    spec["equations"] = {"P0": {"table": [[0, 1], [1, 0]]}}
     data = pl.DataFrame({**{f"P{i}": [0, 1] for i in range(6)}, "Y": [0, 1]})
     with pytest.raises(errors.TooLarge, match=r"U_Y over Y has .* states.*coarsen"):
-        emcc.bounds(arcs, data, "P(Y=1)")
+        emcc.bounds(emcc.Model.from_dict(spec), data, "P(Y=1)")
+    assert one(arcs, data, "P(Y=1)")["lower"] == pytest.approx(0.5)
 
 
 def test_more_restarts_than_memory_holds_are_refused_where_they_are_made():

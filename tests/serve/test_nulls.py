@@ -302,7 +302,7 @@ def test_how_many_records_a_cause_has_does_not_depend_on_other_segments():
     tables = count_studies(model, [obs(pl.DataFrame(rows))], options, ("g",))
     groups = [
         fit.group
-        for part in prepare(model, tables, ("g",), options).parts(Clock(None), spread=False)
+        for part in prepare(model, tables, ("g",), options, spread=False).batches(Clock(None))
         for fit in part.learned.groups
     ]
     assert any(group.mix is not None for group in groups)

@@ -16,8 +16,7 @@ from click.testing import CliRunner
 
 import duckemcc as emcc
 from duckemcc.answer.api import count_studies
-from duckemcc.answer.compatibility import report
-from duckemcc.answer.frequencies import tabulate
+from duckemcc.answer.closely import answer_closely
 from duckemcc.answer.options import Clock, Options
 from duckemcc.errors import OptionError
 from duckemcc.serve.cli.main import cli
@@ -65,12 +64,15 @@ def test_a_job_whose_studies_contradict_each_other_writes_all_its_outputs(tmp_pa
 
 
 @pytest.mark.parametrize("by", [(), ("Site",)])
-def test_a_segment_that_is_picked_has_the_rows_that_it_has_among_all(by):
-    model, options, clock = emcc.Model.parse(GRAPH), Options(), Clock(None)
+def test_a_segment_that_is_looked_at_has_the_rows_that_it_has_elsewhere(by):
+    model, options = emcc.Model.parse(GRAPH), Options()
     studies = [emcc.Study(TRIAL, weight="n", name="trial"), emcc.Study(CONTRARY, weight="n", name="contrary")]
-    tables = count_studies(model, studies, options, by, clock)
-    for make in (report, tabulate):
-        assert make(model, tables, by, options, clock, [0]).equals(make(model, tables, by, options, clock))
+    tables = count_studies(model, studies, options, by)
+    query = "ACE(X=1, Y=1)"
+    found = answer_closely(model, tables, [(query, emcc.query(query))], by, options, Clock(None))
+    assert found.bounds.equals(emcc.bounds(model, studies, query, by=by))
+    assert found.compatibility.equals(emcc.compatibility(model, studies, by=by))
+    assert found.frequencies.equals(emcc.frequencies(model, studies, by=by))
 
 
 # -- spreadsheets ----------------------------------------------------------------------------------

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 import duckemcc as emcc
+from duckemcc.answer import closely, plan
 from duckemcc.answer.api import count_studies, read_studies
-from duckemcc.answer.compatibility import pick_segments, report
-from duckemcc.answer.frequencies import frequencies, tabulate
+from duckemcc.answer.closely import answer_closely
+from duckemcc.answer.frequencies import frequencies
 from duckemcc.answer.options import Clock, Options
 from duckemcc.answer.schema import COLUMNS, CONFIDENCE
 from duckemcc.errors import OptionError
@@ -211,50 +212,53 @@ def segmented(n):
 
 
 def counted(given, model):
-    options = Options()
-    return model, count_studies(model, read_studies(given), options, ("k",)), ("k",), options
+    return count_studies(model, read_studies(given), Options(), ("k",))
 
 
-def test_what_is_said_of_some_segments_is_what_is_said_of_all():
+def looked_at(given, model, most, monkeypatch):
+    """The bounds of a job with a report, and what it says of at most so many segments."""
+    monkeypatch.setattr(closely, "MOST_PICKED", most)
+    asked = [(q, emcc.query(q)) for q in QUERIES]
+    return answer_closely(model, counted(given, model), asked, ("k",), Options(), Clock(None))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 128])
+def test_what_is_said_of_some_segments_is_what_is_said_of_all(batch, monkeypatch):
+    monkeypatch.setattr(plan, "BATCH", batch)
     given, model = segmented(20), emcc.Model.parse("X -> Y")
-    whole = emcc.compatibility(model, given, by="k")
-    asked = counted(given, model)
-    some = report(*asked, Clock(None), [3, 10, 12])
-    names = sorted({r["k"] for r in whole.to_pylist()})
-    wanted = [r for r in whole.to_pylist() if r["k"] in {names[3], names[10], names[12]}]
-    assert some.to_pylist() == wanted
-    frequent = [r for r in frequencies(model, given, by="k").to_pylist() if r["k"] == names[3]]
-    assert tabulate(*asked, Clock(None), [3]).to_pylist() == frequent
+    bounds, some, seen, late = looked_at(given, model, 5, monkeypatch)
+    assert bounds.equals(emcc.bounds(model, given, QUERIES, by="k"))
+    assert late is None
+    picked, whole = set(some["k"].to_pylist()), emcc.compatibility(model, given, by="k").to_pylist()
+    assert len(picked) == 5
+    assert some.to_pylist() == [r for r in whole if r["k"] in picked]
+    (worst,) = set(seen["k"].to_pylist())
+    assert seen.to_pylist() == [r for r in frequencies(model, given, by="k").to_pylist() if r["k"] == worst]
 
 
-def test_the_segments_to_look_at_are_those_that_contradict_most_and_then_the_first():
+@pytest.mark.parametrize("batch", [1, 3, 128])
+def test_the_segments_to_look_at_are_those_that_contradict_most_and_then_the_first(batch, monkeypatch):
+    monkeypatch.setattr(plan, "BATCH", batch)
     given, model = segmented(20), emcc.Model.parse("X -> Y")
-    found = emcc.bounds(model, given, QUERIES, by="k")
-    misfit = {r["k"]: r["misfit"] for r in found.to_pylist() if r["status"] == "incompatible"}
-    names = sorted({r["k"] for r in found.to_pylist()})
-    picked, worst = pick_segments(found, len(QUERIES), 5)
-    bad = sorted(misfit, key=lambda k: (-misfit[k], k))
-    assert worst == [names.index(bad[0])]
-    assert {names[i] for i in picked} == {*bad, *names[:2]}
-    assert picked == sorted(picked)
-    assert pick_segments(found, len(QUERIES), 20) == (None, worst)
-    assert pick_segments(rows(3), 1, 2) == ([0, 1], [])
+    bounds, *_ = looked_at(given, model, 20, monkeypatch)
+    misfit = {r["k"]: r["misfit"] for r in bounds.to_pylist() if r["status"] == "incompatible"}
+    bad, names = sorted(misfit, key=lambda k: (-misfit[k], k)), sorted({r["k"] for r in bounds.to_pylist()})
+    for most, wanted in ((2, bad[:2]), (5, [*bad, *names[:2]]), (20, names), (60, names)):
+        found = looked_at(given, model, most, monkeypatch)
+        assert list(dict.fromkeys(found.compatibility["k"].to_pylist())) == sorted(wanted)
+        assert set(found.frequencies["k"].to_pylist()) == {bad[0]}
 
 
-def test_of_many_segments_the_report_says_how_many_contradict_and_shows_those():
+def test_of_many_segments_the_report_says_how_many_contradict_and_shows_those(monkeypatch):
     given, model = segmented(20), emcc.Model.parse("X -> Y")
-    found = emcc.bounds(model, given, QUERIES, by="k")
-    asked = counted(given, model)
-    picked, worst = pick_segments(found, len(QUERIES), 5)
-    some = {"compatibility": report(*asked, Clock(None), picked), "frequencies": tabulate(*asked, Clock(None), worst)}
+    found = looked_at(given, model, 5, monkeypatch)
+    some = {"compatibility": found.compatibility, "frequencies": found.frequencies}
     whole = {
         "compatibility": emcc.compatibility(model, given, by="k"),
         "frequencies": frequencies(model, given, by="k"),
     }
-    texts = [
-        Reader(make_report(title="T", model=model, studies=given, bounds=found, counts=asked[1], **tables)).text
-        for tables in (some, whole)
-    ]
+    told = {"title": "T", "model": model, "studies": given, "bounds": found.bounds, "counts": counted(given, model)}
+    texts = [Reader(make_report(**told, **tables)).text for tables in (some, whole)]
     for text in texts:
         assert "In 3 of 20 segments the studies contradict the graph or each other." in text
         assert "trial X 4,000, 4 patterns at most in a segment" in text
@@ -269,7 +273,7 @@ def test_records_are_told_alike_from_counts_and_from_the_report_on_compatibility
     found = emcc.bounds(model, given, QUERIES, by="k")
     checked = emcc.compatibility(model, given, by="k")
     told = bare(model=model, studies=given, bounds=found, compatibility=checked)
-    assert make_report(**told) == make_report(**told, counts=counted(given, model)[1])
+    assert make_report(**told) == make_report(**told, counts=counted(given, model))
 
 
 def test_segments_that_are_numbers_stand_in_the_order_of_numbers():

@@ -144,12 +144,12 @@ def test_learned_chances_too_are_those_of_the_segment_alone():
 
     def learn(*frames):
         tables = count_studies(model, studies(model, do, *frames), options, BY)
-        job = work.prepare(model, tables, BY, options)
-        names = job.encoded.segments.rows()
+        plan = work.prepare(model, tables, BY, options)
+        names = plan.encoded.segments.rows()
         return {
-            names[s]: {u: c[i] for u, c in part.learned.chances.items()}
-            for part in job.parts(Clock(None))
-            for i, s in enumerate(part.segments)
+            names[s]: {u: c[i] for u, c in batch.learned.chances.items()}
+            for batch in plan.batches(Clock(None))
+            for i, s in enumerate(batch.segments)
         }
 
     whole = learn(registry, trial)

@@ -89,14 +89,14 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
 
 
 def _explained(what: str, asked: JobFile | None, queries: Sequence[str]) -> tuple[Model, Mapping[str, Any]]:
-    from duckemcc.answer.explain import explain_job, explain_model, explain_query
+    from duckemcc.answer.explain import explain_model, explain_plan, explain_query
     from duckemcc.answer.plan import prepare
 
     if asked is not None:
-        job = prepare(asked.model, count(asked), asked.by, asked.options)
-        told = explain_model(job.model) | explain_job(job)
+        plan = prepare(asked.model, count(asked), asked.by, asked.options)
+        told = explain_model(plan.model) | explain_plan(plan)
         queries = [*asked.queries, *queries]
-        model = job.model
+        model = plan.model
     else:
         model = _model_of(what)
         told = explain_model(model)

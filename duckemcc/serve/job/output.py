@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from duckemcc.serve.job.formats import to_csv, to_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_log = logging.getLogger(__name__)
 
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
@@ -88,6 +92,14 @@ def write(table: pa.Table, target: Target, check: Check = lambda con: None) -> N
 
     Raises `SourceError` where it cannot be written, and what `check` raises for a table of a database.
     """
+    begun = time.monotonic()
+    _write(table, target, check)
+    place = "a file" if target.file is not None else "a table"
+    told = table.num_rows, table.num_columns, place, time.monotonic() - begun
+    _log.info("written %d rows of %d columns to %s, %.3f s", *told)
+
+
+def _write(table: pa.Table, target: Target, check: Check) -> None:
     if target.file is not None:
         with making(target.file) as part:
             fill(part, table, target.file.suffix.lower())

@@ -1,21 +1,22 @@
 """A batch job, run: the studies opened and counted once, answered, checked, and written in one go.
 
-job file ─► studies ─► count tables ─► bounds ─► output · report · picture
-                                   └─► compatibility
+job file ─► studies ─► count tables ─► learned batches ─► bounds ─► output · report · picture
+                                                      └─► compatibility · frequencies ─► report
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.answer.api import count_studies, read_queries
 from duckemcc.answer.bounds import answer, unanswered
-from duckemcc.answer.compatibility import pick_segments, report
+from duckemcc.answer.closely import Closely, answer_closely
+from duckemcc.answer.compatibility import report
 from duckemcc.answer.options import Clock, Options, Report
 from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout, hiding, masked
 from duckemcc.serve.job.clash import refuse_files, refuse_remote, refuse_table, refuse_tables
@@ -65,25 +66,26 @@ def _run(job: JobFile, progress: Report | None) -> Ran:
     queries = read_queries(job.queries)
     try:
         tables = count(job, clock)
+        asked = job.model, tables, queries, job.by, job.options, clock
         with _told_by_line(job):
-            table = answer(job.model, tables, queries, job.by, job.options, clock)
+            found = answer_closely(*asked) if job.report is not None else Closely(answer(*asked))
     except Timeout as late:  # without segments it is known which rows there are
         if job.by:
             raise
-        table = unanswered(queries, job.options, late)
-    table = hidden(table, job.by)
+        found = Closely(unanswered(queries, job.options, late), late=late)
+    found = found._replace(bounds=hidden(found.bounds, job.by))
     with _told_by_line(job):
-        text = _report(job, tables, table, clock) if job.report is not None else None
-        picture = _draw(job, table) if job.plot is not None else None
+        text = _report(job, tables, found) if job.report is not None else None
+        picture = _draw(job, found.bounds) if job.plot is not None else None
     with ExitStack() as whole:  # files take their places together, once the table is written as well
         if text is not None and job.report is not None:
             whole.enter_context(making(job.report)).write_text(text, encoding="utf-8", newline="\n")
         if picture is not None and job.plot is not None:
             whole.enter_context(making(job.plot)).write_bytes(picture)
         if job.target is not None:
-            write(table, job.target, lambda con: _check_target(con, job))
+            write(found.bounds, job.target, lambda con: _check_target(con, job))
     clock.lap("write")
-    return Ran(table, clock.laps)
+    return Ran(found.bounds, clock.laps)
 
 
 def _check_target(con: Any, job: JobFile) -> None:
@@ -116,28 +118,21 @@ def count(job: JobFile, clock: Clock | None = None) -> list[CountTable]:
 # -- the report and the picture ----------------------------------------------------------------
 
 
-def _report(job: JobFile, tables: Sequence[CountTable], table: pa.Table, clock: Clock) -> str:
-    """The HTML text; what the job has no time for any more is left out of it. Of many segments, it looks closely at
-    some alone."""
-    from duckemcc.answer.frequencies import tabulate
+def _report(job: JobFile, tables: Sequence[CountTable], found: Closely) -> str:
+    """The HTML text; it says what there was no time for."""
     from duckemcc.show.page import make_report
 
-    found: dict[str, pa.Table | None] = {"compatibility": None, "frequencies": None}
-    picked, worst = pick_segments(table, len(job.queries))
-    asked = job.model, tables, job.by, job.options
-    with suppress(Timeout):
-        found["compatibility"] = report(*asked, clock, picked) if tables else None  # there are none if time ran out
-    with suppress(Timeout):
-        found["frequencies"] = tabulate(*asked, clock, worst) if worst else None
     return make_report(
         title=job.title,
         model=job.model,
         studies=_describe(job, tables),
-        bounds=table,
+        bounds=found.bounds,
+        compatibility=found.compatibility,
+        frequencies=found.frequencies,
+        late=None if found.late is None else str(found.late),
         counts=tables,
         options=job.options,
         generated_at=datetime.now(UTC).replace(microsecond=0),
-        **found,
     )
 
 

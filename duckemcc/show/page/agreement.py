@@ -42,19 +42,33 @@ class Verdict(NamedTuple):
         return " · ".join(name_values(self.segment))
 
 
-def show_agreement(bounds: pa.Table, compatibility: pa.Table, frequencies: pa.Table | None) -> Html:
-    """The section on compatibility. Raises `OptionError` for tables that are not those of the functions named."""
+_TITLE = tag("h2", "Do the studies agree?", id="agreement")
+
+
+def show_late(late: str | None) -> Html | None:
+    """The section on compatibility if there was no time for any; no section if that is not why there is none."""
+    if late is None:
+        return None
+    return tag("section", _TITLE, tag("p", f"There was no time to test that: {late}."))
+
+
+def show_agreement(
+    bounds: pa.Table, compatibility: pa.Table, frequencies: pa.Table | None, late: str | None = None
+) -> Html:
+    """The section on compatibility. late: said if a part of it is missing as the time was over. Raises `OptionError`
+    for tables that are not those of the functions named."""
     require(compatibility, STUDY_COLUMNS, "emcc.compatibility")
     by = [name for name in compatibility.column_names if name not in STUDY_COLUMNS]
     verdicts = _read_verdicts(bounds, compatibility, by)
     bad = [verdict for verdict in verdicts if not verdict.compatible]
     return tag(
         "section",
-        tag("h2", "Do the studies agree?", id="agreement"),
+        _TITLE,
         tag("p", _summarise(verdicts, bad, _untested(compatibility, by))),
         _show_reasons(bad),
         _show_table(compatibility, by, {verdict.segment for verdict in bad}, len(verdicts)),
         _show_worst(frequencies) if frequencies is not None and bad else None,
+        tag("p", f"There was no time for all of it: {late}.", class_="note") if late is not None else None,
     )
 
 
@@ -159,7 +173,7 @@ def _show_row(row: Mapping[str, Any], by: Sequence[str]) -> Html:
         tag("td", tag("span", shown, class_=f"chip {word.replace(' ', '-')}"), advice),
         tag("td", _show_p(None if verdict is None else row["p_value"]), class_="number", data_label="p-value"),
         tag("td", "–" if row["misfit"] is None else show_number(row["misfit"]), class_="number", data_label="misfit"),
-        tag("td", f"{row['n']:,.10g}", class_="number", data_label="records"),
+        tag("td", "–" if row["n"] is None else f"{row['n']:,.10g}", class_="number", data_label="records"),
     )
 
 

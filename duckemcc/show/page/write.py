@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from duckemcc.errors import OptionError
 from duckemcc.files import replace_file
 from duckemcc.model.scm import Model
-from duckemcc.show.page.agreement import show_agreement
+from duckemcc.show.page.agreement import show_agreement, show_late
 from duckemcc.show.page.answers import show_answers, summarise
 from duckemcc.show.page.asked import show_model, show_studies
 from duckemcc.show.page.style import write_style
@@ -70,6 +70,7 @@ def make_report(
     bounds: pa.Table,
     compatibility: pa.Table | None = None,
     frequencies: pa.Table | None = None,
+    late: str | None = None,
     counts: Sequence[CountTable] = (),
     options: Any = None,
     generated_at: datetime | str | None = None,
@@ -78,7 +79,8 @@ def make_report(
 
     title: of the job. model, studies: what was asked of. bounds, compatibility, frequencies: the tables of the
     functions of these names, over the same studies; without the second there is no section on agreement, without the
-    third no picture of the study at fault. These two may be of some of the segments alone (`report.pick_segments`).
+    third no picture of the study at fault. These two may be of some of the segments alone (`answer.closely.Picked`).
+    late: what is said where these two, or a part of them, are missing because the time was over.
     counts: the counted studies; without them, their records are those of compatibility. options: a mapping, or the
     dataclass `Options`. generated_at: when, if that is to be said; equal arguments give equal text.
     Needs no matplotlib. Sources are not named, as they may hold passwords.
@@ -98,7 +100,7 @@ def make_report(
         tag("title", title),
         tag("style", Html(write_style())),
     )
-    agreement = show_agreement(table, checked, seen) if checked is not None else None
+    agreement = show_agreement(table, checked, seen, late) if checked is not None else show_late(late)
     asked = show_studies(studies, result.by, checked, counts)
     body = tag(
         "main",
