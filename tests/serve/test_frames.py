@@ -32,7 +32,7 @@ REGISTRY = TABLE_1.filter(study="registry").drop("study", "intervened")
 MIXED = "Age -> Treated -> Y; Treated <-> Y"
 MIXED_QUERIES = ["PNS(Treated=true, Y=a)", "ACE(Treated=true, Y=a)"]
 # what is compared here is what the learning starts from
-QUICK = {"by": "region", "method": "emcc", "restarts": 3, "max_steps": 20}
+QUICK = {"by": "region", "method": "emcc", "restarts": 2, "max_steps": 5}
 
 
 def records():
@@ -132,7 +132,7 @@ def test_sql_gives_the_same_answers(expected):
     con.register("studies", RECORDS.to_arrow())
     found = con.sql(
         f"FROM emcc_bounds_by('{MIXED}', {MIXED_QUERIES}, 'studies', 'region', weight := 'w', method := 'emcc',"
-        " restarts := 3, max_steps := 20)"
+        " restarts := 2, max_steps := 5)"
     )
     assert rows(found.to_arrow_table()) == expected
 
