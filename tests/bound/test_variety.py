@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from problems import MULTI, arms_of, chances_of, draw_chances, expect_counts, study
@@ -15,6 +17,7 @@ from duckemcc.query.language import query
 QUERIES = ["PNS(X=1, Y=1)", "P(M=1, Y[X=1]=1) - P(M=0, Y[X=0]=0)", "P(Y[X=1]=1 | X=0, M=1)"]
 
 
+@cache
 def learn_multi(seed, restarts=8, contradictory=False):
     """The learned models of records that the truth of a two-cause model makes likely, or of arbitrary ones."""
     if contradictory:

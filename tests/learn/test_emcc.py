@@ -51,7 +51,7 @@ def thin(arms, factor):
 def test_counted_em_equals_the_literal_algorithm_1_over_the_block_dataset_iteration_by_iteration(problem):
     if problem == "two":
         model, parts = table1(gender=False)
-        arms = thin(parts["O+I"], 100)
+        arms = thin(parts["O+I"], 200)
     else:
         model = MULTI
         rng = np.random.default_rng(3)
@@ -170,7 +170,7 @@ def test_splitting_a_pattern_or_reordering_rows_changes_nothing(problem, seed):
             StudyCounts(name=arm.name, variables=arm.variables, do=arm.do, codes=codes[order], count=count[:, order])
         )
     starts = starts_of(model)
-    one, two = (learn(compile_likelihood(model, a), starts, Effort(max_steps=300)) for a in (arms, split))
+    one, two = (learn(compile_likelihood(model, a), starts, Effort(max_steps=100)) for a in (arms, split))
     for name in starts:
         np.testing.assert_array_equal(one.chances[name], two.chances[name])
 

@@ -20,9 +20,9 @@ from duckemcc.serve.duckdb import cache as remembered
 MODEL = "X -> Y; X <-> Y"
 EQUAL = [
     "FROM emcc_bounds('{model}', ['PNS(X=true, Y=a)', 'P(Y[X=true]=a)'], 'studies', method := 'emcc', restarts := 3)",
-    "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region')",
-    "FROM emcc_compatibility('{model}', 'studies')",
-    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies) FROM studies GROUP BY region ORDER BY region",
+    "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region', restarts := 3)",
+    "FROM emcc_compatibility('{model}', 'studies', restarts := 3)",
+    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies, restarts := 3) FROM studies GROUP BY region ORDER BY region",
 ]
 
 

@@ -231,7 +231,7 @@ def test_many_batches_of_groups_share_max_seconds(drug, monkeypatch):
 
     def statuses(groups, more=""):
         table = f"(SELECT studies.* REPLACE (n + g AS n), g FROM studies, range({groups}) t(g))"
-        call = CALL.replace("weight := n", f"weight := n{more}")
+        call = CALL.replace("weight := n", f"weight := n, method := 'emcc', restarts := 1{more}")
         return dict(
             answers(drug, f"SELECT b.status, count(*) FROM (SELECT {call} AS b FROM {table} GROUP BY g) GROUP BY 1")
         )
