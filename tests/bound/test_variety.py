@@ -63,7 +63,7 @@ def test_a_climb_stays_on_the_set_and_never_lowers_the_value(seed, text, contrad
     assert points
     for sign in (-1.0, 1.0):
         value, costs = functions_of(one, text, sign)
-        for point in points[:3]:
+        for point in points[:2]:
             reached, height = one.climb(point, value, costs)
             assert one.residual(reached) <= RESIDUAL
             assert height == pytest.approx(value(reached), abs=1e-9)

@@ -42,7 +42,7 @@ def records():
             "study": ("trial", "registry")[i % 2],
             "intervened": (["Treated"], None)[i % 2],
             "region": (1, 2, None)[i % 3],
-            "Age": (20, 30, None, 30, 20)[i % 5],
+            "Age": (20, 30, 40, 30, 20)[i % 5] if i % 11 != 4 else None,
             "Treated": i % 7 > 2,
             "Y": ("a", "b", "b", "a", None, "b", "a", "a", "a", "b", "b")[i % 11],
             "w": i % 4 + 1,
