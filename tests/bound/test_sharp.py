@@ -305,7 +305,11 @@ def _ladder_with_a_huge_arm(weight):
     return model, arms + arms_of(study(model, ("X",), trial, "trial"), model)
 
 
-HUGE_ARMS = {1.0: ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)"), 1e4: ("P(Y[X=1]=1)",), 1e10: ("PNS(M=1, Y=1)",)}
+HUGE_ARMS = {
+    1.0: ("P(Y[M=1]=1 | M=0, Y=0)", "PNS(M=1, Y=1)", "P(Y[X=1]=1)"),
+    1e4: ("P(Y[X=1]=1)",),
+    1e10: ("PNS(M=1, Y=1)",),
+}
 
 
 @pytest.mark.parametrize("weight", HUGE_ARMS)

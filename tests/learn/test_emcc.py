@@ -55,7 +55,7 @@ def test_counted_em_equals_the_literal_algorithm_1_over_the_block_dataset_iterat
     else:
         model = MULTI
         rng = np.random.default_rng(3)
-        cells = {tuple(map(int, c)): float(rng.integers(1, 5)) for c in np.indices((2, 2, 2)).reshape(3, -1).T}
+        cells = {tuple(map(int, c)): float(rng.integers(1, 3)) for c in np.indices((2, 2, 2)).reshape(3, -1).T}
         arms = arms_of(study(model, (), cells, "obs"), model) + arms_of(study(model, ("X",), cells, "trial"), model)
     starts = starts_of(model, restarts=1)
     reference = {name: rows[0] for name, rows in starts.items()}

@@ -293,10 +293,7 @@ HOSTILE = {
         "^line 2: 6,000,000 variables are announced, and the file ends long before",
     ),
     "a long cycle": (
-        "CAUSAL\n50000\n"
-        + "2 " * 50_000
-        + "\n50000\n"
-        + "".join(f"2 {(i + 1) % 50_000} {i}\n" for i in range(50_000)),
+        "CAUSAL\n50000\n" + "2 " * 50_000 + "\n50000\n" + "".join(f"2 {(i + 1) % 50_000} {i}\n" for i in range(50_000)),
         GraphError,
         "line [0-9]+: the graph has a cycle: V.* …; remove",
     ),

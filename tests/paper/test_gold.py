@@ -123,7 +123,14 @@ def test_random_models_are_bounded_inside_their_exact_bounds(path, choice):
     for version in ("infinite", "finite"):
         reference = case.get("bounds", {}).get(choice, {})
         exact = reference if version == "infinite" else reference.get("finite", {}).get("ml", {})
-        row = ask(case, [case[version][k] for k in CHOICES[choice]], query, restarts=15, incompatible="report", tolerance=0.999)
+        row = ask(
+            case,
+            [case[version][k] for k in CHOICES[choice]],
+            query,
+            restarts=15,
+            incompatible="report",
+            tolerance=0.999,
+        )
         assert row["converged"]
         assert 0 <= row["lower"] <= row["upper"] <= 1
         if str(exact.get("method", "")).startswith(PROVEN):

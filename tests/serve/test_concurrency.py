@@ -22,7 +22,8 @@ EQUAL = [
     "FROM emcc_bounds('{model}', ['PNS(X=true, Y=a)', 'P(Y[X=true]=a)'], 'studies', method := 'emcc', restarts := 3)",
     "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region', restarts := 3)",
     "FROM emcc_compatibility('{model}', 'studies', restarts := 3)",
-    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies, restarts := 3) FROM studies GROUP BY region ORDER BY region",
+    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies, restarts := 3) FROM studies GROUP BY region "
+    "ORDER BY region",
 ]
 
 

@@ -72,7 +72,11 @@ PROBLEMS = {
         table_1(),
     ),
     "per gender": Problem(
-        "Treatment -> Survival; Treatment <-> Survival", [PNS], table_1(), ("Gender",), {"confidence": 0.9, "restarts": 5}
+        "Treatment -> Survival; Treatment <-> Survival",
+        [PNS],
+        table_1(),
+        ("Gender",),
+        {"confidence": 0.9, "restarts": 5},
     ),
     "segments with holes": Problem(
         f"X -> M -> Y; X <-> Y; {STATES}",
