@@ -35,6 +35,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_engine():
+    """Studies that bring no connection are read by cursors of one DuckDB: a new one takes longer than a few records."""
+    import duckdb
+
+    from duckemcc.study.count import duckdb as counting
+
+    con = duckdb.connect(config={"enable_external_file_cache": "false"})  # a file is often written anew
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_connect", con.cursor)
+        yield
+
+
 @pytest.fixture
 def gold() -> Path:
     """The folder of problems with exact answers; the test is skipped where it is absent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import DRUG, IV, TWO, arms_of, random_arms, study, table1
 from test_emcc import starts_of
@@ -44,6 +44,7 @@ def test_table_1_is_exactly_compatible(part, gender):
     assert verdict.fault == [None]
 
 
+@settings(max_examples=12)
 @given(random_arms())
 def test_causes_with_many_states_are_judged_by_those_with_chances(problem):
     model, arms = problem

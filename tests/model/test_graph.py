@@ -325,15 +325,15 @@ def test_a_very_long_name_is_refused_in_few_words():
 
 
 HUGE = {
-    "arcs": "a->b;" * 95_000,
-    "parents": "".join(f"a{i}->b;" for i in range(25_000)),
-    "children": "".join(f"b->a{i};" for i in range(25_000)),
-    "one chain": "->".join(f"a{i}" for i in range(25_000)),
-    "one merged cause": "<->".join(f"a{i}" for i in range(25_000)),
-    "many causes": "".join(f"a{i}<->b{i};" for i in range(12_500)),
-    "states": "a {" + ",".join(map(str, range(50_000))) + "}",
+    "arcs": "a->b;" * 50_000,
+    "parents": "".join(f"a{i}->b;" for i in range(10_000)),
+    "children": "".join(f"b->a{i};" for i in range(10_000)),
+    "one chain": "->".join(f"a{i}" for i in range(10_000)),
+    "one merged cause": "<->".join(f"a{i}" for i in range(10_000)),
+    "many causes": "".join(f"a{i}<->b{i};" for i in range(5_000)),
+    "states": "a {" + ",".join(map(str, range(25_000))) + "}",
     "quotes": '"' * 499_999,
-    "braces": "{" * 499_999,
+    "braces": "{" * 200_000,
     "lines": "x {" + "\n" * 499_000,
 }
 
@@ -346,7 +346,7 @@ def test_a_huge_text_ends_in_bounded_time(text):
         assert sum(len(c.endogenous) for c in model.components()) == len(model.variables)
     except DuckEmccError as error:
         assert len(str(error)) < 1000  # noqa: PT017 — either way out is right
-    assert time.process_time() - start < 15  # a quadratic loop takes minutes
+    assert time.process_time() - start < 6  # a quadratic loop takes longer
 
 
 def test_components_of_the_bow_are_one():

@@ -264,18 +264,18 @@ HOSTILE = {
         "it never yields 2",
     ),
     "many parents": (
-        "CAUSAL\n100001\n"
-        + "2 " * 100_001
-        + "\n100001\n"
-        + "".join(f"1 {i}\n" for i in range(100_000))
+        "CAUSAL\n50001\n"
+        + "2 " * 50_001
+        + "\n50001\n"
+        + "".join(f"1 {i}\n" for i in range(50_000))
         # a table for each of these, then one over all of them
-        + "100001 "
-        + " ".join(map(str, range(100_001)))
+        + "50001 "
+        + " ".join(map(str, range(50_001)))
         + "\n"
-        + "2 .5 .5\n" * 100_000
+        + "2 .5 .5\n" * 50_000
         + "2 0 1\n",
         TooLarge,
-        "^line 100005: the equation of V100000 has 100,000 arguments",
+        "^line 50005: the equation of V50000 has 50,000 arguments",
     ),
     "a long family with one name twice": (
         "CAUSAL\n200001\n"
@@ -293,15 +293,12 @@ HOSTILE = {
         "^line 2: 6,000,000 variables are announced, and the file ends long before",
     ),
     "a long cycle": (
-        "CAUSAL\n100000\n"
-        + "2 " * 100_000
-        + "\n100000\n"
-        + "".join(f"2 {(i + 1) % 100_000} {i}\n" for i in range(100_000)),
+        "CAUSAL\n50000\n" + "2 " * 50_000 + "\n50000\n" + "".join(f"2 {(i + 1) % 50_000} {i}\n" for i in range(50_000)),
         GraphError,
         "line [0-9]+: the graph has a cycle: V.* …; remove",
     ),
     "one entry wrong at the end of a long table": (
-        "CAUSAL\n2\n2 4000000\n2\n2 1 0\n1 1\n4000000 " + "0 1 " * 1_999_999 + "0 x\n",
+        "CAUSAL\n2\n2 2000000\n2\n2 1 0\n1 1\n2000000 " + "0 1 " * 999_999 + "0 x\n",
         InvalidEquation,
         "^line 7: the table of V0 holds states; found 'x'$",
     ),
@@ -314,7 +311,7 @@ def test_a_large_hostile_file_ends_in_an_error_soon(case):
     begun = time.process_time()
     with pytest.raises(error, match=message) as caught:
         Model.from_uai(text)
-    assert time.process_time() - begun < 20  # a second or two here
+    assert time.process_time() - begun < 10  # a second or two here
     assert len(str(caught.value)) < 1_000
 
 

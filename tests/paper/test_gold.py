@@ -123,7 +123,14 @@ def test_random_models_are_bounded_inside_their_exact_bounds(path, choice):
     for version in ("infinite", "finite"):
         reference = case.get("bounds", {}).get(choice, {})
         exact = reference if version == "infinite" else reference.get("finite", {}).get("ml", {})
-        row = ask(case, [case[version][k] for k in CHOICES[choice]], query, incompatible="report", tolerance=0.999)
+        row = ask(
+            case,
+            [case[version][k] for k in CHOICES[choice]],
+            query,
+            restarts=15,
+            incompatible="report",
+            tolerance=0.999,
+        )
         assert row["converged"]
         assert 0 <= row["lower"] <= row["upper"] <= 1
         if str(exact.get("method", "")).startswith(PROVEN):
@@ -172,7 +179,7 @@ def test_the_log_likelihood_gap_is_that_of_an_independent_solver(path, choice):
     reference = case.get("bounds", {}).get(choice, {}).get("finite", {}).get("tian", {})
     if "ll_gap" not in reference:
         pytest.skip("no reference gap for this problem")
-    row = ask(case, [case["finite"][k] for k in CHOICES[choice]], read_query(case["query"]))
+    row = ask(case, [case["finite"][k] for k in CHOICES[choice]], read_query(case["query"]), restarts=5)
     assert row["loglik_gap"] == pytest.approx(max(reference["ll_gap"], 0), rel=1e-5, abs=1e-5)
 
 
@@ -180,6 +187,6 @@ def test_the_log_likelihood_gap_is_that_of_an_independent_solver(path, choice):
 def test_in_infinite_data_every_random_model_is_exactly_compatible():
     for path in RANDOM:
         case = json.loads(path.read_text())
-        row = ask(case, case["infinite"].values(), read_query(case["query"]), level=None)
+        row = ask(case, case["infinite"].values(), read_query(case["query"]), level=None, restarts=3)
         assert row["compatible"], path.stem
         assert np.isfinite(row["loglik_gap"])

@@ -231,7 +231,7 @@ def test_a_long_combination_expands():
     assert len(combination.terms) == 3
 
 
-MANY = {f"V{i}": tuple(f"s{k}" for k in range(1000)) for i in range(1000)}
+MANY = dict.fromkeys((f"V{i}" for i in range(1000)), tuple(f"s{k}" for k in range(1000)))
 
 
 @pytest.mark.parametrize(

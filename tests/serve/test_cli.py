@@ -270,7 +270,7 @@ def test_an_error_of_the_program_is_one_line_as_well(monkeypatch, capsys):
     assert capsys.readouterr().err == "SourceError: the file 'x.parquet' does not exist.\n"
 
 
-QUICK = ("benchmark", "--models", "2", "--restarts", "3", "--records", "100", "--processes", "1")
+QUICK = ("benchmark", "--models", "2", "--restarts", "3", "--records", "100", "--processes", "1", "--seed", "33")
 
 
 def test_the_benchmark_prints_the_figures_of_section_6_2_and_draws_figure_3(tmp_path):

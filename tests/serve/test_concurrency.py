@@ -20,9 +20,10 @@ from duckemcc.serve.duckdb import cache as remembered
 MODEL = "X -> Y; X <-> Y"
 EQUAL = [
     "FROM emcc_bounds('{model}', ['PNS(X=true, Y=a)', 'P(Y[X=true]=a)'], 'studies', method := 'emcc', restarts := 3)",
-    "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region')",
-    "FROM emcc_compatibility('{model}', 'studies')",
-    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies) FROM studies GROUP BY region ORDER BY region",
+    "FROM emcc_bounds_by('{model}', 'ACE(X=true, Y=a)', 'studies', 'region', restarts := 3)",
+    "FROM emcc_compatibility('{model}', 'studies', restarts := 3)",
+    "SELECT region, emcc('{model}', 'PNS(X=true, Y=a)', studies, restarts := 3) FROM studies GROUP BY region "
+    "ORDER BY region",
 ]
 
 
@@ -69,7 +70,8 @@ def test_eight_threads_get_the_serial_answers(kind, tmp_path, make_studies):
         emcc.save_model(con, "stored", MODEL)
     same = [sql.format(model="stored") for sql in EQUAL]
     own = [f"{EQUAL[0][:-1]}, seed := {{}})".format(i, model="stored") for i in range(8)]
-    serial = [run_all(cons[0], [*same, sql]) for sql in own]
+    alike = run_all(cons[0], same)
+    serial = [[*alike, *run_all(cons[0], [sql])] for sql in own]
     forget()
     works = [lambda con=con, sql=sql: run_all(con, [*same, sql]) for con, sql in zip(cons, own, strict=True)]
     assert at_once(works) == serial
@@ -126,59 +128,59 @@ def churn():  # overwrite what was freed
 """
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        # the connection that registered is closed and collected, another goes on
-        """
+FREED = {
+    "the connection that registered is closed and collected, another goes on": """
         a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
         duckemcc.register(a); a.close(); del a; churn()
         print(b.execute(SQL).fetchall())
+        b.close()
         """,
-        # the module that registered is gone as well
-        """
-        import sys
-        a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
-        duckemcc.register(a); a.close(); del a
-        del sys.modules["duckemcc.serve.duckdb.register"], duckemcc.serve.duckdb.register, duckemcc.register; churn()
-        print(b.execute(SQL).fetchall())
-        """,
-        # a rollback takes the registration back, and the connection goes
-        """
+    "a rollback takes the registration back, and the connection goes": """
         a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
         a.begin(); duckemcc.register(a); a.rollback(); a.close(); del a; churn()
         duckemcc.register(b); churn()
         print(b.execute(SQL).fetchall())
+        b.close()
         """,
-        # databases come and go, each with its registration
-        """
+    "databases come and go, each with its registration": """
         for _ in range(20):
             a = duckdb.connect(); a.execute(TABLE); duckemcc.register(a); found = a.execute(SQL).fetchall()
             a.close(); del a
         churn()
         print(found)
         """,
-        # a cursor outlives its connection, in another thread
-        """
+    "a cursor outlives its connection, in another thread": """
         a = duckdb.connect(PATH); a.execute(TABLE); duckemcc.register(a); b = a.cursor(); del a; churn()
         found = []
         thread = threading.Thread(target=lambda: found.extend(b.execute(SQL).fetchall())); thread.start(); thread.join()
         print(found)
+        b.close()
         """,
+    "the module that registered is gone as well": """
+        import sys
+        a = duckdb.connect(PATH); b = duckdb.connect(PATH); a.execute(TABLE)
+        duckemcc.register(a); a.close(); del a
+        del sys.modules["duckemcc.serve.duckdb.register"], duckemcc.serve.duckdb.register, duckemcc.register; churn()
+        print(b.execute(SQL).fetchall())
+        """,
+}
+LAST = """
         # the main thread ends first, with connections open and another thread inside a call
-        """
         a = duckdb.connect(PATH); a.execute(TABLE); duckemcc.register(a)
         b = a.cursor()
         threading.Thread(target=lambda: b.execute(SQL).fetchall()).start()
         print(a.execute(SQL).fetchall())
-        """,
-    ],
-)
-def test_nothing_is_called_after_it_was_freed(script, tmp_path):
-    code = BEGIN + f"PATH = {str(tmp_path / 'f.db')!r}\n" + textwrap.dedent(script)
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    *_, told = ran.stdout.splitlines() or [""]  # a busy machine shows DuckDB's progress before
-    assert (ran.returncode, told) == (0, "[(60.0,)]"), ran.stderr
+        """
+
+
+@pytest.mark.parametrize("scripts", [[*FREED.values()], [LAST]], ids=["freed", "the main thread ends first"])
+def test_nothing_is_called_after_it_was_freed(scripts, tmp_path):
+    code = BEGIN
+    for i, script in enumerate(scripts):
+        code += f"PATH = {str(tmp_path / f'{i}.db')!r}\n" + textwrap.dedent(script)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    told = [line for line in ran.stdout.splitlines() if line.startswith("[(")]  # a busy machine shows DuckDB's progress
+    assert (ran.returncode, told) == (0, ["[(60.0,)]"] * len(scripts)), ran.stderr
 
 
 # -- a long call ends --------------------------------------------------------------------------

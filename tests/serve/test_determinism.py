@@ -15,7 +15,7 @@ con.execute("CREATE TABLE r AS SELECT hash(i) % 2 AS A, hash(i + 3) % 3 AS B, "
             "hash(i * 11) % 2 AS D, (i % 7) / 3.0 AS w, i % 5 AS part FROM range(20000) t(i)")
 study = emcc.Study(con.table("r"), weight="w")
 queries = ["PNS(A=1, D=1)", "P(C=1 | B=2, D=0)"]
-table = emcc.bounds("A -> B -> C -> D; A -> C; B <-> C", study, queries, by="part")
+table = emcc.bounds("A -> B -> C -> D; A -> C; B <-> C", study, queries, by="part", restarts=5)
 print([list(row.values()) for row in table.to_pylist()])
 """
 

@@ -8,7 +8,7 @@ import pytest
 import duckemcc as emcc
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def db():
     con = duckdb.connect()
     emcc.register(con)
@@ -40,6 +40,7 @@ def test_other_columns_are_ignored_even_an_id_of_every_record(ask, db):
     )
     sql = "SELECT n, patterns FROM emcc_bounds('X -> Y', 'P(X=1)', 'wide', restarts := 1)"  # more than may be patterns
     assert db.execute(sql).fetchall() == [(3_000_000, 2)]
+    db.execute("DROP TABLE wide").fetchall()
 
 
 @pytest.mark.parametrize(

@@ -70,15 +70,20 @@ PROBLEMS = {
         "Gender -> Treatment -> Survival; Gender -> Survival; Treatment <-> Survival",
         [PNS, "PNS(Treatment=drug, Survival=survived | Gender=female)", "ACE(Treatment=drug, Survival=survived)"],
         table_1(),
-        options={"confidence": 0.9},
     ),
-    "per gender": Problem("Treatment -> Survival; Treatment <-> Survival", [PNS], table_1(), ("Gender",)),
+    "per gender": Problem(
+        "Treatment -> Survival; Treatment <-> Survival",
+        [PNS],
+        table_1(),
+        ("Gender",),
+        {"confidence": 0.9, "restarts": 5},
+    ),
     "segments with holes": Problem(
         f"X -> M -> Y; X <-> Y; {STATES}",
-        ["PNS(X=1, Y=true)", "P(Y[X=1]=true | X=0, M=1)"],
+        ["P(Y[X=1]=true | X=0, M=1)"],
         mixed(),
         ("region", "week"),
-        {"incompatible": "report", "restarts": 4},
+        {"incompatible": "report", "restarts": 2, "max_steps": 10},
     ),
     "plain restarts": Problem(
         f"X -> Y; X -> M; X <-> Y; {STATES}", ["PN(X=1, Y=true)"], mixed(), ("week",), {"method": "emcc", "restarts": 4}

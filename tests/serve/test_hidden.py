@@ -50,7 +50,7 @@ GOOD = {
     "weight": '"n"',
     "column": '"x"',
     "more": "",
-    "options": "restarts = 3",
+    "options": "method = 'emcc'\nrestarts = 1",
     "file": '"b.csv"',
     "report": '"r.html"',
 }

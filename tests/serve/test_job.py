@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,12 +47,20 @@ file = "bounds.parquet"
 '''
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Table 1 as a Parquet file, a CSV file and a database, and a job over the files."""
-    with duckdb.connect(str(tmp_path / "clinic.duckdb")) as con:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Table 1 as a Parquet file, a CSV file and a database."""
+    folder = tmp_path_factory.mktemp("files")
+    with duckdb.connect(str(folder / "clinic.duckdb")) as con:
         con.execute(emcc.read_sql("drug_trial"))
-        con.execute(f"COPY trial TO '{tmp_path}/trial.parquet'; COPY registry TO '{tmp_path}/registry.csv'")
+        con.execute(f"COPY trial TO '{folder}/trial.parquet'; COPY registry TO '{folder}/registry.csv'")
+    return folder
+
+
+@pytest.fixture
+def folder(files, tmp_path):
+    """These files and a job over them."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     (tmp_path / "job.toml").write_text(JOB)
     return tmp_path
 

@@ -107,12 +107,12 @@ def check_that_segments_are_alone(ask, seed, name):
         assert by_segment(ask(model, studies(model, do, *own, shared=shared), queries)) == {segment: rows}
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(st.integers(0, 10_000), st.sampled_from(["drug", "iv"]), st.sampled_from(["emcc", "sharp"]))
 def test_a_segment_does_not_depend_on_its_neighbours_on_the_batch_or_on_the_order_of_rows(seed, name, method):
     def ask(model, given_studies, queries):
         report = ("null", "report")[seed % 2]
-        return emcc.bounds(model, given_studies, queries, by=BY, method=method, restarts=4, incompatible=report)
+        return emcc.bounds(model, given_studies, queries, by=BY, method=method, restarts=2, incompatible=report)
 
     check_that_segments_are_alone(ask, seed, name)
 
@@ -122,13 +122,13 @@ def test_a_segment_does_not_depend_on_its_neighbours_on_the_batch_or_on_the_orde
 def test_nor_where_several_causes_share_a_component(seed):
     def ask(model, given_studies, queries):
         return emcc.bounds(
-            model, given_studies, queries, by=BY, method="emcc", restarts=3, max_steps=150, incompatible="report"
+            model, given_studies, queries, by=BY, method="emcc", restarts=2, max_steps=50, incompatible="report"
         )
 
     check_that_segments_are_alone(ask, seed, "causes")
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(st.integers(0, 10_000), st.sampled_from(["drug", "iv"]))
 def test_nor_does_the_verdict_on_each_of_its_arms(seed, name):
     check_that_segments_are_alone(lambda m, s, _: emcc.compatibility(m, s, by=BY), seed, name)

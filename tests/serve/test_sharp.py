@@ -129,7 +129,7 @@ def test_a_factor_of_a_larger_group_is_found_beside_another_active_one():
 @pytest.mark.parametrize("method", ["emcc", "sharp"])
 def test_segments_with_several_causes_in_a_component_do_not_depend_on_their_neighbours(method):
     counts = multi_counts(0, segments=3)
-    options = {"method": method, "level": None, "incompatible": "report", "restarts": 12, "by": ["s"]}
+    options = {"method": method, "level": None, "incompatible": "report", "restarts": 4, "by": ["s"]}
     together = emcc.bounds(MULTI, emcc.Study(counts, weight="n"), "PNS(X=1, Y=1)", **options).to_pylist()
     for s, row in enumerate(together):
         alone = ask(MULTI, emcc.Study(counts.filter(pl.col("s") == s), weight="n"), "PNS(X=1, Y=1)", **options)

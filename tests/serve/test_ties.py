@@ -109,10 +109,9 @@ def test_a_score_whose_recording_depends_on_itself():
     assert_proven(row, known, known + 400 / 1100)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_ends_range_over_the_maxima_of_a_latent_class_and_say_that_there_are_several(seed):
+def test_ends_range_over_the_maxima_of_a_latent_class_and_say_that_there_are_several():
     rows = [(a, b, 4 if a == b else 2) for a in range(4) for b in range(4)]
-    (row,) = ask("H -> A; H -> B; H {0, 1}; unmeasured H", "AB", rows, "P(A=0, B=1)", seed=seed)
+    (row,) = ask("H -> A; H -> B; H {0, 1}; unmeasured H", "AB", rows, "P(A=0, B=1)")
     assert row["status"] == "bounded"
     assert (row["lower"], row["upper"]) == pytest.approx((0.05, 0.075), abs=1e-6)
     assert not row["exact_lower"]

@@ -36,7 +36,7 @@ def kept(where, source):
     return "".join(sorted(count_study(emcc.Study(source, where=where), ["x"], name="study").frame["x"]))
 
 
-@pytest.fixture(params=["polars", "duckdb"])
+@pytest.fixture(scope="module", params=["polars", "duckdb"])
 def source(request):
     if request.param == "polars":
         yield FRAME

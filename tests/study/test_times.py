@@ -46,12 +46,17 @@ PLAIN = [
 ]
 
 
-@pytest.fixture
-def con():
+@pytest.fixture(scope="module")
+def registered():
     con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
     emcc.register(con)
     return con
+
+
+@pytest.fixture
+def con(registered):
+    registered.execute("SET TimeZone = 'UTC'")
+    return registered
 
 
 def fill(con, kind, value):

@@ -50,11 +50,16 @@ def frames(con):
     return {"polars": FRAME, "lazy": FRAME.lazy(), "arrow": FRAME.to_arrow(), "duckdb": con.table("records")}
 
 
-@pytest.fixture
-def source(request):
+@pytest.fixture(scope="module")
+def sources():
     con = duckdb.connect()
-    yield frames(con)[request.param]
+    yield frames(con)
     con.close()
+
+
+@pytest.fixture
+def source(request, sources):
+    return sources[request.param]
 
 
 everywhere = pytest.mark.parametrize("source", ["polars", "lazy", "arrow", "duckdb"], indirect=True)

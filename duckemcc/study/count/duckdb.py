@@ -73,9 +73,13 @@ def _connection(study: Study) -> Any:
     """The connection that reads the source: the user's, or one for this alone; None where a relation does not tell."""
     if study.kind == "relation":
         return getattr(study.source, "_con", None)
+    return study.con if study.con is not None else _connect()
+
+
+def _connect() -> Any:
     import duckdb
 
-    return study.con if study.con is not None else duckdb.connect()
+    return duckdb.connect()
 
 
 def _open(study: Study, con: Any) -> Any:
