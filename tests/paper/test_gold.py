@@ -127,7 +127,7 @@ def test_random_models_are_bounded_inside_their_exact_bounds(path, choice):
             case,
             [case[version][k] for k in CHOICES[choice]],
             query,
-            restarts=15,
+            restarts=30,
             incompatible="report",
             tolerance=0.999,
         )
