@@ -200,12 +200,6 @@ def test_fit_gives_models_of_few_response_vectors():
     assert emcc.FullModel.from_uai(found.models[0].to_uai()).evaluate("P(V0=0)") > 0
 
 
-def test_records_without_the_covariate_are_refused_by_name():
-    data = wide(9).with_columns(G=pl.when(pl.int_range(pl.len()) % 7 == 0).then(None).otherwise(pl.col("G")))
-    with pytest.raises(TooLarge, match=r"without a value of G .*nulls='drop'"):
-        emcc.bounds(WIDE, data, "PNS(T=1, S=1)")
-
-
 def test_what_meets_in_one_clique_is_named():
     levels = ", ".join(map(str, range(14)))
     graph = f"T -> M -> S; T <-> S; T {{0, 1}}; S {{0, 1}}; M {{{levels}}}"

@@ -111,13 +111,12 @@ class Split:
                 for i, places in enumerate(np.split(order, cuts) if count else [])
             )
 
-        self.whole_of = {
-            _name(name, i, len(self.pieces[cause])): name
+        self.cause_of = dict(causes)
+        self._whole_of: dict[str, tuple[str, ...]] = {
+            _name(name, i, len(self.pieces[cause])): (name,)
             for name, cause in causes.items()
             for i in range(len(self.pieces[cause]))
         }
-        """The distribution of a whole cause that each is a piece of."""
-        self.cause_of = dict(causes)
 
     @property
     def distributions(self) -> dict[str, Piece]:
@@ -129,8 +128,17 @@ class Split:
         }
 
     def wholes(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The distributions that some pieces' distributions are parts of, each once."""
-        return tuple(dict.fromkeys(self.whole_of[name] for name in names))
+        """The distributions of whole causes that some pieces' distributions are parts of, each once."""
+        return tuple(dict.fromkeys(whole for name in names for whole in self._whole_of[name]))
+
+    @property
+    def origin(self) -> Split:
+        """The pieces of the causes as the model has them, of which this one may have merged some."""
+        return self
+
+    def give_back(self, chances: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Chances [r, u] of the pieces of `origin`, from those of this one's."""
+        return dict(chances)
 
     def choose(self, own: Mapping[str, str]) -> dict[str, str]:
         """The distribution of each piece. own: of the causes that are to have another than the one that is shared."""
