@@ -93,7 +93,7 @@ def explain_plan(plan: Plan) -> dict[str, Any]:
     """The studies as counted, and the likelihood that will be learned from: its groups and the work of a step."""
     restarts = plan.options.restarts
     kinds = sort_segments(plan.arms)
-    likelihood = compile_likelihood(plan.learned_model, kinds[0].arms, plan.asked)
+    likelihood = compile_likelihood(plan.learned_model, kinds[0].arms, plan.asked, plan.pieces)
     groups = _groups(likelihood)
     step = restarts * sum(g["patterns"] * g["classes"] for g in groups)
     return {

@@ -173,16 +173,19 @@ def find_rarest(groups: Sequence[Group], s: int) -> float:
     return min([1.0, *(float(g.count[s][g.count[s] > 0].min() / g.total[s]) for g in groups if g.total[s] > 0)])
 
 
-def compile_likelihood(model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = ()) -> Likelihood:
+def compile_likelihood(
+    model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = (), pieces: bool | None = None
+) -> Likelihood:
     """The likelihood of the studies, one per arm, their segments aligned. asked: the queries whose worlds decide, with
-    the patterns, into which pieces large causes are split.
+    the patterns, into which pieces causes are split. pieces: whether they are; by default if one is too large to be
+    listed.
 
     Raises `TooLarge` before a block of more than `LARGEST_BLOCK` entries is allocated, `UnknownName` and
     `RepeatedName` for `local` distributions.
     """
     causes = name_distributions(model, arms)
     pooled, mixed = pool_parts(model, arms, causes)
-    if is_wide(model):
+    if is_wide(model) if pieces is None else pieces:
         return _compile_pieces(model, arms, causes, pooled, mixed, asked)
     classes = merge_states(model, causes, pooled)
     first = {name: np.unique(c, return_index=True)[1] for name, c in classes.items()}

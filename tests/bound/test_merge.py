@@ -57,6 +57,7 @@ CASES = [
 def ask(monkeypatch, listed, model, studies, queries, **options):
     monkeypatch.setattr(split, "LISTED", listed)
     monkeypatch.setattr(assume, "LISTED", listed)
+    monkeypatch.setattr("duckemcc.answer.plan.PIECED", listed)
     unmeasured = () if len(studies) > 1 or "G" in studies[0].columns else "G"
     told = [studies[0] if not unmeasured else emcc.Study(studies[0], unmeasured=unmeasured), *studies[1:]]
     return emcc.bounds(model, told, queries, incompatible="report", **options).to_pylist()

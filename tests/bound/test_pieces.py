@@ -66,6 +66,7 @@ def ask(monkeypatch, kind, model, studies, queries, **options):
     listed, piece = {"list": (2**20, 2**10), "pieces": (1, 2**10), "trees": (1, 2)}[kind]
     monkeypatch.setattr(split, "LISTED", listed)
     monkeypatch.setattr(assume, "LISTED", listed)
+    monkeypatch.setattr("duckemcc.answer.plan.PIECED", listed)
     monkeypatch.setattr(split, "LARGEST_PIECE", piece)
     return emcc.bounds(model, studies, queries, incompatible="report", **options).to_pylist()
 

@@ -173,10 +173,12 @@ class Split:
             tables = {v: self.model.table(v).reshape(cause.card, -1) for v, _ in own}
             return Piece(name, cause.name, numbers, np.stack([tables[v][:, c] for v, c in own], axis=1))
         cards = [self.model.card(v) for v, _ in own]
+        bits = sum(relation.bits for relation in self.model.relations(cause))
+        most = LARGEST_PIECE if bits > log2(LISTED) else max(LARGEST_PIECE, LISTED)
         states = np.zeros((1, 0), np.intp)
         placed = [(np.searchsorted(numbers, own), values) for own, values in bans]
         for k, card in enumerate(cards):
-            if len(states) * card > LARGEST_PIECE:
+            if len(states) * card > most:
                 return self._grow(cause, name, numbers, cards, placed, read)
             states = np.column_stack([np.repeat(states, card, axis=0), np.tile(np.arange(card), len(states))])
             for places, values in placed:
@@ -284,7 +286,8 @@ def _sort_bans(banned: Sequence[Conjunctions], numbers: Ints, label: Ints) -> di
     return found
 
 
-def is_wide(model: Model) -> bool:
-    """Whether some canonical cause has more states than are listed, and can be split into pieces."""
+def is_wide(model: Model, listed: int | None = None) -> bool:
+    """Whether some canonical cause has more states than are listed, `LISTED` by default, and can be split into
+    pieces."""
     canonical = (u for u in model.exogenous if u.card is None)
-    return model.splits and any(sum(r.bits for r in model.relations(u)) > log2(LISTED) for u in canonical)
+    return model.splits and any(sum(r.bits for r in model.relations(u)) > log2(listed or LISTED) for u in canonical)
