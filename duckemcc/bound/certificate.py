@@ -138,8 +138,8 @@ def _invert(yields: Floats, tight: Bools) -> tuple[Floats, Floats]:
     for part in _columns(yields, tight):
         gram += part @ part.T
         size += part.sum(axis=1)
-    inverse = np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
-    return inverse, np.abs(inverse) @ size
+    inverse: Floats = np.asarray(np.linalg.pinv(gram, rcond=1e-12, hermitian=True), np.float64)
+    return inverse, np.asarray(np.abs(inverse) @ size)
 
 
 def _columns(yields: Floats, chosen: Bools) -> Iterator[Floats]:

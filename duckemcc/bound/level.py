@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.polytope import PRICED, Polytope
-from duckemcc.learn.maximum import find_largest
+from duckemcc.learn.convex.newton import find_largest
 from duckemcc.model.ticking import tick
 
 Floats = NDArray[np.float64]

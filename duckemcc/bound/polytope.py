@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from duckemcc.bound.balance import balance
 from duckemcc.bound.bases import find_bases
 from duckemcc.bound.program import TOLERANCE, Program
-from duckemcc.learn.maximum import find_largest
+from duckemcc.learn.convex.newton import find_largest
 from duckemcc.model.recall import Recall
 
 Floats = NDArray[np.float64]

@@ -23,8 +23,9 @@ from duckemcc.bound.entries import Entries, EntryLevel
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum, Polytope, Region, Settled
 from duckemcc.bound.terms import Terms
+from duckemcc.learn.convex.newton import is_partition, maximise_records
 from duckemcc.learn.likelihood import Group
-from duckemcc.learn.maximum import is_partition, joint_yields, maximise_records
+from duckemcc.learn.maximum import joint_yields
 from duckemcc.learn.pieces.peaks import Peaks
 from duckemcc.learn.relaxed import Relaxed
 from duckemcc.learn.restarts import UNIQUE, Fitted

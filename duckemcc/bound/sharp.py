@@ -38,10 +38,10 @@ from duckemcc.bound.regions import (
 )
 from duckemcc.bound.terms import compile_query
 from duckemcc.bound.variety import Variety
+from duckemcc.learn.convex.newton import maximise_records
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.incomplete import can_complete
 from duckemcc.learn.likelihood import Likelihood
-from duckemcc.learn.maximum import maximise_records
 from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.learn.restarts import Fitted, Learned
 from duckemcc.model.scm import Model

@@ -27,9 +27,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from duckemcc.learn.convex.newton import Maximum
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Block, Floats, Group
-from duckemcc.learn.maximum import Maximum, maximise
+from duckemcc.learn.maximum import maximise
 from duckemcc.learn.mix import Mix
 from duckemcc.learn.relaxed import Relaxed
 

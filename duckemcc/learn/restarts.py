@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.accelerate import find_dead, project_onto, squarem
+from duckemcc.learn.convex.newton import Maximum, maximise_records
 from duckemcc.learn.emcc import Chances, Step, Tick, join, measure, run
 from duckemcc.learn.incomplete import Incomplete, can_complete, come_apart, fit_incomplete
 from duckemcc.learn.likelihood import Group, Ints, Likelihood
-from duckemcc.learn.maximum import Maximum, maximise, maximise_all, maximise_records
+from duckemcc.learn.maximum import maximise, maximise_all
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.relaxed import Relaxed, relax
 from duckemcc.model.scm import Model

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Polytope
-from duckemcc.learn.maximum import _maximise_one
+from duckemcc.learn.convex.newton import maximise_one
 
 
 def draw_problem(seed, patterns=4, columns=9):
@@ -23,7 +23,7 @@ def draw_problem(seed, patterns=4, columns=9):
     yields = np.vstack([yields, rng.integers(0, 2, columns)])
     yields[-1, 0] = 1.0
     count = rng.integers(1, 60, patterns + 1).astype(float)
-    peak, loglik, _ = _maximise_one(yields, count)
+    peak, loglik, _ = maximise_one(yields, count)
     return yields, count, peak, loglik, rng
 
 
@@ -126,7 +126,7 @@ def test_a_thin_set_of_many_columns_and_patterns_is_searched_to_its_end():
     yields = np.array(patterns, float)
     count = 2e4 * (yields @ rng.dirichlet(np.full(len(s), 0.05)))
     yields, count = yields[count > 0], count[count > 0]
-    peak, _, _ = _maximise_one(yields, count)
+    peak, _, _ = maximise_one(yields, count)
     region = LevelSet(np.arange(len(s)), yields, peak, count, 3.0)
     harmed = ((y >> (2 * s + 1)) & 1).astype(float) * (1 - ((y >> (2 * s)) & 1))
     for cost in (harmed, -harmed):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from problems import FRONTDOOR, IV, draw_chances, study
 from test_mix import COVARIATE, ROOTS, cells_with_gaps
 
+from duckemcc.learn.convex.newton import maximise_records
 from duckemcc.learn.incomplete import can_complete, fit_incomplete, measure_missing
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.maximum import maximise_records
 from duckemcc.learn.relaxed import relax
 from duckemcc.learn.restarts import Effort, learn
 from duckemcc.model.scm import Model

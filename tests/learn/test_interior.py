@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from problems import table1
 
 from duckemcc.learn.convex.interior import find_interior
+from duckemcc.learn.convex.newton import maximise_one
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.maximum import _maximise_one
 
 
 def group_of_table_1(part):
@@ -51,7 +51,7 @@ def test_the_maximum_is_that_of_the_constrained_newton_method(seed, part, record
     theta, sound = find_interior(yields, count / count.sum(axis=1, keepdims=True))
     for n, chances, fine in zip(count, theta, sound, strict=True):
         seen = n > 0
-        slow, loglik, _ = _maximise_one(yields[seen], n[seen])
+        slow, loglik, _ = maximise_one(yields[seen], n[seen])
         if fine:
             fitted = yields[seen] @ chances
             assert n[seen] @ np.log(fitted) >= loglik - 1e-9 * n.sum()

@@ -7,8 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 
+from duckemcc.learn.convex.newton import maximise_records
 from duckemcc.learn.convex.peak import find_peak
-from duckemcc.learn.maximum import maximise_records
+from duckemcc.learn.pieces.peaks import find_peaks
+from duckemcc.learn.pieces.split import Piece
 from duckemcc.learn.pieces.tree import Tree
 
 
@@ -49,3 +51,49 @@ def test_counts_twice_as_large_have_the_same_peak():
     once = find_peak(rows[seen], *tree.ties(), tree.even(), count[seen])
     twice = find_peak(rows[seen], *tree.ties(), tree.even(), 2 * count[seen])
     np.testing.assert_allclose(once.fitted, twice.fitted, atol=1e-12)
+
+
+def star(levels):
+    """A response that each of many others is read together with: the tree, and rows of what is read."""
+    tree = Tree([2] * (levels + 1), [(0, m) for m in range(1, levels + 1)], [])
+    responses = np.array([(0, m) for m in range(1, levels + 1) for _ in range(4)], np.intp)
+    values = np.array([(a, b) for _ in range(levels) for a in (0, 1) for b in (0, 1)], np.intp)
+    return tree, tree.rows(responses, values)
+
+
+@pytest.mark.parametrize("levels", [20, 21, 25])
+def test_steps_that_go_too_far_at_first_do_not_end_the_search(levels):
+    tree, rows = star(levels)
+    rng = np.random.default_rng(0)
+    other, chance = rng.dirichlet(np.ones(levels), 2), rng.random((2, levels))
+    count = np.array(
+        [(0.4, 0.6)[a] * other[a, m] * abs(1 - b - chance[a, m]) for m in range(levels) for a in (0, 1) for b in (0, 1)]
+    )
+    peak = find_peak(rows, *tree.ties(), tree.even(), 1e5 * count)
+    assert peak.excess < 1e-11
+    assert rows[:2].sum(axis=0) @ peak.point == pytest.approx(0.4, abs=1e-9)
+
+
+def test_patterns_that_are_very_rare_beside_others_have_a_maximum_that_is_proven_as_far_as_it_is():
+    tree, rows, held, count = instrument(5, 1, 4000)
+    count = np.where(np.arange(len(count)) % 7 == 0, 1e-9, count + 1)
+    blocks = {"U": (rows, count[None])}
+
+    class One:  # the only piece of one cause
+        cause_of, pieces = (
+            {"U": "U"},
+            {"U": (Piece("U", "U", np.arange(7), tree.sample(4, np.random.default_rng(0)), tree),)},
+        )
+
+        def name(self, whole, cause, place):
+            return "U"
+
+        def list_states(self, cause, place, states):
+            pass
+
+    found = find_peaks(One(), blocks)["U"]
+    known = maximise_records(held, count[None])
+    assert found.loglik[0] <= known.upper[0] + 1e-6
+    assert found.upper[0] >= known.loglik[0] - 1e-6
+    off = np.abs(found.fitted[0] - known.fitted[0][0])
+    assert (off <= found.error[0] + 1e-8).all()

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from problems import FRONTDOOR, draw_chances, study
 from test_mix import CASES, COVARIATE, cells_with_gaps, mixed
 
+from duckemcc.learn.convex.newton import maximise_records
 from duckemcc.learn.likelihood import compile_likelihood
-from duckemcc.learn.maximum import joint_yields, maximise, maximise_records
+from duckemcc.learn.maximum import joint_yields, maximise
 from duckemcc.learn.relaxed import relax
 from duckemcc.model.paths import Reading
 from duckemcc.model.scm import Model

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import duckemcc as emcc
-from duckemcc.learn.maximum import maximise_records
+from duckemcc.learn.convex.newton import maximise_records
 
 BOW = "X {0, 1}; Y {0, 1}; X -> Y; X <-> Y"
 STRATUM = "G {a, b}; X {a, b}; Y {a, b}; G -> X -> Y; G -> Y; X <-> Y"

@@ -17,7 +17,7 @@ import duckemcc as emcc
 from duckemcc.answer import options
 from duckemcc.bound.program import Program
 from duckemcc.errors import Timeout
-from duckemcc.learn.maximum import _solve_positive
+from duckemcc.learn.convex.newton import _solve_positive
 from duckemcc.model.ticking import tick, ticking
 from duckemcc.serve.duckdb import cache as remembered
 from duckemcc.study.count.read import count_study

@@ -28,7 +28,8 @@ Bools = NDArray[np.bool_]
 
 _ITERATIONS = 100
 _CLOSE = 1e-14  # what is left of the conditions of a maximum when it ends
-_IDLE = 3  # steps without less of it
+_NEARLY = 1e-6  # what is left of them from where on a step that gains nothing is rounding
+_IDLE = 3  # such steps, after which it ends
 _FAR = 0.9995  # of the way to the boundary
 _CENTER = 0.1  # of the complementarity, that the next step aims at
 _ROUNDING = 2.0**-52
@@ -76,7 +77,7 @@ def find_peak(rows: Floats, ties: Floats, right: Floats, start: Floats, count: F
         excess = abs(1 + float(price @ right))
         if best is None or mu + left + excess < best[0]:
             best, idle = (mu + left + excess, x.copy(), dual.copy(), price.copy()), 0
-        else:
+        elif best[0] < _NEARLY:  # before, a step too far is made good by the next ones
             idle += 1
         if mu + left + excess < _CLOSE or idle >= _IDLE:
             break
@@ -143,9 +144,11 @@ def _settle(rows: Floats, ties: Floats, right: Floats, share: Floats, x: Floats,
             x, price = found
     point = _repair(ties, right, np.where(live, x, 0.0), live)
     fitted = rows @ point
-    if point.min() < 0 or fitted.min() <= 0:
+    if not (point.min() >= 0 and fitted.min() > 0):
         point = x / float(x @ ties[0])
         fitted = rows @ point
+    if not (np.isfinite(fitted).all() and fitted.min() > 0 and np.isfinite(price).all()):
+        return Peak(point, fitted, np.inf, np.full(len(share), np.inf))
     weight = share / fitted
     excess = _excess(rows, ties, right, weight, price)
     return Peak(point, fitted, excess, _bound_error(rows, ties, share, fitted, live, price, right, point))

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.learn.accelerate import linearise
+from duckemcc.learn.convex.newton import Maximum
 from duckemcc.learn.likelihood import Floats, Group, Ints, Likelihood
-from duckemcc.learn.maximum import Maximum, joint_yields
+from duckemcc.learn.maximum import joint_yields
 from duckemcc.learn.pooling import sum_by_class
 from duckemcc.learn.verdict.factor import Factor
 from duckemcc.learn.verdict.saturated import degrees_of_freedom
