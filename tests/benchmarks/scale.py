@@ -2,6 +2,8 @@
 
 growth    X -> Y; X <-> Y with more and more states: |U| = |X| |Y|^|X|, an observational study and a trial of 20 000
           records each. Time of the whole call and memory of a process of its own.
+contexts  causes that no list holds (`wide.py`), with more and more contexts: cost is linear in these.
+cliques   the same with more and more that is read together.
 programs  where one linear program is exact: both ends from fitted probabilities, against bare HiGHS calls on the same
           programs, for 10^3 to 10^5 columns.
 
@@ -69,6 +71,39 @@ def tell_growth() -> list[str]:
     return rows
 
 
+CONTEXTS = (
+    ("covariate", ((10,), (30,), (100,), (300,), (1000,), (4, 5, 6, 4))),
+    ("instrument", ((10,), (30,), (60,), (20, 5), (20, 20), (20, 50))),
+)
+CLIQUES = (
+    ("treatments", ((2,), (4,), (6,), (8,))),
+    ("mediator", ((4,), (6,), (8,), (12,), (20,))),
+    ("mediator-nde", ((8,), (12,), (20,))),
+)
+
+
+def tell_wide(cases: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...]) -> list[str]:
+    rows = ["| problem | size | status | proven | seconds | MB |", "|---|---|---|---|---|---|"]
+    for name, sizes in cases:
+        for size in sizes:
+            done = subprocess.run(
+                [sys.executable, Path(__file__).with_name("wide.py"), name, *map(str, size)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            found = json.loads(done.stdout)
+            proven = {True: "yes", False: "no", None: ""}[found.get("proven")]
+            if proven == "no":
+                bounds = (found[k] for k in ("outer_lower", "lower", "upper", "outer_upper"))
+                proven = "no: {:.3f} ≤ {:.3f}, {:.3f} ≤ {:.3f}".format(*bounds)
+            rows.append(
+                f"| {name} | {' × '.join(map(str, size))} | {found['status']} | {proven} | {found['seconds']:.2f} "
+                f"| {found['megabytes']:.0f} |"
+            )
+    return rows
+
+
 def solve_barely(yields: np.ndarray, fitted: np.ndarray, cost: np.ndarray) -> float:
     """The program as HiGHS takes it, from scratch."""
     import highspy
@@ -131,6 +166,17 @@ def main() -> None:
         f"`{QUERY}` in `X -> Y; X <-> Y`, an observational study and a trial of {RECORDS:,} records each; whole calls.",
         "",
         *tell_growth(),
+        "",
+        "Causes that no list holds (`wide.py`): whole calls, median of three after a first one. `covariate`: levels of "
+        "each, beside confounded T and S, registry and trial, PNS. `instrument`: levels, in so many contexts; registry, ACE.",
+        "",
+        *tell_wide(CONTEXTS),
+        "",
+        "What is read together. `treatments`: levels of T, in 20 contexts; all of S[T=t] at once, in cliques of "
+        "levels · 2^levels. `mediator`: levels of M in T -> M -> S; T <-> S; "
+        "PNS reads S[M=m] of all levels at once.",
+        "",
+        *tell_wide(CLIQUES),
         "",
         "Both ends of one linear program from fitted probabilities, against two bare HiGHS calls (random programs).",
         "",
