@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.answer.options import Clock, Options
-from duckemcc.errors import OptionError, TooLarge, hint
+from duckemcc.errors import OptionError, TooLarge, given, hint, placing
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
@@ -133,7 +133,8 @@ class Plan:
         if size > LARGEST_RUN:
             raise TooLarge(
                 f"{max(sizes):,} restarts of {sum(cards):,} states and {patterns:,} patterns are {size:,} chances, "
-                f"more than the {LARGEST_RUN:,} that are learned at once; ask for fewer restarts"
+                f"more than the {LARGEST_RUN:,} that are learned at once",
+                remedy="ask for fewer restarts",
             )
         drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
         return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))
@@ -324,10 +325,10 @@ def prepare(
     options: Options,
     clock: Clock | None = None,
     spread: bool | None = None,
-    queries: Sequence[Query] = (),
+    queries: Sequence[tuple[str, Query]] = (),
 ) -> Plan:
-    """The plan of a question about these count tables. queries: that will be asked. Raises `UnknownState`, `TooLarge`,
-    `OptionError` for an unknown population, and `Timeout`.
+    """The plan of a question about these count tables. queries: that will be asked, with their texts.
+    Raises `UnknownState`, `TooLarge`, `OptionError` for an unknown population, and `Timeout`.
 
     spread: whether some reader needs restarts where the maximum is found without; left out, if bounds of this method
     do, which rest on restarts with "emcc" alone.
@@ -337,8 +338,12 @@ def prepare(
     rules = {t.name: t.rule for t in tables if t.rule is not None}
     if rules and options.nulls == "mcar":
         raise OptionError(
-            f"nulls='mcar' takes each pattern of NULLs as a sample of its own, which the dropped records of "
-            f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
+            given("nulls", "mcar")
+            + " takes each pattern of NULLs as a sample of its own, which the dropped records of "
+            + f"{', '.join(map(repr, rules))} are not",
+            remedy="use " + given("nulls", "mar"),
+            study=next(iter(rules)),
+            option="nulls",
         )
     encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
     model = restrict(model.with_states(encoded.states), pieces=True)
@@ -354,8 +359,12 @@ def prepare(
     if not wide:
         return plan
     known = {v: labels for v, labels in states.items() if labels is not None}
-    read = [*queries, *(q for k in range(len(arms)) if (q := plan.ask_selected(k)) is not None)]
-    return replace(plan, asked=[expand(query, known, extended.parents) for query in read])
+    asked = []
+    for text, query in queries:
+        with placing(query=text):
+            asked.append(expand(query, known, extended.parents))
+    read = (plan.ask_selected(k) for k in range(len(arms)))
+    return replace(plan, asked=[*asked, *(expand(q, known, extended.parents) for q in read if q is not None)])
 
 
 def _find_study(named: str, studies: Sequence[str]) -> str:
@@ -364,5 +373,7 @@ def _find_study(named: str, studies: Sequence[str]) -> str:
         if study.casefold() == named.casefold():
             return study
     raise OptionError(
-        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}." + hint(named, studies)
+        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}",
+        remedy=hint(named, studies),
+        option="population",
     )

@@ -4,7 +4,7 @@ Every message says what was wrong, what was found and what to do, in the user's 
 and nothing that is `hiding` at the time. What it is about is in fields too: see `DuckEmccError`.
 """
 
-from duckemcc.errors.base import DuckEmccError, placing
+from duckemcc.errors.base import DuckEmccError, Fields, placing
 from duckemcc.errors.hidden import is_hidden, is_hiding, masked, masked_all
 from duckemcc.errors.hiding import hiding
 from duckemcc.errors.kinds import (
@@ -38,6 +38,7 @@ __all__ = [
     "AssumptionSpansCauses",
     "DuckEmccError",
     "EmptyStudy",
+    "Fields",
     "GraphError",
     "InvalidEquation",
     "InvalidWeight",

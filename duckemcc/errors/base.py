@@ -108,9 +108,18 @@ class DuckEmccError(ValueError):
             other.file = other.line = other.column = None
         if before:
             other._before = Words(*map_parts(before, ": ", other._before))
+        if fields.get("line") is not None:
+            other.column = None  # it was one of a text inside
         for name, value in fields.items():
             if value is not None and getattr(other, name) is None:
                 setattr(other, name, value)
+        other.mask()
+        return other
+
+    def unplaced(self) -> Self:
+        """The same error without its place, for one who knows where that is in a larger text."""
+        other = copy(self)
+        other.file = other.line = other.column = None
         other.mask()
         return other
 
@@ -152,7 +161,11 @@ def _stripped(text: str) -> str:
 
 
 def _joined(said: str, remedy: str) -> str:
-    """A remedy that begins with a capital is a sentence of its own."""
+    """A clause behind a semicolon; a remedy that begins with a capital is a sentence of its own."""
     if not remedy[:1].isupper():
         return f"{said}; {remedy}"
-    return said + (" " if said.endswith((".", "!", "?")) else ". ") + remedy
+    return _ended(said) + " " + _ended(remedy)
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from duckemcc.errors.base import DuckEmccError, Fields
+from duckemcc.errors.hidden import masked
+from duckemcc.errors.words import Spelling
 
 
 class GraphError(DuckEmccError):
@@ -44,7 +46,25 @@ class NotSupported(DuckEmccError):
 
 
 class QueryError(DuckEmccError):
-    """A query that cannot be read, or that does not fit the model."""
+    """A query that cannot be read, or that does not fit the model.
+
+    picture: the part that cannot be read, with a mark below it; its position in the whole query is `column`.
+    """
+
+    picture: str = ""
+
+    def __init__(self, message: str = "", *, picture: str = "", **fields: Unpack[Fields]) -> None:
+        self.picture = picture
+        super().__init__(message, **fields)
+
+    def mask(self) -> None:
+        """Takes out what is hidden now, also of the picture."""
+        self.picture = masked(self.picture)
+        super().mask()
+
+    def text(self, spelling: Spelling | None = None, *, place: bool = True) -> str:
+        """All of it, the picture last."""
+        return super().text(spelling, place=place) + self.picture
 
 
 class OptionError(DuckEmccError):
@@ -62,6 +82,9 @@ class JobError(DuckEmccError):
     def __init__(self, message: str = "", mistakes: Sequence[DuckEmccError] = (), **fields: Unpack[Fields]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__(message, **fields)
+
+    def _shown_place(self) -> str:
+        return "" if self.line is None else super()._shown_place()  # the message names the file
 
     def mask(self) -> None:
         """Takes out what is hidden now, also of the mistakes."""

@@ -77,13 +77,16 @@ def check_table_size(name: str, parents: Sequence[str], shape: Sequence[int]) ->
     """Raise `TooLarge` where the table of `name`'s equation has too many axes or entries for an array."""
     if len(shape) > MOST_AXES:
         raise TooLarge(
-            f"the equation of {name} has {len(shape):,} arguments; at most {MOST_AXES} are read: remove parents"
+            f"the equation of {name} has {len(shape):,} arguments",
+            remedy=f"at most {MOST_AXES} are read: remove parents",
+            variable=name,
         )
     if prod(map(float, shape)) > LARGEST_TABLE:
         size = _show_size(sum(map(log2, shape)))
         raise TooLarge(
-            f"the equation of {name} has {size} entries, more than the {LARGEST_TABLE:,} that "
-            f"are enumerated; remove one of its parents ({show_names(parents)}), or coarsen one to fewer states"
+            f"the equation of {name} has {size} entries, more than the {LARGEST_TABLE:,} that are enumerated",
+            remedy=f"remove one of its parents ({show_names(parents)}), or coarsen one to fewer states",
+            variable=name,
         )
 
 

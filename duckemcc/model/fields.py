@@ -47,7 +47,9 @@ def read_fields(name: str, body: Any, allowed: tuple[str, ...]) -> Mapping[str, 
     for key in body:
         if key not in allowed:
             near = hint_key(key, allowed)
-            raise GraphError(f"{cut(name, 200)} has the key {show_value(key)}; it may have {', '.join(allowed)}.{near}")
+            raise GraphError(
+                f"{cut(name, 200)} has the key {show_value(key)}; it may have {', '.join(allowed)}", remedy=near
+            )
     return body
 
 

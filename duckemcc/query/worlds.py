@@ -126,6 +126,6 @@ def find_ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
 
 def refuse_too_many() -> TooLarge:
     return TooLarge(
-        f"the query depends on more than {MOST_OUTCOMES:,} potential outcomes, in all its terms and worlds; ask about "
-        "fewer at once"
+        f"the query depends on more than {MOST_OUTCOMES:,} potential outcomes, in all its terms and worlds",
+        remedy="ask about fewer at once",
     )

@@ -35,7 +35,7 @@ def counts_sql(
 
     listed = read_studies(study)
     if len(listed) != 1 or not isinstance(listed[0], Study):
-        raise OptionError("counts_sql takes one Study; call it for each.")
+        raise OptionError("counts_sql takes one Study", remedy="call it for each")
     names = names_of("by", by)
     check_segment_names(names)
     return write(read_model(model), listed[0], dialect=dialect, by=names, count=count)

@@ -176,8 +176,8 @@ class Split:
                     states = states[~(states[:, places] == values).all(axis=1)]
             if not len(states):
                 raise GraphError(
-                    f"the assumptions contradict each other: they leave {cause.name} without a state; leave one of "
-                    f"{show_names([f'{a} = 0' for a in self.model.assumptions], 6)} out"
+                    f"the assumptions contradict each other: they leave {cause.name} without a state",
+                    remedy=f"leave one of {show_names([f'{a} = 0' for a in self.model.assumptions], 6)} out",
                 )
         return Piece(name, cause.name, numbers, states)
 

@@ -108,7 +108,7 @@ def _read_entries(entries: Any) -> pl.DataFrame:
         )
     kind = frame.schema["weight"]
     if not (kind.is_numeric() or kind == pl.Null):
-        raise UnsupportedColumn(f"the weight of emcc() has type {kind}; a weight is a number.")
+        raise UnsupportedColumn(f"the weight of emcc() has type {kind}", remedy="a weight is a number")
     weight, number = pl.col("weight").cast(pl.Float64), pl.col("value")
     names = [field.name for field in record.fields]  # they may look like patterns
     fields = pl.col("record").struct.rename_fields([f"emcc_f{i}" for i in range(len(names))]).struct
@@ -135,7 +135,7 @@ def _refuse_intervals(kind: Any) -> None:
     fields = [*(record if pa.types.is_struct(record) else ()), key.field("weight")]
     if named := [field.name for field in fields if field.type == pa.month_day_nano_interval()]:
         raise UnsupportedColumn(
-            f"the record of emcc() has {named[0]} of type INTERVAL; leave it out, or cast it to text"
+            f"the record of emcc() has {named[0]} of type INTERVAL", remedy="leave it out, or cast it to text"
         )
 
 

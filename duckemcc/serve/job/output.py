@@ -51,7 +51,7 @@ def check_target(file: Path | None, database: Path | None, connection: str | Non
         return None
     if len(places) != 1 or (table is None) != (file is not None):
         raise OptionError(
-            "an output is a file = …, or a database = … or connection = … with table = …; give one of them"
+            "an output is a file = …, or a database = … or connection = … with table = …", remedy="give one of them"
         )
     if file is not None:
         check_place(file, ENDINGS)
@@ -73,14 +73,16 @@ def check_folder(path: Path) -> None:
         shown = cut(path.name)
         raise OptionError(f"{shown!r} is no name of a file: it has a NUL character, or more than {LONGEST_NAME} bytes")
     if not os.path.isdir(path.parent):
-        raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
+        raise OptionError(f"there is no folder {str(path.parent)!r}", remedy="create it")
     if os.path.isdir(path):
-        raise OptionError(f"{str(path)!r} is a folder; name a file")
+        raise OptionError(f"{str(path)!r} is a folder", remedy="name a file")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise OptionError(f"{str(path)!r} is a device or the like; name a file")
+        raise OptionError(f"{str(path)!r} is a device or the like", remedy="name a file")
     folder = Path(os.path.realpath(path)).parent
     if not os.access(folder, os.W_OK):
-        raise OptionError(f"no file can be written in the folder {str(folder)!r}: it is read-only; name another")
+        raise OptionError(
+            f"no file can be written in the folder {str(folder)!r}: it is read-only", remedy="name another"
+        )
 
 
 Check: TypeAlias = Callable[[Any], None]

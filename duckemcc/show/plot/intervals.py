@@ -48,7 +48,11 @@ def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | 
 def draw_intervals(tables: Mapping[str, Any], title: str | None = None, sort: str | None = None) -> Drawing:
     """The drawing of `bounds` and `compare`."""
     if sort is not None and sort not in ORDERS:
-        raise OptionError(f"sort is {sort!r}; it may be {', '.join(map(repr, ORDERS))}, or None for the table's order")
+        raise OptionError(
+            f"sort is {sort!r}",
+            remedy=f"it may be {', '.join(map(repr, ORDERS))}, or None for the table's order",
+            option="sort",
+        )
     return draw_results({clean(str(name)): read_result(table) for name, table in tables.items()}, title, sort)
 
 
