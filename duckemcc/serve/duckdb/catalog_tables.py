@@ -161,6 +161,8 @@ def _ignored() -> Iterator[None]:
 
 def change(con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Place, Catalog], None]) -> None:
     """Changes the catalog, all or nothing. Another's change at the same time is waited for, if shortly."""
+    import duckdb
+
     place = find_place(con)
     if place.tables != place.macros:
         raise NotSupported(
@@ -172,9 +174,7 @@ def change(con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnec
             with WRITING, session(con) as (own, inside):
                 _change_once(own, place, work)
             return
-        except Exception as wrong:
-            if type(wrong).__name__ != "TransactionException":
-                raise
+        except duckdb.TransactionException as wrong:
             if inside or trial + 1 == _TRIES:
                 raise _conflict(wrong) from wrong
             time.sleep(0.02)
@@ -206,7 +206,8 @@ def _check_lasting(con: duckdb.DuckDBPyConnection, place: Place) -> None:
         )
 
 
-def _conflict(wrong: Exception) -> DuckEmccError:
+def _conflict(wrong: duckdb.TransactionException) -> DuckEmccError:
+    """What DuckDB tells by its words alone."""
     if "single attached database" in str(wrong):
         return OptionError(
             "con has an open transaction that has changed another database, and DuckDB changes one at a time",

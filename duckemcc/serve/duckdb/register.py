@@ -151,12 +151,14 @@ def _create_macros(con: duckdb.DuckDBPyConnection, how: str, place: Place) -> No
 
 def _register_inside(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     """For `con` alone, and gone after a ROLLBACK: its snapshot is older than what another connection commits now."""
+    import duckdb
+
     known = _find_known(con, place)
     hidden = known.functions != _FUNCTIONS.keys() and _is_whole_elsewhere(con, place)
     try:
         if not hidden:
             _create_functions(con, known)
-    except Exception as wrong:  # rolled back once before: DuckDB's Python client still believes them created
+    except duckdb.Error as wrong:  # rolled back once before: DuckDB's Python client still believes them created
         if "already created" not in str(wrong):
             raise
         hidden = True
