@@ -204,6 +204,8 @@ def _witness(
         raise StudyError(
             f"the data are incompatible: {batch.verdict.reason[0]}",
             remedy=given("incompatible", "report") + " takes the best fit",
+            query=text,
+            option="incompatible",
         )
     with placing(query=text):
         ends = Sharp(parsed, plan.model, batch.likelihood, names, clock.tick).find(learned, 0)
@@ -237,11 +239,13 @@ def read_model(model: Model | str) -> Model:
             raise UnknownModel(
                 f"{name!r} is the name of a stored model, and Python has no database to look it up in",
                 remedy=f"give emcc.load_model(con, {name!r}), or graph text such as 'X -> Y; X <-> Y'",
+                option="model",
             )
         return Model.parse(model)
     raise GraphError(
         f"a model is a Model or graph text; found {type(model).__name__}",
         remedy="Model.from_dict reads its storage form",
+        option="model",
     )
 
 
@@ -256,7 +260,7 @@ def read_queries(queries: Any) -> list[tuple[str, Query]]:
         [queries] if isinstance(queries, (str, Query)) else list(queries) if isinstance(queries, Sequence) else None
     )
     if not listed:
-        raise QueryError(f"queries are a text, a query or a list of them; found {queries!r}")
+        raise QueryError(f"queries are a text, a query or a list of them; found {queries!r}", option="queries")
     return [(text := q if isinstance(q, str) else str(q), _read_query(q, text)) for q in listed]
 
 

@@ -98,7 +98,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise OptionError(
-                f"there is no option {name!r}; the options are {', '.join(known)}", remedy=hint(name, known, "options")
+                f"there is no option {name!r}; the options are {', '.join(known)}",
+                remedy=hint(name, known, "options"),
+                option=name,
             )
     return Options(**given)
 

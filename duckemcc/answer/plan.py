@@ -135,6 +135,7 @@ class Plan:
                 f"{max(sizes):,} restarts of {sum(cards):,} states and {patterns:,} patterns are {size:,} chances, "
                 f"more than the {LARGEST_RUN:,} that are learned at once",
                 remedy="ask for fewer restarts",
+                option="restarts",
             )
         drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
         return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))

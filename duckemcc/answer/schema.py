@@ -92,6 +92,7 @@ def check_segment_names(by: Sequence[str], columns: Mapping[str, str] = COLUMNS)
             raise OptionError(
                 f"by names the column {name!r}, which is a column of the result",
                 remedy="rename it in the source, or in a view",
+                option="by",
             )
 
 

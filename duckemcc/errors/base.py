@@ -101,6 +101,7 @@ class DuckEmccError(ValueError):
         """
         other = copy(self)
         other.__cause__, other.__suppress_context__ = self.__cause__, self.__suppress_context__
+        other.__traceback__ = self.__traceback__  # to where it was found
         other._spelling = spelling or self._spelling
         if self._is_around(fields.get("file"), fields.get("line")):
             other.message = Words(*map_parts(self._before, self._shown_place(), self.message))
@@ -113,6 +114,15 @@ class DuckEmccError(ValueError):
         for name, value in fields.items():
             if value is not None and getattr(other, name) is None:
                 setattr(other, name, value)
+        other.mask()
+        return other
+
+    def advised(self, sentence: str) -> Self:
+        """The same error with one more sentence of what to do."""
+        other = copy(self)
+        other.remedy = (
+            sentence if self.remedy is None else Words(*map_parts(self.remedy, _end_of(self.remedy), " ", sentence))
+        )
         other.mask()
         return other
 
@@ -168,4 +178,9 @@ def _joined(said: str, remedy: str) -> str:
 
 
 def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+    return sentence + _end_of(sentence)
+
+
+def _end_of(sentence: str) -> str:
+    """The period that a sentence still needs."""
+    return "" if sentence.endswith((".", "!", "?")) else "."

@@ -287,6 +287,7 @@ def _refuse_mixed(model: Model, mixed: Sequence[Records]) -> None:
         remedy=f"measure {names}, leave these records out ("
         + given("nulls", "drop")
         + "), or coarsen the variable with the most states",
+        variable=next(iter(lacking)) if len(lacking) == 1 else None,
     )
 
 

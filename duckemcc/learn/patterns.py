@@ -77,6 +77,7 @@ def spell_part(responses: Responses, part: Part, measured: Sequence[str], column
                     f"{len(codes):,} patterns without a value of {show_names(part.latent)} have more than "
                     f"{MOST_ROWS:,} completions",
                     remedy="measure one of them, or leave these records out (" + given("nulls", "drop") + ")",
+                    variable=v,
                 )
             kept = np.repeat(np.arange(len(of)), card)
             value |= {v: np.tile(np.arange(card), len(of))}

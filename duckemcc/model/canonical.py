@@ -50,7 +50,7 @@ class Relations(NamedTuple):
 def canonical_card(name: str, relations: Sequence[Relations]) -> int:
     """The number of states of the canonical exogenous variable `name`; raises `TooLarge` beyond 2^100 000."""
     if sum(r.bits for r in relations) > _MOST_BITS:
-        raise TooLarge(_too_large(name, relations))
+        raise TooLarge(_too_large(name, relations), variable=name)
     return prod(r.number if r.card > 1 else 1 for r in relations)
 
 
@@ -61,7 +61,7 @@ def canonical_tables(name: str, relations: Sequence[Relations]) -> dict[str, Tab
     """
     size = canonical_card(name, relations)
     if size > LARGEST_EXOGENOUS:
-        raise TooLarge(_too_large(name, relations))
+        raise TooLarge(_too_large(name, relations), variable=name)
     tables, place = {}, size
     for r in relations:
         check_table_size(r.child, r.parents, (size, *r.shape))

@@ -53,7 +53,7 @@ def check_known(said: str, names: Iterable[str], known: Collection[str]) -> None
 def _check_once(said: str, names: Iterable[str]) -> None:
     twice = find_repeated(names)
     if twice is not None:
-        raise RepeatedName(f"{said} {twice} twice", remedy="name it once")
+        raise RepeatedName(f"{said} {twice} twice", remedy="name it once", variable=twice)
 
 
 def _check_unique(names: Iterable[str]) -> None:
@@ -67,6 +67,7 @@ def _check_unique(names: Iterable[str]) -> None:
                 f"the name {name} stands for two variables{alike}",
                 remedy="rename one of them "
                 "(an exogenous variable is called U_… unless the model names it, as in U: X, Y)",
+                variable=name,
             )
         seen[name.casefold()] = name
 

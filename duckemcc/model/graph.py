@@ -33,7 +33,7 @@ _Item = TypeVar("_Item")
 def parse(text: str) -> Model:
     """The model that a graph text describes. Raises `GraphError` with line and column, and as `Model` does."""
     if not isinstance(text, str):
-        raise GraphError(f"a graph is text such as 'X -> Y; X <-> Y'; found {type(text).__name__}")
+        raise GraphError(f"a graph is text such as 'X -> Y; X <-> Y'; found {type(text).__name__}", option="graph")
     if len(text) > LONGEST_TEXT:
         raise GraphError(f"the graph text has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     return _Reader(text).read()

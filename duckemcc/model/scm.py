@@ -221,7 +221,7 @@ class Model:
         """This model with the states that the data show, for the variables that declare none."""
         unknown = [v.name for v in self.endogenous if v.states is None and v.name not in states]
         if unknown:
-            raise GraphError(f"the states of {unknown[0]} are neither declared nor given")
+            raise GraphError(f"the states of {unknown[0]} are neither declared nor given", variable=unknown[0])
         learned = (v if v.states is not None else replace(v, states=tuple(states[v.name])) for v in self.endogenous)
         return replace(self, endogenous=tuple(learned))
 
@@ -232,7 +232,7 @@ class Model:
         """
         variable = self._by_name.get(name)
         if variable is None:
-            raise UnknownName(f"the model has no variable {name}", remedy=hint(name, self._by_name))
+            raise UnknownName(f"the model has no variable {name}", remedy=hint(name, self._by_name), variable=name)
         if isinstance(variable, Exogenous):
             return canonical_card(name, self.relations(variable)) if variable.card is None else variable.card
         if variable.states is None:

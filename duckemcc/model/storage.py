@@ -175,7 +175,9 @@ def _write_atom(body: Any) -> str:
     if not is_list(values):
         return f"{outcome}={_write_value(values)}"
     if not values:
-        raise GraphError(f"'val' of an atom of {outcome} is a state, or a list of some; found an empty one")
+        raise GraphError(
+            f"'val' of an atom of {outcome} is a state, or a list of some; found an empty one", variable=outcome
+        )
     return f"{outcome} IN ({', '.join(map(_write_value, values))})"
 
 

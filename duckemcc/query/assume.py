@@ -196,7 +196,7 @@ def _select(
     rows = np.concatenate(parts, axis=1).astype(np.int32)
     out = np.logical_or.reduce([_holds(model, e.nodes, e.allowed, rows, first) for e in excluded])
     if out.all():
-        raise GraphError(_contradict(cause, excluded))
+        raise GraphError(_contradict(cause, excluded), variable=cause.name)
     tables = {c: np.compress(~out, equations[c], axis=model.causes[c].index(cause.name)) for c in cause.children}
     return tables, int((~out).sum())
 
@@ -223,7 +223,7 @@ def _enumerate(
         for e in ends.get(cell, ()):
             rows = rows[~_holds(model, e.nodes, e.allowed, rows, first)]
         if not len(rows):
-            raise GraphError(_contradict(cause, excluded))
+            raise GraphError(_contradict(cause, excluded), variable=cause.name)
     _check_size(len(rows), cause)
     tables = {
         r.child: rows[:, first[r.child] :][:, : prod(r.shape)].reshape(len(rows), *r.shape).astype(np.intp)

@@ -67,7 +67,9 @@ class FullModel:
         for name in self.chances:
             if name not in names:
                 raise UnknownName(
-                    f"there are chances of {name}, which is no exogenous variable", remedy=hint(name, names)
+                    f"there are chances of {name}, which is no exogenous variable",
+                    remedy=hint(name, names),
+                    variable=name,
                 )
         object.__setattr__(self, "chances", {u: _read_pmf(self.model, u, self.chances) for u in names})
         for event in self.model.assumptions:
@@ -126,6 +128,7 @@ class FullModel:
             raise QueryError(
                 f"{asked} is undefined: its condition has probability {found.evidence[0]:g} in this model",
                 remedy="condition on something that can happen",
+                query=str(asked),
             )
         return float(found.value[0])
 
@@ -250,7 +253,7 @@ def first_on_last(model: Model) -> Query:
     first, last = model.order[0], model.order[-1]
     x, y = model.states[first] or (), model.states[last] or ()
     if first == last or len(x) < 2 or len(y) < 2:
-        raise QueryError(f"the PNS of {first} on {last} needs two variables with two states each")
+        raise QueryError(f"the PNS of {first} on {last} needs two variables with two states each", variable=last)
     return Query((Term(1.0, Named("PNS", (Contrast(first, x[1], x[0]), Contrast(last, y[1])))),))
 
 

@@ -100,7 +100,9 @@ def _read_arguments(named: Named, states: Known) -> tuple[Contrast, Contrast, tu
     found = [replace(c, name=resolve_name(c.name, states)) for c in named.contrasts]
     names = [c.name for c in found]
     if (twice := find_repeated(names)) is not None:
-        raise QueryError(f"{cut(named)} names {twice} twice", remedy="its arguments are different variables")
+        raise QueryError(
+            f"{cut(named)} names {twice} twice", remedy="its arguments are different variables", variable=twice
+        )
     for contrast in found[1:]:
         resolve_values(contrast.name, (contrast.value,), states)
         if contrast.versus is not None:

@@ -67,7 +67,8 @@ class Worlds:
             else:
                 raise QueryError(
                     f"{outcome} sets {setting.name} to the value of {value.name}, which has other states; "
-                    "they must be the same, in one order"
+                    "they must be the same, in one order",
+                    variable=setting.name,
                 )
         known = self.known.setdefault(frozenset(set_to.items()), dict(set_to))
         for variable in self._above(outcome.name, known):

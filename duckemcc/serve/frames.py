@@ -69,6 +69,7 @@ class Accessor(Generic[Frame]):
                 raise OptionError(
                     f"there is no option {name!r}; the options are {', '.join(known)}",
                     remedy=hint(name, known, "options"),
+                    option=name,
                 )
         others = list(studies) if isinstance(studies, (list, tuple)) else [studies]
         return [_read_frame(self._frame, own), *(_read_other(s) for s in others)], asked
@@ -138,6 +139,7 @@ def _read_frame(frame: Any, own: Mapping[str, Any]) -> Study | Studies:
                 remedy=f"say it in "
                 f"the columns study and intervened, or drop these. One of the studies can be joined by studies=, as "
                 f"duckemcc.Study(frame, {option}=…, where=…)",
+                option=option,
             )
     return Studies(frame, **own)
 

@@ -113,7 +113,10 @@ def match_columns(
         owners = [v for v, c in matched.items() if c == column]
         if len(owners) > 1:
             raise RepeatedName(
-                f"{where} uses the column {column} for {' and '.join(owners)}", remedy="give each its own"
+                f"{where} uses the column {column} for {' and '.join(owners)}",
+                remedy="give each its own",
+                variable=owners[0],
+                option="columns",
             )
     segments = {b: find_column(where, b, f"segment {b}", found, _SHARED_ADVICE) for b in by}
     check_segments(variables, by, {c: v for v, c in matched.items()}, segments)

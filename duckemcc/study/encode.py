@@ -145,7 +145,9 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
         kinds = {_kind(t.frame.schema[b]) for t in tables} - {None}
         if len(kinds) > 1:
             found = "; ".join(f"{t.name} has {t.frame.schema[b]}" for t in tables)
-            raise StudyError(f"the studies' segments by {b} are of different types: {found}", remedy="Cast them alike")
+            raise StudyError(
+                f"the studies' segments by {b} are of different types: {found}", remedy="Cast them alike", option="by"
+            )
     absent = [t.absent.select(all_named(by)) for t in tables if t.absent is not None]
     rows = pl.concat([*(t.frame.select(all_named(by)) for t in tables), *absent], how="vertical_relaxed")
     # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.

@@ -166,7 +166,9 @@ def _kind(source: object, con: object) -> Kind:
     if isinstance(source, (str, os.PathLike)):
         return _text_kind(source, con)
     if con is not None:
-        raise OptionError(f"con goes with the name of a table or file; the source is a {type(source).__name__}")
+        raise OptionError(
+            f"con goes with the name of a table or file; the source is a {type(source).__name__}", option="con"
+        )
     if _is_a(source, "duckdb", "DuckDBPyRelation"):
         return "relation"
     if _is_a(source, "polars", "DataFrame", "LazyFrame"):
@@ -183,6 +185,7 @@ def _kind(source: object, con: object) -> Kind:
         f"a {type(source).__name__} is no source of records",
         remedy="give a DuckDB relation, a table name with con=…, a "
         "Parquet or CSV path, a polars, pandas or Spark frame, or an object with __arrow_c_stream__",
+        option="source",
     )
 
 
@@ -200,14 +203,16 @@ def is_postgres(con: object) -> bool:
 def _text_kind(source: str | os.PathLike[str], con: object) -> Kind:
     text = os.fspath(source)
     if not isinstance(text, str) or not text.strip():
-        raise SourceError(f"a source takes a path or the name of a table; found {source!r}")
+        raise SourceError(f"a source takes a path or the name of a table; found {source!r}", option="source")
     if is_postgres(con):
         return "adbc"
     if text.lower().endswith(PARQUET + CSV):
         return "file"
     if not isinstance(source, str):
         raise SourceError(
-            f"{text!r} is neither Parquet nor CSV by its name", remedy=f"it would end in {', '.join(PARQUET + CSV)}"
+            f"{text!r} is neither Parquet nor CSV by its name",
+            remedy=f"it would end in {', '.join(PARQUET + CSV)}",
+            option="source",
         )
     return "named" if con is None else "table"
 
@@ -225,7 +230,12 @@ def name_studies(studies: Sequence[Study]) -> list[str]:
     given = Counter(study.name.casefold() for study in studies if study.name)
     for study in studies:
         if study.name and given[study.name.casefold()] > 1:
-            raise RepeatedName(f"two studies are called {study.name!r}", remedy="give each a name of its own")
+            raise RepeatedName(
+                f"two studies are called {study.name!r}",
+                remedy="give each a name of its own",
+                study=study.name,
+                option="name",
+            )
     taken = set(given)
     names: list[str] = []
     used: dict[str, int] = {}  # how often a name was wanted: numbers below that are taken

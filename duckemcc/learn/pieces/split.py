@@ -178,6 +178,7 @@ class Split:
                 raise GraphError(
                     f"the assumptions contradict each other: they leave {cause.name} without a state",
                     remedy=f"leave one of {show_names([f'{a} = 0' for a in self.model.assumptions], 6)} out",
+                    variable=cause.name,
                 )
         return Piece(name, cause.name, numbers, states)
 
@@ -201,7 +202,7 @@ class Split:
             tree = Tree(cards, sorted(together, key=sorted), bans)
         except TooWide as wide:
             met = numbers[list(wide.responses)]
-            raise TooLarge(self._refuse(cause, met, [cards[k] for k in wide.responses])) from None
+            raise TooLarge(self._refuse(cause, met, [cards[k] for k in wide.responses]), variable=cause.name) from None
         return Piece(name, cause.name, numbers, tree.sample(SAMPLED, np.random.default_rng(0)), tree)
 
     def list_states(self, cause: str, place: int, states: Ints) -> None:

@@ -119,5 +119,6 @@ def _model_of(what: str) -> Model:
             f"there is no file {what!r}",
             remedy="explain takes a job (.toml), a file of a model (.txt, .json, .uai), or graph "
             "text such as 'X -> Y; X <-> Y'",
+            option="what",
         )
     return read_model_file(Path(what))

@@ -40,7 +40,7 @@ def save_model(
     """
     pscm, graph = read_model(model), model if isinstance(model, str) else None
     if not isinstance(name, str) or not is_name(name) or name != name.strip():
-        raise OptionError(f"a model's name is one word of letters, digits and _; found {name!r}")
+        raise OptionError(f"a model's name is one word of letters, digits and _; found {name!r}", option="name")
     if comment is not None and not isinstance(comment, str):
         raise OptionError(f"comment takes a text; found {comment!r}", option="comment")
     spec = json.dumps(pscm.to_dict(), ensure_ascii=False)
@@ -53,6 +53,7 @@ def save_model(
             raise RepeatedName(
                 f"there is a model {old.name!r} in the catalog already",
                 remedy=given("replace", True) + " takes its place",
+                option="replace",
             )
         for study in old.studies if old is not None else ():
             check_registered(study, pscm)
@@ -80,6 +81,7 @@ def save_study(con: duckdb.DuckDBPyConnection, model: str, study: Study, *, repl
         raise SourceError(
             f"a registered study is a Study of a table's name or of a file's path; found {found}",
             remedy="Create a table or view of these records, and give Study(its name, con=con, …)",
+            option="study",
         )
     source = os.fspath(study.source)
     looked = find_source(con, source, find_place(con).tables)
@@ -163,7 +165,7 @@ def _entry(catalog: Catalog, name: str) -> Entry | None:
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> Entry:
     if not isinstance(name, str):
-        raise OptionError(f"a model's name is a text; found {name!r}")
+        raise OptionError(f"a model's name is a text; found {name!r}", option="name")
     with session(con) as (own, _):
         return find_entry(read_tables(own, find_place(con).tables), name)
 

@@ -71,7 +71,9 @@ def check_by(model: Model, by: Any) -> tuple[str, ...]:
     """The names of the segments' columns, from one text or a list. Raises `OptionError`, `RepeatedName`."""
     names = names_of("by", () if by is None else by)
     if not names:
-        raise OptionError("by is empty or NULL", remedy="name one column or a list of columns, or use emcc_bounds")
+        raise OptionError(
+            "by is empty or NULL", remedy="name one column or a list of columns, or use emcc_bounds", option="by"
+        )
     check_segments(model.variables, names, {}, {name: name for name in names})
     check_segment_names(names)
     return names

@@ -51,6 +51,7 @@ def source_sql(studies: Any) -> str:
     raise SourceError(
         f"studies = {studies!r} is neither the name of a table or view nor the path of a Parquet or CSV file",
         remedy="for anything else, create a view over it and name the view",
+        option="studies",
     )
 
 

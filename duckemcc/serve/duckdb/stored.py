@@ -97,6 +97,7 @@ def find_entry(catalog: Catalog, name: str) -> Entry:
         f"there is no model named {name!r} in the catalog: {there}" + (f". {near}" if near else ""),
         remedy=f"emcc.save_model(con, {name!r}, …) stores one; anything but a single word is graph text, such as "
         "'X -> Y; X <-> Y'",
+        option="model",
     )
 
 
@@ -107,6 +108,7 @@ def find_studies(entry: Entry, names: list[str] | None) -> tuple[Registered, ...
             raise SourceError(
                 f"no study is registered for the model {entry.name!r}",
                 remedy=f"name a relation as studies, or register one with emcc.save_study(con, {entry.name!r}, …)",
+                option="studies",
             )
         return entry.studies
     known = {study.name.casefold(): study for study in entry.studies}
@@ -122,7 +124,11 @@ def find_studies(entry: Entry, names: list[str] | None) -> tuple[Registered, ...
             )
     wanted = {name.casefold() for name in names}
     if not wanted:
-        raise SourceError("studies is an empty list", remedy="name registered studies, or leave it out for all of them")
+        raise SourceError(
+            "studies is an empty list",
+            remedy="name registered studies, or leave it out for all of them",
+            option="studies",
+        )
     return tuple(study for key, study in known.items() if key in wanted)
 
 
@@ -133,7 +139,9 @@ def resolve_model(model: Any, catalog: Catalog) -> str:
     """A model argument, a name or graph text, as a text that says all of it, for `read_resolved`."""
     if model is None:
         raise OptionError(
-            "model is NULL", remedy="give the name of a stored model, or graph text such as 'X -> Y; X <-> Y'"
+            "model is NULL",
+            remedy="give the name of a stored model, or graph text such as 'X -> Y; X <-> Y'",
+            option="model",
         )
     if isinstance(model, str) and is_name(model):
         entry = find_entry(catalog, model.strip())

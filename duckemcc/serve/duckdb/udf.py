@@ -87,6 +87,7 @@ def _choose_studies(model: Any, studies: Any, weight: Any, catalog: Catalog) -> 
         raise SourceError(
             f"{given}, which means registered ones, and only a stored model has these",
             remedy="give the name of a table or view, or the path of a Parquet or CSV file, as text",
+            option="studies",
         )
     if weight is not None:
         raise OptionError(

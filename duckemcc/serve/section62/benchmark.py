@@ -129,6 +129,7 @@ def _read_settings(records: int, most_records: int, options: dict[str, Any]) -> 
             raise OptionError(
                 f"a benchmark has no option {name!r}; beside its own it takes {', '.join(LEARNING)}",
                 remedy=hint(name, LEARNING, "options"),
+                option=name,
             )
     return Settings(records, most_records, read_options({**options, "method": "emcc"}))
 

@@ -56,6 +56,7 @@ class Ledger:
                     f"out has rows of another model named {task.name}: its source was {rows[0]['source']} and is now "
                     f"{task.source}",
                     remedy="give another out, or rename the model",
+                    option="out",
                 )
         return wanted
 
@@ -104,7 +105,7 @@ class ParquetLedger(Ledger):
             table = parquet.read_table(self.path)
         except (pa.ArrowException, OSError) as wrong:
             raise SourceError(
-                f"{self.path} cannot be read as a Parquet file ({wrong})", remedy="give another out"
+                f"{self.path} cannot be read as a Parquet file ({wrong})", remedy="give another out", option="out"
             ) from None
         _check(self.path, (table.schema.metadata or {}).get(_KEY), self.settings)
         self._load(table.to_pylist())
@@ -131,6 +132,7 @@ class DuckLedger(Ledger):
             raise SourceError(
                 f"{path} cannot be opened as a DuckDB database ({wrong})",
                 remedy="close what else uses it, or give another out",
+                option="out",
             ) from None
         try:
             with _ctrl_c():
@@ -182,14 +184,18 @@ def _ctrl_c() -> Iterator[None]:
 def _check(path: Path, found: str | bytes | None, settings: Mapping[str, Any]) -> None:
     """Raises where the file's settings are not those of this run."""
     if found is None:
-        raise SourceError(f"{path} holds something else than a benchmark's rows", remedy="give another out")
+        raise SourceError(
+            f"{path} holds something else than a benchmark's rows", remedy="give another out", option="out"
+        )
     had = json.loads(found)
     wrong = [name for name in {**had, **settings} if had.get(name) != settings.get(name)]
     if wrong:
         was = ", ".join(f"{name}={had.get(name)!r}" for name in wrong)
         now = ", ".join(f"{name}={settings.get(name)!r}" for name in wrong)
         raise OptionError(
-            f"{path} was made with {was}, and this run has {now}", remedy="give the same options, or another out"
+            f"{path} was made with {was}, and this run has {now}",
+            remedy="give the same options, or another out",
+            option="out",
         )
 
 

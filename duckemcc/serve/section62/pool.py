@@ -108,6 +108,7 @@ def _start(work: Callable[[T], R], workers: list[_Worker]) -> _Worker:
         raise OptionError(
             "no process could be started",
             remedy="in a script, call benchmark under `if __name__ == '__main__':`, or take processes=1",
+            option="processes",
         ) from None
     return worker
 

@@ -210,7 +210,9 @@ def _session(spark: Any, sources: Sequence[Source] = ()) -> Any:
     found = spark or (own[0] if own else SparkSession.getActiveSession())
     if not hasattr(found, "createDataFrame"):
         raise OptionError(
-            f"there is no Spark session (found {found!r})", remedy="give one with spark=…, or create it before"
+            f"there is no Spark session (found {found!r})",
+            remedy="give one with spark=…, or create it before",
+            option="spark",
         )
     return found
 

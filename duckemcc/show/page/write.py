@@ -57,7 +57,9 @@ def write_report(path: str | os.PathLike[str], **content: Any) -> None:
     """
     if not Path(path).parent.is_dir():
         raise OptionError(
-            f"the report is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}", remedy="create it"
+            f"the report is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}",
+            remedy="create it",
+            option="path",
         )
     text = make_report(**content)
     with replace_file(path) as part:
@@ -148,7 +150,7 @@ def _read_options(options: Any) -> dict[str, Any]:
         return asdict(options)
     if isinstance(options, Mapping):
         return dict(options)
-    raise OptionError(f"options are a mapping or Options; found {type(options).__name__}")
+    raise OptionError(f"options are a mapping or Options; found {type(options).__name__}", option="options")
 
 
 def _show_option(value: object) -> str:

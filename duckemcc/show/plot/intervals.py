@@ -40,7 +40,8 @@ def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | 
     if not isinstance(tables, Mapping) or not 0 < len(tables) <= len(SERIES):
         raise OptionError(
             f"compare takes 1 to {len(SERIES)} results by name, as in {{'O': registry, 'I': trial}}; "
-            f"found {len(tables) if isinstance(tables, Mapping) else type(tables).__name__}"
+            f"found {len(tables) if isinstance(tables, Mapping) else type(tables).__name__}",
+            option="tables",
         )
     return Picture(draw_intervals(tables, title, sort))
 

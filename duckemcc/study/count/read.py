@@ -107,6 +107,7 @@ def count_patterns(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
             + given("con", ...)
             + ", or a path that ends in .parquet or .csv. For another warehouse, "
             "counts_sql writes the query to run there",
+            option="con",
         )
     counters = {"polars": count_polars, "pandas": count_pandas, "spark": count_spark, "adbc": _count_remote}
     with engine_errors(wanted.name, study):
@@ -139,17 +140,18 @@ def check_nulls(nulls: str) -> None:
 def checked_names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     variables = names_of("variables", variables)
     if not variables:
-        raise OptionError("there is no variable to count by")
+        raise OptionError("there is no variable to count by", option="variables")
     return variables, names_of("by", by)
 
 
 @contextmanager
 def engine_errors(name: str, study: Study) -> Iterator[None]:
-    """Engines' own errors as SourceError; which packages they come from is told without importing them."""
+    """Engines' own errors as SourceError, and ours with the study's name. Which packages errors come from is told
+    without importing them."""
     try:
         yield
-    except DuckEmccError:
-        raise
+    except DuckEmccError as error:
+        raise error.placed(study=name) from error.__cause__
     except Exception as error:
         package = type(error).__module__.split(".")[0].lstrip("_")
         engine = package in ("duckdb", "polars", "pyarrow", "pyspark", "py4j") or isinstance(error, OSError)

@@ -89,7 +89,9 @@ def write(tree: exp.Expression, dialect: str, *, pretty: bool = False) -> str:
     try:
         return str(tree.sql(dialect=dialect, pretty=pretty, comments=False, unsupported_level=ErrorLevel.RAISE))
     except SqlglotError as error:
-        raise OptionError(f"this cannot be said in {dialect}: {str(error).splitlines()[0]}") from error
+        raise OptionError(
+            f"this cannot be said in {dialect}: {str(error).splitlines()[0]}", option="dialect"
+        ) from error
 
 
 # -- what is given -----------------------------------------------------------------------------
@@ -169,11 +171,15 @@ def _parts(tree: exp.Expression) -> set[str]:
 def _source_of(study: Study, dialect: str) -> exp.Expression:
     if study.kind in ("table", "adbc", "named"):
         return read_source(study.source, dialect)
-    advice = "give the name of a table or a SELECT, as it is called in the warehouse."
+    advice = "give the name of a table or a SELECT, as it is called in the warehouse"
     if study.kind != "file":
-        raise SourceError(f"a {type(study.source).__name__} cannot be counted by SQL elsewhere", remedy=advice)
+        raise SourceError(
+            f"a {type(study.source).__name__} cannot be counted by SQL elsewhere", remedy=advice, option="source"
+        )
     if dialect != "duckdb":
-        raise SourceError(f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}", remedy=advice)
+        raise SourceError(
+            f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}", remedy=advice, option="source"
+        )
     path = exp.Literal.string(str(study.source))
     if not path.name.lower().endswith(CSV):
         return exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[path]))
@@ -198,10 +204,14 @@ def _check_names(names: Sequence[str], count: Any) -> None:
         raise OptionError(f"count takes the name of the column of counts; found {count!r}", option="count")
     for n in (*names, count):
         if n.casefold().startswith(OWN):
-            raise OptionError(f"the name {n} begins as those that the query needs for itself", remedy="rename it")
+            raise OptionError(
+                f"the name {n} begins as those that the query needs for itself", remedy="rename it", option="columns"
+            )
     for n in names:
         if n.casefold() == count.casefold():
-            raise OptionError(f"the name {count} is that of the counts and of {n}", remedy="choose another by count=…")
+            raise OptionError(
+                f"the name {count} is that of the counts and of {n}", remedy="choose another by count=…", option="count"
+            )
 
 
 # -- conditions --------------------------------------------------------------------------------
