@@ -53,8 +53,8 @@ def bounds(
 
     model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, `Studies`, or a list of them.
     queries: query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a
-    segment of its own. progress: called with a `serve.options.Progress` as the work goes on.
-    options: see `serve.options.Options`.
+    segment of its own. progress: called with a `answer.options.Progress` as the work goes on.
+    options: see `answer.options.Options`.
 
     Returns a pyarrow.Table with the `by` columns and those of `schema.COLUMNS`; timings are in the schema's metadata.
     With `method="sharp"` lower and upper are the ends of the query's range over all models at the maximum of the

@@ -1,8 +1,8 @@
 """The tables of the catalog: read, told to the SQL functions, and changed in a transaction.
 
 Whoever changes them also writes, in the same transaction, the macro `_emcc_catalog()`, whose constant is all that the
-catalog holds (see `serve.stored`): what a statement sees of the one it sees of the other. The macro is not a TEMP one
-and is always called by its full name, so every connection has the same.
+catalog holds (see `serve.duckdb.stored`): what a statement sees of the one it sees of the other. The macro is not a
+TEMP one and is always called by its full name, so every connection has the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the catalog of a database holds, as one text: SQL is written, and a name found, where no table can be read.
 
 DuckDB's Python functions cannot query the database that calls them, so the macro `_emcc_catalog()` has this text as a
-constant. It is JSON, made by `serve.catalog` from the tables of sql/catalog.sql whenever they change.
+constant. It is JSON, made by `serve.duckdb.catalog` from the tables of sql/catalog.sql whenever they change.
 """
 
 from __future__ import annotations

@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
 
-ENDINGS = (".parquet", ".csv", ".json")
-
 
 class Target(NamedTuple):
     """One of: a file; a table of a DuckDB database; a table of a PostgreSQL server."""
@@ -128,13 +126,22 @@ def making(path: Path) -> Iterator[Path]:
 
 
 def fill(part: Path, table: pa.Table, kind: str) -> None:
-    """Writes a table to a file, as the ending `kind` says."""
-    if kind == ".parquet":
-        from pyarrow import parquet
+    """Writes a table to a file, as the ending `kind`, one of `ENDINGS`, says."""
+    _WRITERS[kind](part, table)
 
-        parquet.write_table(table, part)
-    else:
-        part.write_text(to_csv(table) if kind == ".csv" else to_json(table), encoding="utf-8")
+
+def _write_parquet(part: Path, table: pa.Table) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(table, part)
+
+
+_WRITERS: dict[str, Callable[[Path, Any], object]] = {
+    ".parquet": _write_parquet,
+    ".csv": lambda part, table: part.write_text(to_csv(table), encoding="utf-8"),
+    ".json": lambda part, table: part.write_text(to_json(table), encoding="utf-8"),
+}
+ENDINGS = tuple(_WRITERS)
 
 
 def hidden(table: pa.Table, by: Sequence[str]) -> pa.Table:

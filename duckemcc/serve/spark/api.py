@@ -47,7 +47,7 @@ def bounds(
     called `weight`; or a list of `duckemcc.Study` over Spark DataFrames or tables (con=spark). Shared studies may come
     from anywhere.
     spark: the session that has the tables, else the active one. partitions: tasks to answer in. options: see
-    `serve.options.Options`; max_seconds is that of each task, less what counting
+    `answer.options.Options`; max_seconds is that of each task, less what counting
     took.
 
     The records are counted at once, and their counts kept in the cluster; segments are answered whenever the result is
