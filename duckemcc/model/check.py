@@ -166,7 +166,7 @@ def _check_canonical(model: Model, name: str, causes: Mapping[str, Exogenous], f
         raise AmbiguousEquation(
             f"{name} has {len(parents)} exogenous parents ({show_names(parents)}), and the graph does not say how they "
             "act together",
-            remedy="Give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: "
+            remedy="give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: "
             f"U: {show_names(children)}",
             variable=name,
         )
