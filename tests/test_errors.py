@@ -160,6 +160,7 @@ def test_no_field_tells_a_secret(kind, inside):
     told += [repr(part) for text in (wrong.message, wrong.remedy) for part in getattr(text, "parts", ())]
     assert not [text for text in told if "sesame" in text]
     assert wrong.study == "study ${S}"
+    assert wrong.text("toml").count('where = "${S}"') == 1  # options stay options
     assert wrong.line == 3
 
 
@@ -371,11 +372,32 @@ def test_a_job_lists_each_mistake_as_an_error(folder):
     assert [fields(wrong) for wrong in again.mistakes] == [fields(wrong) for wrong in caught.value.mistakes]
 
 
-def test_a_mistake_in_a_query_is_told_with_its_place_in_the_job(folder):
-    text = job_of((GRAPH, "t.csv", "P(Y=1 vs 0)"), {})
+@pytest.mark.parametrize(
+    "queries",
+    [
+        '["P(Y=1 vs 0)"]',
+        '["P(Y=1)", "P(Y=1 vs 0)"]',
+        "[\"- P(Y=1 vs 0) + P(Y=1)\", 'P(Y=1 vs 0)']",
+        '["P(Y=1)",\n  "P(Y=1 vs 0)"]',
+        '["""\nP(Y=1)\n + P(Y=1 vs 0)"""]',
+        '"P(Y=1 vs 0)"',
+    ],
+)
+def test_a_mistake_in_a_query_is_told_with_its_place_in_the_job(folder, queries):
+    text = job_of((GRAPH, "t.csv", "?"), {}).replace('["?"]', queries)
+    Path("job.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(JobError) as caught:
+        read_job("job.toml", {})
+    wrong = caught.value.mistakes[-1]
+    assert isinstance(wrong, QueryError)
+    assert text.split("\n")[wrong.line - 1][wrong.column - 1 :].startswith("vs 0)")
+    assert f"line {wrong.line}: column {wrong.column}: Query, position" in str(caught.value)
+
+
+def test_a_place_that_escapes_hide_is_not_guessed(folder):
+    text = job_of((GRAPH, "t.csv", "P(Y=\\u0031 vs 0)"), {})
     Path("job.toml").write_text(text, encoding="utf-8")
     with pytest.raises(JobError) as caught:
         read_job("job.toml", {})
     [wrong] = caught.value.mistakes
-    assert isinstance(wrong, QueryError)
-    assert text.split("\n")[wrong.line - 1][wrong.column - 1 :].startswith("vs 0)")
+    assert (wrong.line, wrong.column, wrong.query) == (1, None, "P(Y=1 vs 0)")

@@ -60,6 +60,13 @@ def _mask(error: BaseException) -> None:
         return
     if isinstance(error, DuckEmccError):
         error.mask()
+    else:
+        _mask_foreign(error)
+    if hasattr(error, "__notes__"):
+        error.__notes__ = [masked(note) for note in error.__notes__]
+
+
+def _mask_foreign(error: BaseException) -> None:
     error.args = tuple(masked_all(a) for a in error.args)
     for name in ("filename", "filename2", "strerror", "name", "message", "msg"):
         if isinstance(value := getattr(error, name, None), str):
@@ -67,8 +74,6 @@ def _mask(error: BaseException) -> None:
                 setattr(error, name, masked(value))
             except (AttributeError, TypeError):
                 continue
-    if hasattr(error, "__notes__"):
-        error.__notes__ = [masked(note) for note in error.__notes__]
 
 
 def _leaks(error: BaseException) -> bool:

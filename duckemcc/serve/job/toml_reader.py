@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from duckemcc.errors import DuckEmccError, Fields, JobError, OptionError, hint, is_hidden
+from duckemcc.model.tokens import find_place
 from duckemcc.serve.job.toml_lines import Path as KeyPath
 from duckemcc.serve.job.toml_lines import find_line
 from duckemcc.study.count.connection import passwords
@@ -48,16 +49,23 @@ class TomlReader:
     def note_within(self, path: KeyPath, written: str, wrong: DuckEmccError, **fields: Unpack[Fields]) -> None:
         """Keeps a mistake in a text that the file holds, with the line and the column of the file if it is written
         there as it is read: without escapes."""
-        if wrong.column is not None:
-            inside = (wrong.line or 1) - 1
-            line, head = written.split("\n")[inside], find_line(self.text, path) + inside - 1
-            lines = self.text.split("\n")
-            there = [n for n in (head, head + 1) if line.strip() and line in "".join(lines[n : n + 1])]
-            if there:
-                column = lines[there[0]].index(line) + wrong.column
-                fields |= {"line": there[0] + 1, "column": column}
-                wrong = wrong.unplaced()
+        if wrong.column is not None and (place := self._find_place(path, written, wrong.line, wrong.column)):
+            fields["line"], fields["column"] = place
+            wrong = wrong.unplaced()
         self.note(path, wrong, **fields)
+
+    def _find_place(self, path: KeyPath, written: str, line: int | None, column: int) -> tuple[int, int] | None:
+        """The line and column in the file of a place in the text at `path`; without a line, column is a position."""
+        if line is None:
+            line, column = find_place(written, column - 1)
+        part, head = written.split("\n")[line - 1], find_line(self.text, path) + line - 2
+        quoted = [f"{quote}{part}{quote}" for quote in "\"'" if "\n" not in written]
+        lines = self.text.split("\n")
+        for wanted, before in [*((one, 1) for one in quoted), (part, 0)]:
+            for number in (head, head + 1):
+                if part.strip() and wanted in "".join(lines[number : number + 1]):
+                    return number + 1, lines[number].index(wanted) + before + column
+        return None
 
     def refuse(self) -> None:
         """Raises `JobError` where there were mistakes."""
