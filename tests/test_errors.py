@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import duckdb
@@ -125,6 +126,46 @@ def test_a_reader_of_messages_is_found(body):
 
 def test_printing_a_message_is_no_reading():
     assert breaches("try: pass\nexcept DuckEmccError as e:\n    print(f'{e}')\n    raise e.placed(line=1)") == []
+
+
+# -- every message has one form --------------------------------------------------------------------
+
+RAISED = {c.__name__ for c in CLASSES} | {"_fail", "fail", "_Refused", "Unfit"}
+
+
+def ends_of(node):
+    """The literal texts with which a message begins and ends; a value is one that is as it should be."""
+    if isinstance(node, ast.Constant):
+        return (node.value, node.value) if isinstance(node.value, str) else ("x", "x")
+    if isinstance(node, ast.JoinedStr) and node.values:
+        return ends_of(node.values[0])[0], ends_of(node.values[-1])[1]
+    if isinstance(node, ast.BinOp):
+        return ends_of(node.left)[0], ends_of(node.right)[1]
+    return "x", "x"
+
+
+def malformed(source):
+    """The lines of messages and remedies that end with a period, and of messages that begin as a sentence."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in RAISED:
+            continue
+        remedies = [k.value for k in node.keywords if k.arg == "remedy"]
+        ended = any(ends_of(part)[1].endswith(".") for part in (*node.args, *remedies))
+        if ended or any(re.match(r"[A-Z][a-z]* ", ends_of(part)[0]) for part in node.args[:1]):
+            yield node.lineno
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_messages_and_remedies_have_one_form(module):
+    assert list(malformed(module.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["OptionError('it is.')", "OptionError('It is')", "OptionError('x', remedy=f'{y} is.')", "OptionError(f'A {x}')"],
+)
+def test_a_malformed_message_is_found(call):
+    assert list(malformed(call)) == [1]
 
 
 # -- the error itself ------------------------------------------------------------------------------
