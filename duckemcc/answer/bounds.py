@@ -43,7 +43,10 @@ def answer(
     """The result table of counted studies. Raises `Timeout` if there was no time to find out which segments there
     are."""
     return bound_segments(
-        prepare(model, tables, by, options, clock, queries=queries), queries, clock, {} if by else None
+        prepare(model, tables, by, options, clock, queries=queries, quick=options.confidence is None),
+        queries,
+        clock,
+        {} if by else None,
     )[0]
 
 

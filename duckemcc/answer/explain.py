@@ -5,19 +5,23 @@ Without studies this needs no data; sizes are then known as far as the graph dec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Iterable, Sequence
+from math import log2, prod
 from typing import Any
 
 from duckemcc.answer.plan import Plan
+from duckemcc.bound.terms import Terms
 from duckemcc.errors import GraphError, TooLarge
 from duckemcc.learn.likelihood import Likelihood, compile_likelihood
+from duckemcc.learn.patterns import read_all
+from duckemcc.learn.pieces.split import Piece, Split, is_wide
 from duckemcc.learn.segments import sort_segments
+from duckemcc.model.responses import Responses
 from duckemcc.model.scm import Component, Exogenous, Model
 from duckemcc.query.assume import restrict
 from duckemcc.query.event import Compiled
 from duckemcc.query.language import query
-from duckemcc.query.named import expand
+from duckemcc.query.named import Combination, expand
 from duckemcc.query.syntax import Probability, Query, Term
 
 
@@ -37,18 +41,60 @@ def explain_query(model: Model, text: str) -> dict[str, Any]:
     """What a query asks for, on which causes its value depends, and how its ends are found; states must be known."""
     model = restrict(model, pieces=True)
     states = {v: labels or () for v, labels in model.states.items()}
-    written = expand(query(text), states, model.parents)
-    causes = [f[0] for f in Compiled(query(text), model).factors]
+    asked = query(text)
+    written = expand(asked, states, model.parents)
     terms = [Term(c, Probability(event, written.given)) for c, event in written.terms]
     terms += [Term(written.constant, None)] if written.constant else []
-    return {"query": text, "is": str(Query(tuple(terms))), "causes": causes, "ends": _ends(model, causes)}
+    told = {"query": text, "is": str(Query(tuple(terms)))}
+    if is_wide(model):
+        return told | _explain_pieces(model, asked, written)
+    causes = [f[0] for f in Compiled(asked, model).factors]
+    return told | {"causes": causes, "ends": _ends(model, causes)}
+
+
+def _explain_pieces(model: Model, asked: Query, written: Combination) -> dict[str, Any]:
+    """The same where causes are too large for a list: what the query alone reads of them."""
+    responses = Responses(model)
+    try:
+        split = Split(responses, read_all(responses, (), [written]), {u.name: u.name for u in model.exogenous})
+    except TooLarge as large:
+        return {"causes": [u.name for u in model.exogenous], "pieces": [], "ends": f"not found: {large}"}
+    terms = Terms(asked, model, split)
+    found = [split.distributions[name] for (name,) in terms.factors]
+    if len(found) <= 1:
+        ends = "one linear program each: proven"
+    elif not terms.meets(set(terms.factors)):
+        ends = f"a linear program for each of {len(found):,} pieces, added up: proven"
+    else:
+        ends = (
+            "the query multiplies pieces: a linear program for each, added up, and proven, where the records settle "
+            "all but one of those that meet; else linear programs at corners, proven unless these are too many"
+        )
+    return {"causes": list(terms.causes), "pieces": _pieces(found), "ends": ends}
+
+
+def _pieces(found: Iterable[Piece]) -> list[dict[str, Any]]:
+    """For each cause how many pieces it has, and the size of the largest: states of a list, or entries of a tree's
+    cliques."""
+    told: dict[str, dict[str, Any]] = {}
+    for piece in found:
+        own = told.setdefault(
+            piece.cause, {"cause": piece.cause, "pieces": 0, "largest": 0, "cliques": 0, "largest_clique": 0}
+        )
+        cliques = [len(piece.states)] if piece.tree is None else [len(values) for values in piece.tree.values]
+        own["pieces"] += 1
+        own["largest"] = max(own["largest"], piece.size)
+        own["cliques"] += len(cliques)
+        own["largest_clique"] = max(own["largest_clique"], *cliques)
+    return list(told.values())
 
 
 def explain_plan(plan: Plan) -> dict[str, Any]:
     """The studies as counted, and the likelihood that will be learned from: its groups and the work of a step."""
     restarts = plan.options.restarts
     kinds = sort_segments(plan.arms)
-    groups = _groups(compile_likelihood(plan.learned_model, kinds[0].arms))
+    likelihood = compile_likelihood(plan.learned_model, kinds[0].arms, plan.asked, plan.pieces)
+    groups = _groups(likelihood)
     step = restarts * sum(g["patterns"] * g["classes"] for g in groups)
     return {
         "segments": plan.segment_count,
@@ -57,6 +103,7 @@ def explain_plan(plan: Plan) -> dict[str, Any]:
             for s in plan.encoded.studies
         ],
         "groups": groups,
+        "pieces": [] if likelihood.split is None else _pieces(likelihood.split.distributions.values()),
         "restarts": restarts,
         "operations_per_em_step": step,
         "megabytes": round(8e-6 * sum(g["patterns"] * g["classes"] for g in groups), 3),
@@ -79,6 +126,7 @@ def _cause(model: Model, cause: Exogenous) -> dict[str, Any]:
         "children": list(cause.children),
         "canonical": cause.card is None,
         "states": _card(model, cause.name),
+        "bits": _bits(model, cause),
     }
 
 
@@ -95,6 +143,16 @@ def _card(model: Model, cause: str) -> int | None:
     try:
         return model.card(cause)
     except (GraphError, TooLarge):  # states not known yet; a size that has no number
+        return None
+
+
+def _bits(model: Model, cause: Exogenous) -> float | None:
+    """The binary logarithm of the number of states, which has a number if this has none."""
+    if cause.card is not None:
+        return round(log2(cause.card), 6)
+    try:
+        return round(sum(relation.bits for relation in model.relations(cause)), 6)
+    except GraphError:  # states not known yet
         return None
 
 

@@ -118,16 +118,28 @@ def _try(yields: Floats, share: Floats, chances: Floats, fitted: Floats, tight: 
 def _solve(yields: Floats, weights: Floats, tight: Bools) -> tuple[Floats, Floats] | None:
     """The change of the weights [p] after which every tight state's sum is one, and its own error through the rounding
     of these sums; None where there is no such change."""
-    gram = np.zeros((len(yields), len(yields)))
-    right, size = np.zeros((2, len(yields)))
+    inverse, size = _grams(lambda: _invert(yields, tight), yields, tight)
+    right = np.zeros(len(yields))
     for part in _columns(yields, tight):
-        gram += part @ part.T
         right += part @ (1 - weights @ part)
-        size += part.sum(axis=1)
-    inverse = np.linalg.pinv(gram, rcond=1e-12, hermitian=True)
     change = inverse @ right
     left = max(float(np.abs(1 - (weights + change) @ part).max(initial=0)) for part in _columns(yields, tight))
-    return (change, len(yields) * _ROUNDING * np.abs(inverse) @ size) if left <= _SOLVED else None
+    return (change, len(yields) * _ROUNDING * size) if left <= _SOLVED else None
+
+
+_grams = Recall()
+
+
+def _invert(yields: Floats, tight: Bools) -> tuple[Floats, Floats]:
+    """(Y Yᵀ)⁻¹ of the tight states [p, p], and how rounding of their sums counts in it [p]: equal for all segments in
+    which the same states are tight."""
+    gram = np.zeros((len(yields), len(yields)))
+    size = np.zeros(len(yields))
+    for part in _columns(yields, tight):
+        gram += part @ part.T
+        size += part.sum(axis=1)
+    inverse = np.asarray(np.linalg.pinv(gram, rcond=1e-12, hermitian=True), np.float64)
+    return inverse, np.abs(inverse) @ size
 
 
 def _columns(yields: Floats, chosen: Bools) -> Iterator[Floats]:

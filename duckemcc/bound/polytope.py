@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.bound.balance import balance
+from duckemcc.bound.bases import find_bases
 from duckemcc.bound.program import TOLERANCE, Program
 from duckemcc.learn.maximum import find_largest
 from duckemcc.model.recall import Recall
@@ -162,6 +163,10 @@ class Polytope:
 
     def _solve(self, costs: Floats) -> tuple[Floats, float, float]:
         """Masses [column], a bound on the maximum, and what the errors of m and of the masses add to it."""
+        bases = find_bases(self.yields) if self._balance is None else None
+        best = None if bases is None else bases.maximise(costs, np.append(self.fitted, 1.0))
+        if best is not None:
+            return best[0], best[2], self._weigh(best[1][:-1], best[0], costs)
         program = self._open(costs)
         masses = self.inside
         upper, blur = float(costs.max()), self._weigh(np.zeros(len(self.fitted)), masses, costs)

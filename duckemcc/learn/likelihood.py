@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from duckemcc.errors import RepeatedName, TooLarge, UnknownName, given, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.mix import Mix, Products, mix_records
-from duckemcc.learn.patterns import find_patterns, split_causes
+from duckemcc.learn.patterns import find_patterns, read_all
+from duckemcc.learn.pieces.merge import MergedSplit, merge, reads_one_context
 from duckemcc.learn.pieces.peaks import Peaks, find_peaks
 from duckemcc.learn.pieces.split import Split, is_wide
 from duckemcc.learn.pooling import Key, Pooled, Records, classify, merge_states, pool_parts, refuse_blocks
@@ -172,16 +173,19 @@ def find_rarest(groups: Sequence[Group], s: int) -> float:
     return min([1.0, *(float(g.count[s][g.count[s] > 0].min() / g.total[s]) for g in groups if g.total[s] > 0)])
 
 
-def compile_likelihood(model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = ()) -> Likelihood:
+def compile_likelihood(
+    model: Model, arms: Sequence[StudyCounts], asked: Sequence[Combination] = (), pieces: bool | None = None
+) -> Likelihood:
     """The likelihood of the studies, one per arm, their segments aligned. asked: the queries whose worlds decide, with
-    the patterns, into which pieces large causes are split.
+    the patterns, into which pieces causes are split. pieces: whether they are; by default if one is too large to be
+    listed.
 
     Raises `TooLarge` before a block of more than `LARGEST_BLOCK` entries is allocated, `UnknownName` and
     `RepeatedName` for `local` distributions.
     """
     causes = name_distributions(model, arms)
     pooled, mixed = pool_parts(model, arms, causes)
-    if is_wide(model):
+    if is_wide(model) if pieces is None else pieces:
         return _compile_pieces(model, arms, causes, pooled, mixed, asked)
     classes = merge_states(model, causes, pooled)
     first = {name: np.unique(c, return_index=True)[1] for name, c in classes.items()}
@@ -237,9 +241,10 @@ def _compile_pieces(
     asked: Sequence[Combination],
 ) -> Likelihood:
     """The same with causes split into pieces: a group is the patterns of one piece."""
-    split = split_causes(Responses(model), pooled, asked, causes)
+    responses, read = Responses(model), _find_read(model, pooled)
+    split = Split(responses, read_all(responses, pooled, asked), causes)
     if mixed:
-        _refuse_mixed(model, mixed)
+        split, pooled = _merge_pieces(split, arms, mixed, asked)
     impossible: list[tuple[int, Impossible]] = []
     drafts: dict[str, list[tuple[Floats, Floats]]] = {}
     for part in pooled:
@@ -269,12 +274,31 @@ def _compile_pieces(
         tuple(name for name in pieces if name not in blocks),
         tuple(records for _, records in sorted(impossible, key=lambda found: found[0])),
         np.sum([arm.count.sum(axis=1) for arm in arms], axis=0),
-        _find_read(model, pooled),
+        read,
         split,
     )
 
 
-def _refuse_mixed(model: Model, mixed: Sequence[Records]) -> None:
+def _merge_pieces(
+    split: Split, arms: Sequence[StudyCounts], mixed: Sequence[Records], asked: Sequence[Combination]
+) -> tuple[Split, list[Pooled]]:
+    """The pieces with those causes merged that incomplete records tie, and the parts of the model that has these.
+
+    Raises `TooLarge` if they cannot be merged without loss.
+    """
+    merged = merge(split, list(dict.fromkeys(records.names for records in mixed)))
+    if merged is not None:
+        gone = {u.name for own in merged.selections.values() for u in own.causes}
+        if not any(gone & set(arm.local) for arm in arms):
+            causes = name_distributions(merged.model, arms)
+            pooled, left = pool_parts(merged.model, arms, causes)
+            read = [] if left else read_all(Responses(merged.model), pooled, asked)
+            if not left and reads_one_context(merged, read):
+                return MergedSplit(merged, read, causes), pooled
+    raise _tied(split.model, mixed)
+
+
+def _tied(model: Model, mixed: Sequence[Records]) -> TooLarge:
     lacking = {
         v
         for records in mixed
@@ -282,7 +306,7 @@ def _refuse_mixed(model: Model, mixed: Sequence[Records]) -> None:
         if v not in records.scope and (column >= 0).any()
     }
     names = show_names([v for v in model.variables if v in lacking])
-    raise TooLarge(
+    return TooLarge(
         f"records without a value of {names} tie causes together of which one is too large to be listed",
         remedy=f"measure {names}, leave these records out ("
         + given("nulls", "drop")

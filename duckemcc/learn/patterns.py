@@ -8,7 +8,7 @@ Axes: s segment, p pattern of a part, r row (a completion of one), u state of a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,17 +41,14 @@ class Patterns(NamedTuple):
     rows: Floats
 
 
-def split_causes(
-    responses: Responses, pooled: Sequence[Pooled], asked: Sequence[Combination], causes: Mapping[str, str]
-) -> Split:
-    """The pieces of a model, as far as patterns and queries read it. causes: of each distribution. Raises
-    `TooLarge`."""
+def read_all(responses: Responses, pooled: Sequence[Pooled], asked: Sequence[Combination]) -> list[Read]:
+    """What patterns and queries read of a model's responses. Raises `TooLarge`."""
     read = [spell_part(responses, p.part, p.part.measured, p.part.scope, p.codes) for p in pooled]
     worlds = Worlds(responses.model)
     for combination in asked:
         events = [combination.given, *((*event, *combination.given) for _, event in combination.terms)]
         read += [Read(spell_event(responses, worlds, event)) for event in events]
-    return Split(responses, read, causes)
+    return read
 
 
 def spell_part(responses: Responses, part: Part, measured: Sequence[str], columns: Sequence[str], codes: Ints) -> Read:

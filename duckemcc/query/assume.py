@@ -40,12 +40,12 @@ Rows: TypeAlias = NDArray[np.int32]
 """States of one exogenous variable [u, c]: what its children's relations yield."""
 
 
-def restrict(model: Model, *, pieces: bool = False) -> Model:
+def restrict(model: Model, *, pieces: bool = False, listed: int | None = None) -> Model:
     """The model in which what is assumed never to happen cannot: explicit equations, and no assumptions.
 
     model: with all states known. A cause that no assumption restricts stays as it is. The order of the states that are
     left is that of the unrestricted ones. pieces: leave a canonical cause as it is, with its assumptions, if more than
-    `LISTED` states are left and it can be split into pieces.
+    `listed` states are left, `LISTED` by default, and it can be split into pieces.
     Raises `AssumptionSpansCauses`, `GraphError` for assumptions that contradict each other or the equations,
     `QueryError` and `UnknownName` for events that do not fit the model, and `TooLarge`.
     """
@@ -63,7 +63,7 @@ def restrict(model: Model, *, pieces: bool = False) -> Model:
         if own and cause.card is None:
             try:
                 found = _enumerate(model, cause, own, equations)
-                wide = found[1] > LISTED
+                wide = found[1] > (listed or LISTED)
             except TooLarge:
                 if not (pieces and model.splits):
                     raise

@@ -66,6 +66,7 @@ def ask(monkeypatch, kind, model, studies, queries, **options):
     listed, piece = {"list": (2**20, 2**10), "pieces": (1, 2**10), "trees": (1, 2)}[kind]
     monkeypatch.setattr(split, "LISTED", listed)
     monkeypatch.setattr(assume, "LISTED", listed)
+    monkeypatch.setattr("duckemcc.answer.plan.PIECED", listed)
     monkeypatch.setattr(split, "LARGEST_PIECE", piece)
     return emcc.bounds(model, studies, queries, incompatible="report", **options).to_pylist()
 
@@ -198,12 +199,6 @@ def test_fit_gives_models_of_few_response_vectors():
     for model in found.models:
         assert model.evaluate(f"P({event})") == pytest.approx(shares["len"] / len(data), abs=1e-6)
     assert emcc.FullModel.from_uai(found.models[0].to_uai()).evaluate("P(V0=0)") > 0
-
-
-def test_records_without_the_covariate_are_refused_by_name():
-    data = wide(9).with_columns(G=pl.when(pl.int_range(pl.len()) % 7 == 0).then(None).otherwise(pl.col("G")))
-    with pytest.raises(TooLarge, match=r"without a value of G .*nulls='drop'"):
-        emcc.bounds(WIDE, data, "PNS(T=1, S=1)")
 
 
 def test_what_meets_in_one_clique_is_named():

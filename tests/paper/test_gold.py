@@ -15,6 +15,7 @@ from duckemcc.query.syntax import Atom, PotentialOutcome, Probability, Query, Se
 
 GOLD = Path(__file__).resolve().parents[2].parent / "shared" / "gold"
 CASES = sorted(GOLD.glob("*.json"))
+WIDE = sorted((GOLD / "wide").glob("*.json"))
 RANDOM = sorted((GOLD / "random").glob("*.json"))
 needs_gold = pytest.mark.skipif(not CASES, reason="needs ../shared/gold")
 
@@ -82,6 +83,16 @@ def test_gold_problems_come_out_as_their_exact_answers_say(path):
         if expected["upper"] - expected["lower"] < 1e-9:
             assert row["lower"] == pytest.approx(expected["lower"], abs=1e-6)
             assert row["upper"] == pytest.approx(expected["upper"], abs=1e-6)
+
+
+@needs_gold
+@pytest.mark.parametrize("path", WIDE, ids=[p.stem for p in WIDE])
+def test_problems_with_causes_too_large_for_a_list_are_right_and_proven(path):
+    case = json.loads(path.read_text())
+    row = ask(case, case["studies"], read_query(case["query"]), method="sharp", level=None)
+    assert row["lower"] == pytest.approx(case["expected"]["lower"], abs=1e-6)
+    assert row["upper"] == pytest.approx(case["expected"]["upper"], abs=1e-6)
+    assert (row["exact_lower"], row["exact_upper"]) == (True, True)
 
 
 @needs_gold

@@ -240,7 +240,8 @@ def test_a_call_that_ran_out_of_time_is_not_remembered(long):
 @pytest.mark.parametrize("method", ["sharp", "emcc"])
 def test_ctrl_c_ends_a_python_call_and_leaves_the_connection_usable(method, tmp_path):
     code = LONG + textwrap.dedent(f"""
-        import duckdb, time, duckemcc as emcc
+        import duckdb, signal, time, duckemcc as emcc
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs behind its back
         con = duckdb.connect({str(tmp_path / "f.db")!r})
         con.execute("CREATE TABLE records AS FROM records").fetchall()
         emcc.bounds("A -> B", con.table("records"), "P(A=1)")  # all is imported

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -63,6 +64,17 @@ def contradiction():
     return relation(rows, {"X": pl.Int64, "Y": pl.Int64})
 
 
+def many_levels():
+    """Two segments of a registry and a trial with a covariate of seven levels, which some records lack."""
+    rows = [
+        (study, do, g, t, s, week, 100.0 * (g or 0) + 40.0 * abs(1 - s - 0.3 - 0.4 * t) + week)
+        for week, (study, do), g, t, s in product(
+            (1, 2), (("registry", None), ("trial", ["T"])), (*range(7), None), (0, 1), (0, 1)
+        )
+    ]
+    return relation(rows, {"G": pl.Int64, "T": pl.Int64, "S": pl.Int64, "week": pl.Int64})
+
+
 STATES = "X {0, 1}; M {0, 1}; Y {false, true}"
 PNS = "PNS(Treatment=drug, Survival=survived)"
 PROBLEMS = {
@@ -87,6 +99,13 @@ PROBLEMS = {
     ),
     "plain restarts": Problem(
         f"X -> Y; X -> M; X <-> Y; {STATES}", ["PN(X=1, Y=true)"], mixed(), ("week",), {"method": "emcc", "restarts": 4}
+    ),
+    "a covariate of seven levels": Problem(
+        "G -> T; G -> S; T -> S; T <-> S; assume P(S[T=1]=0, S[T=0]=1) = 0",
+        ["PNS(T=1, S=1)"],
+        many_levels(),
+        ("week",),
+        {"confidence": 0.95},
     ),
     "a contradiction": Problem("X -> Y; X <-> Y", ["P(Y[X=1]=1)", "P(Y=1 | X=1)"], contradiction()),
 }
@@ -217,6 +236,12 @@ def rows(table, problem):
 @pytest.fixture(scope="module")
 def expected():
     return {name: rows(ask_arrow(problem, problem.records), problem) for name, problem in PROBLEMS.items()}
+
+
+def test_the_problem_with_many_levels_is_answered_and_proven(expected):
+    for row in expected["a covariate of seven levels"]:
+        assert (row["exact_lower"], row["exact_upper"]) == (True, True)
+        assert row["lower_ci"] <= row["lower"] <= row["upper"] <= row["upper_ci"]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.__name__)

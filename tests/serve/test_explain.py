@@ -52,6 +52,41 @@ def test_a_query_tells_how_its_ends_are_found(graph, text, ends):
     assert ends in explain_query(emcc.Model.parse(graph), text)["ends"]
 
 
+WIDE = "G -> T; G -> S; T -> S; T <-> S; G {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}; T {0, 1}; S {0, 1}"
+
+
+def test_a_cause_that_is_not_listed_is_told_by_its_pieces():
+    model = emcc.Model.parse(WIDE)
+    assert explain_model(model)["causes"][0]["bits"] == 30
+    told = explain_query(model, "PNS(T=1, S=1)")
+    own = {"cause": "U_T_S", "pieces": 10, "largest": 4, "cliques": 10, "largest_clique": 4}  # S[T=1] and S[T=0] each
+    assert own in told["pieces"]
+    assert told["causes"] == ["U_G", "U_T_S"] or told["causes"] == ["U_T_S", "U_G"]
+    assert "multiplies pieces" in told["ends"]
+
+
+def test_what_cannot_be_asked_of_a_cause_that_is_not_listed_is_told_by_name():
+    levels = ", ".join(map(str, range(14)))
+    graph = f"T -> M -> S; T <-> S; T {{0, 1}}; S {{0, 1}}; M {{{levels}}}"
+    asked = ", ".join(f"S[M={m}]=1" for m in range(14))
+    told = explain_query(emcc.Model.parse(graph), f"P(T=1, {asked})")
+    assert re.search(r"not found: 15 potential outcomes of .*Coarsen", told["ends"])
+
+
+def test_a_job_with_many_levels_tells_its_pieces_and_their_sizes(tmp_path):
+    rows = [(g, t, s) for g in range(10) for t in (0, 1) for s in (0, 1)]
+    (tmp_path / "d.csv").write_text("G,T,S\n" + "\n".join(",".join(map(str, r)) for r in rows))
+    (tmp_path / "job.toml").write_text(
+        f'queries = ["PNS(T=1, S=1)"]\n[model]\ngraph = "{WIDE}"\n[[studies]]\nname = "r"\nsource = "d.csv"\n'
+        '[output]\nfile = "b.parquet"\n'
+    )
+    told = json.loads(invoke(tmp_path / "job.toml", "--json").output)
+    assert {"cause": "U_T_S", "pieces": 10, "largest": 8, "cliques": 10, "largest_clique": 8} in told["pieces"]
+    shown = invoke(tmp_path / "job.toml").output
+    assert "about 2^30" in " ".join(shown.split()) or "1,073,741,824" in shown
+    assert "too large to be listed" in shown
+
+
 def test_a_named_query_is_written_out():
     told = explain_query(emcc.Model.parse(BOW), "ETT(X=1, Y=1)")
     assert told["is"] == "P(Y[X=1]=1 | X=1) - P(Y[X=0]=1 | X=1)"

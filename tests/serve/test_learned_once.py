@@ -186,10 +186,10 @@ def test_segments_without_records_and_those_that_are_too_large_say_so_in_a_repor
     tables = count_studies(model, read_studies(given), settings, ("part",))
     compile_likelihood = plan.compile_likelihood
 
-    def refuse(model, arms, asked=()):
+    def refuse(model, arms, *how):
         if any((arm.codes < 0).any() for arm in arms):
             raise emcc.errors.TooLarge("no machine holds it")
-        return compile_likelihood(model, arms, asked)
+        return compile_likelihood(model, arms, *how)
 
     monkeypatch.setattr(plan, "compile_likelihood", refuse)
     found = answer_closely(model, tables, read_queries(QUERIES), ("part",), settings, Clock(None))

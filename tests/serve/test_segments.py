@@ -213,10 +213,10 @@ def test_a_segment_that_is_too_large_says_so_and_the_others_are_answered(monkeyp
     """What values are missing decides how large the likelihood becomes, so it may be one segment's alone."""
     compiled = work.compile_likelihood
 
-    def refuse(model, arms, asked=()):
+    def refuse(model, arms, *how):
         if any((arm.codes < 0).any() for arm in arms):
             raise errors.TooLarge("16 patterns over 10 ** 9 states; declare fewer")
-        return compiled(model, arms, asked)
+        return compiled(model, arms, *how)
 
     monkeypatch.setattr(work, "compile_likelihood", refuse)
     rows = [("a", 0, 1), ("a", 1, 0), ("b", None, 1), ("b", 1, 0), ("c", 0, 0), ("c", 1, 1)]

@@ -38,6 +38,7 @@ def glue(
     distribution; of a tree's, those named in `entries` are written in its entries [r, x]. Raises `TooLarge` for a table
     of too many entries.
     """
+    chances, split = split.give_back(chances), split.origin
     exogenous, equations, found = [], dict(model.equations), dict[str, Floats]()
     restarts = max(map(len, chances.values()))
     for cause in model.exogenous:

@@ -111,13 +111,12 @@ class Split:
                 for i, places in enumerate(np.split(order, cuts) if count else [])
             )
 
-        self.whole_of = {
-            _name(name, i, len(self.pieces[cause])): name
+        self.cause_of = dict(causes)
+        self._whole_of: dict[str, tuple[str, ...]] = {
+            _name(name, i, len(self.pieces[cause])): (name,)
             for name, cause in causes.items()
             for i in range(len(self.pieces[cause]))
         }
-        """The distribution of a whole cause that each is a piece of."""
-        self.cause_of = dict(causes)
 
     @property
     def distributions(self) -> dict[str, Piece]:
@@ -129,8 +128,17 @@ class Split:
         }
 
     def wholes(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The distributions that some pieces' distributions are parts of, each once."""
-        return tuple(dict.fromkeys(self.whole_of[name] for name in names))
+        """The distributions of whole causes that some pieces' distributions are parts of, each once."""
+        return tuple(dict.fromkeys(whole for name in names for whole in self._whole_of[name]))
+
+    @property
+    def origin(self) -> Split:
+        """The pieces of the causes as the model has them, of which this one may have merged some."""
+        return self
+
+    def give_back(self, chances: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Chances [r, u] of the pieces of `origin`, from those of this one's."""
+        return dict(chances)
 
     def choose(self, own: Mapping[str, str]) -> dict[str, str]:
         """The distribution of each piece. own: of the causes that are to have another than the one that is shared."""
@@ -165,10 +173,12 @@ class Split:
             tables = {v: self.model.table(v).reshape(cause.card, -1) for v, _ in own}
             return Piece(name, cause.name, numbers, np.stack([tables[v][:, c] for v, c in own], axis=1))
         cards = [self.model.card(v) for v, _ in own]
+        bits = sum(relation.bits for relation in self.model.relations(cause))
+        most = LARGEST_PIECE if bits > log2(LISTED) else max(LARGEST_PIECE, LISTED)
         states = np.zeros((1, 0), np.intp)
         placed = [(np.searchsorted(numbers, own), values) for own, values in bans]
         for k, card in enumerate(cards):
-            if len(states) * card > LARGEST_PIECE:
+            if len(states) * card > most:
                 return self._grow(cause, name, numbers, cards, placed, read)
             states = np.column_stack([np.repeat(states, card, axis=0), np.tile(np.arange(card), len(states))])
             for places, values in placed:
@@ -277,7 +287,8 @@ def _sort_bans(banned: Sequence[Conjunctions], numbers: Ints, label: Ints) -> di
     return found
 
 
-def is_wide(model: Model) -> bool:
-    """Whether some canonical cause has more states than are listed, and can be split into pieces."""
+def is_wide(model: Model, listed: int | None = None) -> bool:
+    """Whether some canonical cause has more states than are listed, `LISTED` by default, and can be split into
+    pieces."""
     canonical = (u for u in model.exogenous if u.card is None)
-    return model.splits and any(sum(r.bits for r in model.relations(u)) > log2(LISTED) for u in canonical)
+    return model.splits and any(sum(r.bits for r in model.relations(u)) > log2(listed or LISTED) for u in canonical)

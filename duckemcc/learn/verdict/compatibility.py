@@ -33,7 +33,7 @@ from duckemcc.learn.verdict.blame import find_fault
 from duckemcc.learn.verdict.face import count_left, count_left_merged
 from duckemcc.learn.verdict.factor import Factor, sum_by_context
 from duckemcc.learn.verdict.independence import EXACT_GAP, Design, Independences, examine_claims
-from duckemcc.learn.verdict.saturated import degrees_of_freedom, fit_factor, saturate, saturated_loglik, xlogy
+from duckemcc.learn.verdict.saturated import degrees_of_freedom, fit_factors, saturate, saturated_loglik, xlogy
 from duckemcc.learn.verdict.violation import Violations, explain, judge_claims
 from duckemcc.model.scm import Model
 from duckemcc.model.threads import one_thread
@@ -127,7 +127,7 @@ def check(
     """
     model = likelihood.model
     factors = saturate(model, arms, nulls)
-    fitted = [fit_factor(model, f, chances, likelihood.split) for f in factors]
+    fitted = fit_factors(model, factors, chances, likelihood.split)
     factors = [f if f.tested else replace(f, observed=q) for f, q in zip(factors, fitted, strict=True)]
     impossible = (
         np.sum([i.count for i in likelihood.impossible], axis=0) if likelihood.impossible else np.zeros_like(loglik)

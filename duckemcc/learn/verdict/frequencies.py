@@ -15,7 +15,7 @@ from duckemcc.learn.likelihood import Floats
 from duckemcc.learn.pieces.split import Split
 from duckemcc.learn.verdict.blame import find_worst, name_lacking, name_pattern
 from duckemcc.learn.verdict.factor import Factor
-from duckemcc.learn.verdict.saturated import fit_factor, saturate
+from duckemcc.learn.verdict.saturated import fit_factors, saturate
 from duckemcc.model.scm import Model
 
 
@@ -43,7 +43,7 @@ def compare_frequencies(
     """For each segment the patterns of every arm, at one PMF [s, u] per distribution. split: the pieces of which these
     are."""
     factors = [f for f in saturate(model, arms, nulls) if f.tested]
-    fitted = [fit_factor(model, f, chances, split) for f in factors]
+    fitted = fit_factors(model, factors, chances, split)
     for s in range(len(arms[0].count)):
         worst = {_find_worst(arms, factors, fitted, s, k) for k in range(len(arms))}
         fault = find_worst(arms, factors, fitted, s)

@@ -59,6 +59,16 @@ def degrees_of_freedom(factors: Sequence[Factor], segments: int) -> Ints:
     return np.sum([np.zeros(segments, dtype=np.intp), *(f.free for f in factors)], axis=0)
 
 
+def fit_factors(
+    model: Model, factors: Sequence[Factor], chances: dict[str, Floats], split: Split | None = None
+) -> list[Floats]:
+    """Fitted probabilities [s, p] of the patterns of each factor, at one PMF [s, u] per distribution. split: the pieces
+    of which these are."""
+    if split is not None:
+        chances, split = split.give_back(chances), split.origin
+    return [fit_factor(model, f, chances, split) for f in factors]
+
+
 def fit_factor(model: Model, factor: Factor, chances: dict[str, Floats], split: Split | None = None) -> Floats:
     """Fitted probabilities [s, p] at one PMF [s, u] per distribution. split: the pieces of which these are."""
     if len(factor.conditionals) > 1:

@@ -91,11 +91,14 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
 def _explained(what: str, asked: JobFile | None, queries: Sequence[str]) -> tuple[Model, Mapping[str, Any]]:
     from duckemcc.answer.explain import explain_model, explain_plan, explain_query
     from duckemcc.answer.plan import prepare
+    from duckemcc.query.language import query
 
     if asked is not None:
-        plan = prepare(asked.model, count(asked), asked.by, asked.options)
-        told = explain_model(plan.model) | explain_plan(plan)
         queries = [*asked.queries, *queries]
+        plan = prepare(
+            asked.model, count(asked), asked.by, asked.options, queries=[(text, query(text)) for text in queries]
+        )
+        told = explain_model(plan.model) | explain_plan(plan)
         model = plan.model
     else:
         model = _model_of(what)

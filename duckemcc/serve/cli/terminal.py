@@ -17,6 +17,7 @@ MOST_ROWS = 40
 MOST_NOTES = 10
 MOST_PLACES = 3
 WIDE = 10_000
+_WRITTEN = 40  # bits of a number of states up to which its digits are told
 """Columns where nobody looks, but a file or a program: nothing is folded there."""
 
 
@@ -139,6 +140,8 @@ def show_explained(told: Mapping[str, Any]) -> None:
     causes = _new_table("Unmeasured causes", ("name", "of", "states"))
     for u in told["causes"]:
         size = "depends on the states of its children" if u["states"] is None else f"{u['states']:,}"
+        if u["bits"] is not None and (u["states"] is None or u["bits"] > _WRITTEN):
+            size = f"about 2^{u['bits']:.0f}"
         causes.add_row(*map(escape, (u["name"], ", ".join(u["children"]), size)))
     _print(causes)
     if "studies" in told:
@@ -147,14 +150,14 @@ def show_explained(told: Mapping[str, Any]) -> None:
             studies.add_row(escape(s["study"]), escape(", ".join(s["do"])), f"{s['records']:g}", f"{s['patterns']:,}")
         _print(studies)
         work = _new_table("What is learned together", ("causes", "patterns", "classes of states", "one maximum"))
-        for g in told["groups"]:
+        for g in told["groups"] if not told["pieces"] else ():
             work.add_row(
                 escape(", ".join(g["causes"])),
                 f"{g['patterns']:,}",
                 f"{g['classes']:,}",
                 "yes" if g["concave"] else "no",
             )
-        _print(work)
+        _print(work if not told["pieces"] else _new_pieces(told["pieces"]))
         click.echo(f"segments: {told['segments']:,}; memory of the likelihood: {told['megabytes']:g} MB")
         click.echo(
             f"an EM step of {told['restarts']} restarts: {told['operations_per_em_step']:,} multiplications a segment"
@@ -166,6 +169,20 @@ def show_explained(told: Mapping[str, Any]) -> None:
     for q in told.get("queries", ()):
         click.echo(f"\n{q['query']}\n  is       {q['is']}")
         click.echo(f"  on       {', '.join(q['causes']) or 'nothing unmeasured'}\n  its ends {q['ends']}")
+        if q.get("pieces"):
+            _print(_new_pieces(q["pieces"]))
+
+
+def _new_pieces(pieces: Sequence[Mapping[str, Any]]) -> Table:
+    """Causes that are not listed: what is read of each, and how large that is."""
+    from rich.markup import escape
+
+    columns = ("cause", "pieces", "numbers of the largest", "cliques", "of the largest")
+    table = _new_table("What is read of causes that are too large to be listed", columns)
+    for p in pieces:
+        sizes = (p["pieces"], p["largest"], p["cliques"], p["largest_clique"])
+        table.add_row(escape(p["cause"]), *(f"{size:,}" for size in sizes))
+    return table
 
 
 def _new_table(title: str, columns: Sequence[str]) -> Table:
