@@ -115,7 +115,7 @@ def _check_interval(lower: float, upper: float) -> None:
         raise OptionError(
             f"[{lower}, {upper}] is no interval",
             remedy="credibility takes two numbers, the smaller first",
-            option="interval",
+            option="lower",
         )
 
 
