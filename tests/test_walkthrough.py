@@ -119,7 +119,7 @@ def test_a_mistake_is_told_before_anything_is_read(folder):
     before = (folder / "job.toml").read_bytes()
     done = subprocess.run([SCRIPT, "run", "wrong.toml"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "line 3: The query names 'Survivall'" in done.stderr
+    assert "line 3: the query names 'Survivall'" in done.stderr
     assert (folder / "job.toml").read_bytes() == before
 
 

@@ -19,7 +19,7 @@ from duckemcc.answer.options import Clock, Options, Report, read_options, timed
 from duckemcc.answer.plan import prepare
 from duckemcc.answer.schema import STUDY_COLUMNS, check_segment_names
 from duckemcc.bound.sharp import Sharp
-from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, Timeout, UnknownModel
+from duckemcc.errors import GraphError, OptionError, QueryError, StudyError, Timeout, UnknownModel, given, placing
 from duckemcc.learn.likelihood import Floats
 from duckemcc.learn.pieces.glue import glue
 from duckemcc.model.scm import Model
@@ -53,8 +53,8 @@ def bounds(
 
     model: a `Model`, or graph text. studies: a `Study`, anything that `Study` takes, `Studies`, or a list of them.
     queries: query texts or parsed queries, one or a list. by: columns of the studies; every distinct combination is a
-    segment of its own. progress: called with a `serve.options.Progress` as the work goes on.
-    options: see `serve.options.Options`.
+    segment of its own. progress: called with a `answer.options.Progress` as the work goes on.
+    options: see `answer.options.Options`.
 
     Returns a pyarrow.Table with the `by` columns and those of `schema.COLUMNS`; timings are in the schema's metadata.
     With `method="sharp"` lower and upper are the ends of the query's range over all models at the maximum of the
@@ -187,7 +187,7 @@ def witness(model: Model | str, studies: Any, asked: Query | str, **options: Any
     settings = read_options(options)
     pscm, queries = read_model(model), read_queries(asked)
     if settings.method != "sharp" or len(queries) != 1:
-        raise OptionError("a witness is that of one query, with method='sharp'")
+        raise OptionError("a witness is that of one query, with " + given("method", "sharp"), option="method")
     clock = Clock(settings.max_seconds)
     return _witness(pscm, count_studies(pscm, read_studies(studies), settings, (), clock), queries[0], settings, clock)
 
@@ -197,16 +197,24 @@ def _witness(
     pscm: Model, tables: Sequence[CountTable], asked: tuple[str, Query], settings: Options, clock: Clock
 ) -> Witness:
     text, parsed = asked
-    plan = prepare(pscm, tables, (), settings, clock, queries=[parsed])
+    plan = prepare(pscm, tables, (), settings, clock, queries=[asked])
     batch = next(plan.batches(clock))
     learned, names = batch.learned, plan.names_of(settings.population, batch.likelihood)
     if not batch.verdict.compatible[0] and settings.incompatible == "null":
         raise StudyError(
-            f"the data are incompatible: {batch.verdict.reason[0]}; incompatible='report' takes the best fit"
+            f"the data are incompatible: {batch.verdict.reason[0]}",
+            remedy=given("incompatible", "report") + " takes the best fit",
+            query=text,
+            option="incompatible",
         )
-    ends = Sharp(parsed, plan.model, batch.likelihood, names, clock.tick).find(learned, 0)
+    with placing(query=text):
+        ends = Sharp(parsed, plan.model, batch.likelihood, names, clock.tick).find(learned, 0)
     if ends is None:
-        raise QueryError(f"{text} is undefined: its condition has probability zero; condition on something possible")
+        raise QueryError(
+            f"{text} is undefined: its condition has probability zero",
+            remedy="condition on something possible",
+            query=text,
+        )
     models = []
     for end in ends:
         chances = {u: end.chances.get(name, learned.best[name][0]) for u, name in names.items()}
@@ -229,12 +237,15 @@ def read_model(model: Model | str) -> Model:
         if is_name(model):
             name = model.strip()
             raise UnknownModel(
-                f"{name!r} is the name of a stored model, and Python has no database to look it up in; give "
-                f"emcc.load_model(con, {name!r}), or graph text such as 'X -> Y; X <-> Y'"
+                f"{name!r} is the name of a stored model, and Python has no database to look it up in",
+                remedy=f"give emcc.load_model(con, {name!r}), or graph text such as 'X -> Y; X <-> Y'",
+                option="model",
             )
         return Model.parse(model)
     raise GraphError(
-        f"a model is a Model or graph text; found {type(model).__name__}. Model.from_dict reads its storage form"
+        f"a model is a Model or graph text; found {type(model).__name__}",
+        remedy="Model.from_dict reads its storage form",
+        option="model",
     )
 
 
@@ -249,15 +260,20 @@ def read_queries(queries: Any) -> list[tuple[str, Query]]:
         [queries] if isinstance(queries, (str, Query)) else list(queries) if isinstance(queries, Sequence) else None
     )
     if not listed:
-        raise QueryError(f"queries are a text, a query or a list of them; found {queries!r}")
-    return [(q if isinstance(q, str) else str(q), query(q)) for q in listed]
+        raise QueryError(f"queries are a text, a query or a list of them; found {queries!r}", option="queries")
+    return [(text := q if isinstance(q, str) else str(q), _read_query(q, text)) for q in listed]
+
+
+def _read_query(asked: Any, text: str) -> Query:
+    with placing(query=text):
+        return query(asked)
 
 
 def read_studies(studies: Any) -> list[Study | Studies]:
     """The studies, sources without options made into studies: several where a column `intervened` tells them apart."""
     listed = list(studies) if isinstance(studies, (list, tuple)) else [studies]
     if not listed:
-        raise OptionError("studies is an empty list; give at least one Study")
+        raise OptionError("studies is an empty list", remedy="give at least one Study", option="studies")
     return [s if isinstance(s, (Study, Studies)) else _read_source(s) for s in listed]
 
 

@@ -16,7 +16,7 @@ from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
 from duckemcc.bound.ends import zero_in
 from duckemcc.bound.sharp import Sharp
 from duckemcc.bound.terms import Terms, compile_query
-from duckemcc.errors import Timeout, TooLarge
+from duckemcc.errors import Timeout, TooLarge, placing
 from duckemcc.model.scm import Model
 from duckemcc.query.event import Compiled
 from duckemcc.query.syntax import Query
@@ -43,7 +43,7 @@ def answer(
     """The result table of counted studies. Raises `Timeout` if there was no time to find out which segments there
     are."""
     return bound_segments(
-        prepare(model, tables, by, options, clock, queries=[q for _, q in queries], quick=options.confidence is None),
+        prepare(model, tables, by, options, clock, queries=queries, quick=options.confidence is None),
         queries,
         clock,
         {} if by else None,
@@ -71,7 +71,7 @@ def bound_segments(
         for batch in plan.batches(clock, refused):
             if batch.kind not in asked:
                 asked.clear()  # kinds come one after the other, and there may be many
-                asked[batch.kind] = [_compile(q, plan, batch, clock) for _, q in queries]
+                asked[batch.kind] = [_compile(text, q, plan, batch, clock) for text, q in queries]
             described = describe(plan, batch.segments)
             for i, segment in enumerate(batch.segments):
                 shared = described.row(i) | _shared_columns(batch, i)
@@ -106,12 +106,13 @@ def unanswered(queries: Sequence[tuple[str, Query]], options: Options, late: Tim
 _Asked: TypeAlias = Compiled | Terms | Sharp | TooLarge
 
 
-def _compile(asked: Query, plan: Plan, batch: Batch, clock: Clock) -> _Asked:
+def _compile(text: str, asked: Query, plan: Plan, batch: Batch, clock: Clock) -> _Asked:
     try:
-        if plan.options.method == "emcc":
-            return compile_query(asked, plan.model, batch.likelihood, listed=True)
-        names = plan.names_of(plan.options.population, batch.likelihood)
-        return Sharp(asked, plan.model, batch.likelihood, names, clock.tick)
+        with placing(query=text):
+            if plan.options.method == "emcc":
+                return compile_query(asked, plan.model, batch.likelihood, listed=True)
+            names = plan.names_of(plan.options.population, batch.likelihood)
+            return Sharp(asked, plan.model, batch.likelihood, names, clock.tick)
     except TooLarge as large:
         return large
 

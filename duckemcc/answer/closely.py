@@ -54,7 +54,7 @@ def answer_closely(
 ) -> Closely:
     """The bounds of counted studies with a close look, all in the time of one clock. Raises `Timeout` if there was no
     time to find out which segments there are."""
-    plan = prepare(model, tables, by, options, clock, queries=[q for _, q in queries], quick=options.confidence is None)
+    plan = prepare(model, tables, by, options, clock, queries=queries, quick=options.confidence is None)
     picked = Picked(plan, MOST_PICKED)
     refused: dict[int, TooLarge] | None = {} if by else None
     bounds, late = bound_segments(plan, queries, clock, refused, picked.read)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-from duckemcc.errors import OptionError, Timeout, hint
+from duckemcc.errors import OptionError, Timeout, given, hint
 from duckemcc.learn.start import read_start
 from duckemcc.model.threads import one_thread
 from duckemcc.model.ticking import ticking
@@ -76,16 +76,19 @@ class Options:
         if self.max_seconds is not None:
             _number("max_seconds", self.max_seconds, 0, float("inf"))
         if not isinstance(self.accelerate, bool):
-            raise OptionError(f"accelerate is {self.accelerate!r}; it is true or false")
+            raise OptionError(f"accelerate is {self.accelerate!r}", remedy="it is true or false", option="accelerate")
         read_start(self.start)
         if self.population is not None and not isinstance(self.population, str):
-            raise OptionError(f"population is {self.population!r}; it takes the name of a study")
+            raise OptionError(
+                f"population is {self.population!r}", remedy="it takes the name of a study", option="population"
+            )
         if self.confidence is not None:
             _number("confidence", self.confidence, 0, 1)
             if self.method == "emcc" or not 0 < self.confidence < 1:
                 raise OptionError(
-                    f"confidence is {self.confidence!r} with method={self.method!r}; it takes a number between 0 and "
-                    "1, such as 0.95, and method='sharp'"
+                    f"confidence is {self.confidence!r} with " + given("method", self.method),
+                    remedy="it takes a number between 0 and 1, such as 0.95, and " + given("method", "sharp"),
+                    option="confidence",
                 )
 
 
@@ -95,7 +98,9 @@ def read_options(given: Mapping[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise OptionError(
-                f"there is no option {name!r}; the options are {', '.join(known)}." + hint(name, known, "options")
+                f"there is no option {name!r}; the options are {', '.join(known)}",
+                remedy=hint(name, known, "options"),
+                option=name,
             )
     return Options(**given)
 
@@ -120,7 +125,11 @@ class Clock:
 
     def __init__(self, max_seconds: float | None, progress: Report | None = None) -> None:
         if progress is not None and not callable(progress):
-            raise OptionError(f"progress is {progress!r}; it takes a function of one Progress(stage, done, total)")
+            raise OptionError(
+                f"progress is {progress!r}",
+                remedy="it takes a function of one Progress(stage, done, total)",
+                option="progress",
+            )
         if max_seconds is not None:
             _import_engines()
         self.begun = self.last = time.perf_counter()
@@ -179,7 +188,11 @@ class Clock:
 
     def _late(self) -> Timeout:
         self.late = True
-        return Timeout(f"stopped after max_seconds={self.limit:g}; give it more time, fewer restarts or fewer segments")
+        return Timeout(
+            "stopped after " + given("max_seconds", self.limit),
+            remedy="give it more time, fewer restarts or fewer segments",
+            option="max_seconds",
+        )
 
 
 def _import_engines() -> None:
@@ -205,16 +218,16 @@ def timed(work: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     if value not in allowed:
-        raise OptionError(f"{name} is {value!r}; it may be {', '.join(map(repr, allowed))}")
+        raise OptionError(f"{name} is {value!r}", remedy=f"it may be {', '.join(map(repr, allowed))}", option=name)
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{name} is {value!r}; it takes a whole number of at least {least}")
+        raise OptionError(f"{name} is {value!r}", remedy=f"it takes a whole number of at least {least}", option=name)
     if value > most:
-        raise OptionError(f"{name} is {value!r}; it takes a whole number of at most {most:,}")
+        raise OptionError(f"{name} is {value!r}", remedy=f"it takes a whole number of at most {most:,}", option=name)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise OptionError(f"{name} is {value!r}; it takes a number from {low:g} to {high:g}")
+        raise OptionError(f"{name} is {value!r}", remedy=f"it takes a number from {low:g} to {high:g}", option=name)

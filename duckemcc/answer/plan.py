@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from duckemcc.answer.options import Clock, Options
-from duckemcc.errors import OptionError, TooLarge, hint
+from duckemcc.errors import OptionError, TooLarge, given, hint, placing
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.emcc import Tick
 from duckemcc.learn.likelihood import Floats, Likelihood, compile_likelihood
@@ -142,7 +142,9 @@ class Plan:
         if size > LARGEST_RUN:
             raise TooLarge(
                 f"{max(sizes):,} restarts of {sum(cards):,} states and {patterns:,} patterns are {size:,} chances, "
-                f"more than the {LARGEST_RUN:,} that are learned at once; ask for fewer restarts"
+                f"more than the {LARGEST_RUN:,} that are learned at once",
+                remedy="ask for fewer restarts",
+                option="restarts",
             )
         drawn = draw_starts(self.options.start, cards, sizes, self.options.seed, tick)
         return dict(zip(compiled.causes, drawn, strict=True)), min(BATCH, max(1, LARGEST_BATCH // size))
@@ -333,12 +335,12 @@ def prepare(
     options: Options,
     clock: Clock | None = None,
     spread: bool | None = None,
-    queries: Sequence[Query] = (),
+    queries: Sequence[tuple[str, Query]] = (),
     quick: bool = False,
 ) -> Plan:
-    """The plan of a question about these count tables. queries: that will be asked. quick: split also causes that could
-    be listed, where nobody asks for their states. Raises `UnknownState`, `TooLarge`,
-    `OptionError` for an unknown population, and `Timeout`.
+    """The plan of a question about these count tables. queries: that will be asked, with their texts. quick: split also
+    causes that could be listed, where nobody asks for their states. Raises `UnknownState`, `TooLarge`, `OptionError`
+    for an unknown population, and `Timeout`.
 
     spread: whether some reader needs restarts where the maximum is found without; left out, if bounds of this method
     do, which rest on restarts with "emcc" alone.
@@ -348,8 +350,12 @@ def prepare(
     rules = {t.name: t.rule for t in tables if t.rule is not None}
     if rules and options.nulls == "mcar":
         raise OptionError(
-            f"nulls='mcar' takes each pattern of NULLs as a sample of its own, which the dropped records of "
-            f"{', '.join(map(repr, rules))} are not; use nulls='mar'."
+            given("nulls", "mcar")
+            + " takes each pattern of NULLs as a sample of its own, which the dropped records of "
+            + f"{', '.join(map(repr, rules))} are not",
+            remedy="use " + given("nulls", "mar"),
+            study=next(iter(rules)),
+            option="nulls",
         )
     encoded = encode(tables, model.states, by, (clock or Clock(None)).count_on)
     spread = options.method == "emcc" if spread is None else spread
@@ -369,8 +375,12 @@ def prepare(
     if not wide:
         return plan
     labels = {v: own for v, own in states.items() if own is not None}
-    read = [*queries, *(q for k in range(len(arms)) if (q := plan.ask_selected(k)) is not None)]
-    return replace(plan, asked=[expand(query, labels, extended.parents) for query in read])
+    asked = []
+    for text, query in queries:
+        with placing(query=text):
+            asked.append(expand(query, labels, extended.parents))
+    read = (plan.ask_selected(k) for k in range(len(arms)))
+    return replace(plan, asked=[*asked, *(expand(q, labels, extended.parents) for q in read if q is not None)])
 
 
 def _splits_well(model: Model, studies: Sequence[StudyCounts]) -> bool:
@@ -385,5 +395,7 @@ def _find_study(named: str, studies: Sequence[str]) -> str:
         if study.casefold() == named.casefold():
             return study
     raise OptionError(
-        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}." + hint(named, studies)
+        f"population is {named!r}, which is no study; the studies are {', '.join(studies)}",
+        remedy=hint(named, studies),
+        option="population",
     )

@@ -90,7 +90,9 @@ def check_segment_names(by: Sequence[str], columns: Mapping[str, str] = COLUMNS)
     for name in by:
         if name.casefold() in columns:
             raise OptionError(
-                f"by names the column {name!r}, which is a column of the result; rename it in the source, or in a view"
+                f"by names the column {name!r}, which is a column of the result",
+                remedy="rename it in the source, or in a view",
+                option="by",
             )
 
 

@@ -81,7 +81,7 @@ def credibility_as_published(width: float, runs: int, *, epsilon: float = EPSILO
     from scipy.special import betainc
 
     if not 0 <= width <= 1:
-        raise OptionError(f"the width is {width}; the authors' form takes one from 0 to 1")
+        raise OptionError(f"the width is {width}", remedy="the authors' form takes one from 0 to 1", option="width")
     _check_margin(epsilon)
     if runs < 3:
         return None
@@ -112,9 +112,13 @@ def _power(x: float, k: int) -> float:
 
 def _check_interval(lower: float, upper: float) -> None:
     if not (isfinite(lower) and isfinite(upper) and lower <= upper):
-        raise OptionError(f"[{lower}, {upper}] is no interval; credibility takes two numbers, the smaller first")
+        raise OptionError(
+            f"[{lower}, {upper}] is no interval",
+            remedy="credibility takes two numbers, the smaller first",
+            option="lower",
+        )
 
 
 def _check_margin(epsilon: float) -> None:
     if not 0 < epsilon < inf:
-        raise OptionError(f"epsilon is {epsilon}; it takes a number above 0")
+        raise OptionError(f"epsilon is {epsilon}", remedy="it takes a number above 0", option="epsilon")

@@ -76,25 +76,34 @@ class StudyCounts:
 
 def _check(name: str, variables: tuple[str, ...], codes: NDArray[np.generic], count: NDArray[np.float64]) -> None:
     if codes.ndim != 2 or codes.shape[1] != len(variables):
-        raise StudyError(f"study {name!r}: codes has shape {codes.shape}; expected [patterns, {len(variables)}].")
+        raise StudyError(
+            f"study {name!r}: codes has shape {codes.shape}; expected [patterns, {len(variables)}]", study=name
+        )
     if count.ndim != 2 or count.shape[1] != len(codes):
-        raise StudyError(f"study {name!r}: count has shape {count.shape}; expected [segments, {len(codes)}].")
+        raise StudyError(
+            f"study {name!r}: count has shape {count.shape}; expected [segments, {len(codes)}]", study=name
+        )
     if codes.dtype.kind not in "iu" or (codes.size and codes.min() < -1):
         raise StudyError(
             f"study {name!r}: codes are to be integers from 0, or -1 for a value that was not recorded; "
-            f"found {codes.dtype}, {codes.min()}."
+            f"found {codes.dtype}, {codes.min()}",
+            study=name,
         )
     if not np.all(np.isfinite(count)) or np.any(count < 0):
-        raise StudyError(f"study {name!r}: counts are to be finite and not negative.")
+        raise StudyError(f"study {name!r}: counts are to be finite and not negative", study=name)
 
 
 def _check_set(name: str, variable: str, variables: tuple[str, ...], codes: NDArray[np.integer]) -> None:
     if variable not in variables:
-        raise UnknownName(f"study {name!r} intervenes on {variable}, which is none of {variables}.")
+        raise UnknownName(
+            f"study {name!r} intervenes on {variable}, which is none of {variables}", study=name, variable=variable
+        )
     if np.any(codes[:, variables.index(variable)] < 0):
         raise StudyError(
-            f"study {name!r} sets {variable} by design, but has records without its value; fill in what was set, "
-            "or leave these records out"
+            f"study {name!r} sets {variable} by design, but has records without its value",
+            remedy="fill in what was set, or leave these records out",
+            study=name,
+            variable=variable,
         )
 
 

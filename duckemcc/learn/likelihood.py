@@ -26,7 +26,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import RepeatedName, TooLarge, UnknownName, hint
+from duckemcc.errors import RepeatedName, TooLarge, UnknownName, given, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.mix import Mix, Products, mix_records
 from duckemcc.learn.patterns import find_patterns, read_all
@@ -307,8 +307,11 @@ def _tied(model: Model, mixed: Sequence[Records]) -> TooLarge:
     }
     names = show_names([v for v in model.variables if v in lacking])
     return TooLarge(
-        f"records without a value of {names} tie causes together of which one is too large to be listed; measure "
-        f"{names}, leave these records out (nulls='drop'), or coarsen the variable with the most states"
+        f"records without a value of {names} tie causes together of which one is too large to be listed",
+        remedy=f"measure {names}, leave these records out ("
+        + given("nulls", "drop")
+        + "), or coarsen the variable with the most states",
+        variable=next(iter(lacking)) if len(lacking) == 1 else None,
     )
 
 
@@ -332,12 +335,16 @@ def name_distributions(model: Model, arms: Sequence[StudyCounts]) -> dict[str, s
             if cause not in own:
                 raise UnknownName(
                     f"study {arm.name!r} has its own distribution of {cause}, which is no exogenous variable of the "
-                    f"model; these are {', '.join(own)}.{hint(cause, own)}"
+                    f"model; these are {', '.join(own)}",
+                    remedy=hint(cause, own),
+                    study=arm.name,
                 )
             if name in own or name in model.variables or local.setdefault(name, cause) != cause:
                 raise RepeatedName(
                     f"study {arm.name!r} calls its own distribution of {cause} {name}, which is the name of another "
-                    "variable or distribution; give it a name of its own"
+                    "variable or distribution",
+                    remedy="give it a name of its own",
+                    study=arm.name,
                 )
     return own | dict(sorted(local.items()))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import TooLarge
+from duckemcc.errors import TooLarge, given
 from duckemcc.learn.parts import Part
 from duckemcc.learn.pieces.split import Read, Split
 from duckemcc.learn.pooling import Pooled
@@ -72,7 +72,9 @@ def spell_part(responses: Responses, part: Part, measured: Sequence[str], column
             if len(of) * card > MOST_ROWS:
                 raise TooLarge(
                     f"{len(codes):,} patterns without a value of {show_names(part.latent)} have more than "
-                    f"{MOST_ROWS:,} completions; measure one of them, or leave these records out (nulls='drop')"
+                    f"{MOST_ROWS:,} completions",
+                    remedy="measure one of them, or leave these records out (" + given("nulls", "drop") + ")",
+                    variable=v,
                 )
             kept = np.repeat(np.arange(len(of)), card)
             value |= {v: np.tile(np.arange(card), len(of))}

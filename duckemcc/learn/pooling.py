@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import TooLarge
+from duckemcc.errors import TooLarge, given
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.parts import Part, Sample, fill_in, pool, project, split, split_samples
 from duckemcc.learn.yields import pattern_yields, refuse_large
@@ -139,8 +139,11 @@ def _complete(model: Model, k: int, sample: Sample, own: Sequence[Key], names: t
     if len(codes) * ways > MOST_COMPLETIONS:
         raise TooLarge(
             f"study {sample.arm.name!r} has {len(codes):,} patterns without a value of {show_names(latent)}, which can "
-            f"be completed in {ways:,} ways each, more than {MOST_COMPLETIONS:,} together; measure one of them, leave "
-            "these records out (nulls='drop'), or coarsen the variable with the most states"
+            f"be completed in {ways:,} ways each, more than {MOST_COMPLETIONS:,} together",
+            remedy="measure one of them, leave these records out ("
+            + given("nulls", "drop")
+            + "), or coarsen the variable with the most states",
+            study=sample.arm.name,
         )
     columns = {v: i for i, v in enumerate(model.variables)}
     completed = np.full((len(codes) * ways, len(columns)), -1, np.intp)

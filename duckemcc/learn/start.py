@@ -64,8 +64,9 @@ def read_start(start: str) -> Callable[[np.random.Generator, int], Floats]:
         alpha = 0.0
     if not 0 < alpha < 1e6:
         raise OptionError(
-            f"start is {start!r}; it may be 'uniform', 'stick' or 'dirichlet(alpha)' with alpha > 0, "
-            "such as 'dirichlet(0.1)'"
+            f"start is {start!r}",
+            remedy="it may be 'uniform', 'stick' or 'dirichlet(alpha)' with alpha > 0, such as 'dirichlet(0.1)'",
+            option="start",
         )
     return lambda rng, card: _dirichlet(rng, card, alpha)
 

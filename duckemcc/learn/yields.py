@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import TooLarge
+from duckemcc.errors import TooLarge, given
 from duckemcc.model.scm import Model
 from duckemcc.model.ticking import tick
 
@@ -86,14 +86,17 @@ def refuse_large(
         return
     size = (
         f"has {joint:,} joint states of {', '.join(exogenous)} and {entries // joint:,} patterns, more than "
-        f"{LARGEST_BLOCK:,} entries together; "
+        f"{LARGEST_BLOCK:,} entries together"
     )
     if latent:
         names = ", ".join(latent)
         raise TooLarge(
-            f"the component of {', '.join(measured)}, tied together by {names} without a value in some records, {size}"
-            f"measure {names}, leave these records out (nulls='drop'), or coarsen the variable with the most states"
+            f"the component of {', '.join(measured)}, tied together by {names} without a value in some records, {size}",
+            remedy=f"measure {names}, leave these records out ("
+            + given("nulls", "drop")
+            + "), or coarsen the variable with the most states",
         )
     raise TooLarge(
-        f"the component of {', '.join(measured)} {size}coarsen the variable with the most states, or remove a parent"
+        f"the component of {', '.join(measured)} {size}",
+        remedy="coarsen the variable with the most states, or remove a parent",
     )

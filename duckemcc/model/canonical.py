@@ -50,7 +50,7 @@ class Relations(NamedTuple):
 def canonical_card(name: str, relations: Sequence[Relations]) -> int:
     """The number of states of the canonical exogenous variable `name`; raises `TooLarge` beyond 2^100 000."""
     if sum(r.bits for r in relations) > _MOST_BITS:
-        raise TooLarge(_too_large(name, relations))
+        raise TooLarge(_too_large(name, relations), variable=name)
     return prod(r.number if r.card > 1 else 1 for r in relations)
 
 
@@ -61,7 +61,7 @@ def canonical_tables(name: str, relations: Sequence[Relations]) -> dict[str, Tab
     """
     size = canonical_card(name, relations)
     if size > LARGEST_EXOGENOUS:
-        raise TooLarge(_too_large(name, relations))
+        raise TooLarge(_too_large(name, relations), variable=name)
     tables, place = {}, size
     for r in relations:
         check_table_size(r.child, r.parents, (size, *r.shape))
@@ -77,13 +77,16 @@ def check_table_size(name: str, parents: Sequence[str], shape: Sequence[int]) ->
     """Raise `TooLarge` where the table of `name`'s equation has too many axes or entries for an array."""
     if len(shape) > MOST_AXES:
         raise TooLarge(
-            f"the equation of {name} has {len(shape):,} arguments; at most {MOST_AXES} are read: remove parents"
+            f"the equation of {name} has {len(shape):,} arguments",
+            remedy=f"at most {MOST_AXES} are read: remove parents",
+            variable=name,
         )
     if prod(map(float, shape)) > LARGEST_TABLE:
         size = _show_size(sum(map(log2, shape)))
         raise TooLarge(
-            f"the equation of {name} has {size} entries, more than the {LARGEST_TABLE:,} that "
-            f"are enumerated; remove one of its parents ({show_names(parents)}), or coarsen one to fewer states"
+            f"the equation of {name} has {size} entries, more than the {LARGEST_TABLE:,} that are enumerated",
+            remedy=f"remove one of its parents ({show_names(parents)}), or coarsen one to fewer states",
+            variable=name,
         )
 
 

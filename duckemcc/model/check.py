@@ -42,17 +42,18 @@ def check_known(said: str, names: Iterable[str], known: Collection[str]) -> None
     """Raise `UnknownName` for a name that is none of the known variables (a set, or the keys of a dictionary)."""
     for name in names:
         if name not in known:
+            near = hint(name[:LONGEST_NAME], known) if len(known) <= MOST_HINTED else ""
             raise UnknownName(
-                f"{said} {cut(name, 200)}, which is no endogenous variable of the model; "
-                "declare it, or correct the name."
-                + (hint(name[:LONGEST_NAME], known) if len(known) <= MOST_HINTED else "")
+                f"{said} {cut(name, 200)}, which is no endogenous variable of the model",
+                remedy="declare it, or correct the name" + ("." + near if near else ""),
+                variable=name,
             )
 
 
 def _check_once(said: str, names: Iterable[str]) -> None:
     twice = find_repeated(names)
     if twice is not None:
-        raise RepeatedName(f"{said} {twice} twice; name it once")
+        raise RepeatedName(f"{said} {twice} twice", remedy="name it once", variable=twice)
 
 
 def _check_unique(names: Iterable[str]) -> None:
@@ -63,8 +64,10 @@ def _check_unique(names: Iterable[str]) -> None:
         if other is not None:
             alike = "" if other == name else f" (the other is written {other}; case does not count)"
             raise RepeatedName(
-                f"the name {name} stands for two variables{alike}; rename one of them "
-                "(an exogenous variable is called U_… unless the model names it, as in U: X, Y)"
+                f"the name {name} stands for two variables{alike}",
+                remedy="rename one of them "
+                "(an exogenous variable is called U_… unless the model names it, as in U: X, Y)",
+                variable=name,
             )
         seen[name.casefold()] = name
 
@@ -75,11 +78,13 @@ def check_states(model: Model) -> None:
         if v.labels is None:
             continue
         if not v.labels:
-            raise GraphError(f"{v.name} has no states; declare at least one, or leave them to the data")
+            raise GraphError(
+                f"{v.name} has no states", remedy="declare at least one, or leave them to the data", variable=v.name
+            )
         _check_text("".join(v.labels))
         twice = find_repeated(v.labels)
         if twice is not None:
-            raise RepeatedName(f"{v.name} declares the state {twice} twice (1 and '1' are one state)")
+            raise RepeatedName(f"{v.name} declares the state {twice} twice (1 and '1' are one state)", variable=v.name)
 
 
 def check_assumptions(model: Model) -> None:
@@ -97,7 +102,11 @@ def check_assumptions(model: Model) -> None:
     latent = set(model.unmeasured)
     for v in model.endogenous:
         if v.states is None and v.name in latent:
-            raise GraphError(f"{v.name} is unmeasured, so no study tells its states; declare them: {v.name} {{0, 1}}")
+            raise GraphError(
+                f"{v.name} is unmeasured, so no study tells its states",
+                remedy=f"declare them: {v.name} {{0, 1}}",
+                variable=v.name,
+            )
 
 
 def find_repeated(items: Iterable[str]) -> str | None:
@@ -124,12 +133,23 @@ def check_equations(model: Model) -> None:
     """Every variable has a table that fits and is surjective, or one canonical exogenous parent."""
     for cause in model.exogenous:
         if not cause.children:
-            raise GraphError(f"the exogenous variable {cause.name} has no children; remove it, or name them")
+            raise GraphError(
+                f"the exogenous variable {cause.name} has no children",
+                remedy="remove it, or name them",
+                variable=cause.name,
+            )
         if cause.card is not None and cause.card < 1:
-            raise InvalidEquation(f"{cause.name} has cardinality {show_value(cause.card)}; it needs at least one state")
+            raise InvalidEquation(
+                f"{cause.name} has cardinality {show_value(cause.card)}",
+                remedy="it needs at least one state",
+                variable=cause.name,
+            )
         if cause.card is not None and cause.card > LARGEST_TABLE:
             size = show_value(cause.card)
-            raise TooLarge(f"{cause.name} has cardinality {size}; at most {LARGEST_TABLE:,} states are enumerated")
+            raise TooLarge(
+                f"{cause.name} has cardinality {size}; at most {LARGEST_TABLE:,} states are enumerated",
+                variable=cause.name,
+            )
     causes = {u.name: u for u in model.exogenous}
     fixed = {u.name for u in model.exogenous if u.card is not None or any(c in model.equations for c in u.children)}
     for name in model.variables:
@@ -145,15 +165,21 @@ def _check_canonical(model: Model, name: str, causes: Mapping[str, Exogenous], f
         children = list(dict.fromkeys(c for u in parents for c in causes[u].children))
         raise AmbiguousEquation(
             f"{name} has {len(parents)} exogenous parents ({show_names(parents)}), and the graph does not say how they "
-            "act together. Give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: "
-            f"U: {show_names(children)}"
+            "act together",
+            remedy="give its equation (Model.from_dict or UAI), or merge them into one, which assumes less: "
+            f"U: {show_names(children)}",
+            variable=name,
         )
     if not parents:
-        raise AmbiguousEquation(f"{name} has no exogenous parent and no equation; give it one of the two")
+        raise AmbiguousEquation(
+            f"{name} has no exogenous parent and no equation", remedy="give it one of the two", variable=name
+        )
     if parents[0] in fixed:
         raise AmbiguousEquation(
             f"{name} has no equation, but its exogenous parent {parents[0]} is not canonical (its states are fixed by "
-            f"a cardinality or another child's equation); give the equation of {name} as well, or leave out the others"
+            f"a cardinality or another child's equation)",
+            remedy=f"give the equation of {name} as well, or leave out the others",
+            variable=name,
         )
 
 
@@ -162,13 +188,15 @@ def _check_table(model: Model, name: str, causes: Mapping[str, Exogenous]) -> No
     if unknown:
         raise InvalidEquation(
             f"the equation of {name} needs the states of {show_names(unknown)} declared; "
-            "its entries are positions in them"
+            "its entries are positions in them",
+            variable=name,
         )
     unsized = [u for u in model.causes[name] if causes[u].card is None]
     if unsized:
         raise InvalidEquation(
-            f"the shape of the equation of {name} does not tell how many states {show_names(unsized)} has; "
-            "give its 'card'"
+            f"the shape of the equation of {name} does not tell how many states {show_names(unsized)} has",
+            remedy="give its 'card'",
+            variable=name,
         )
     _check_shape(model, name)
     _check_entries(model, name)
@@ -182,7 +210,9 @@ def _check_shape(model: Model, name: str) -> None:
     if found != shape:
         wanted = " × ".join(f"{n} ({a})" for a, n in zip(axes, shape, strict=True)) or "a single entry"
         given = " × ".join(map(str, found)) or "a single entry"
-        raise InvalidEquation(f"the equation of {name} has the shape {given}; it needs {wanted}")
+        raise InvalidEquation(
+            f"the equation of {name} has the shape {given}", remedy=f"it needs {wanted}", variable=name
+        )
 
 
 def _check_entries(model: Model, name: str) -> None:
@@ -191,13 +221,15 @@ def _check_entries(model: Model, name: str) -> None:
     if outside.size:
         raise InvalidEquation(
             f"the equation of {name} has the entry {outside.min()}; entries are positions 0 to {len(states) - 1} of "
-            f"its states {show_names(states)}"
+            f"its states {show_names(states)}",
+            variable=name,
         )
     missing = missing_states(table, len(states)) if model.surjective else []
     if missing:
         raise InvalidEquation(
-            f"the equation of {name} is not surjective: it never yields {states[missing[0]]}; "
-            "drop that state, or correct the equation"
+            f"the equation of {name} is not surjective: it never yields {states[missing[0]]}",
+            remedy="drop that state, or correct the equation",
+            variable=name,
         )
 
 

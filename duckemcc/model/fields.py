@@ -42,12 +42,17 @@ def read_flag(spec: Mapping[str, Any], key: str) -> bool:
 def read_fields(name: str, body: Any, allowed: tuple[str, ...]) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise GraphError(
-            f"{cut(name, 200)} is defined by a dictionary with {', '.join(allowed)}; found {type(body).__name__}"
+            f"{cut(name, 200)} is defined by a dictionary with {', '.join(allowed)}; found {type(body).__name__}",
+            variable=name,
         )
     for key in body:
         if key not in allowed:
             near = hint_key(key, allowed)
-            raise GraphError(f"{cut(name, 200)} has the key {show_value(key)}; it may have {', '.join(allowed)}.{near}")
+            raise GraphError(
+                f"{cut(name, 200)} has the key {show_value(key)}; it may have {', '.join(allowed)}",
+                remedy=near,
+                variable=name,
+            )
     return body
 
 
@@ -59,7 +64,7 @@ def read_names(name: str, key: str, value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not is_list(value) or not all(isinstance(v, str) for v in value):
-        raise GraphError(f"{key} of {name} is a list of names; found {show_value(value)}")
+        raise GraphError(f"{key} of {name} is a list of names; found {show_value(value)}", variable=name)
     return tuple(value)
 
 

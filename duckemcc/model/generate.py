@@ -62,7 +62,9 @@ def random_model(nodes: int, rng: np.random.Generator) -> Random:
     Raises `OptionError` for fewer than 3 nodes or more than `MOST_NODES`.
     """
     if isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer)) or not 3 <= nodes <= MOST_NODES:
-        raise OptionError(f"nodes is {show_value(nodes)}; it takes a whole number from 3 to {MOST_NODES}")
+        raise OptionError(
+            f"nodes is {show_value(nodes)}", remedy=f"it takes a whole number from 3 to {MOST_NODES}", option="nodes"
+        )
     while True:
         graph = _sample_graph(int(nodes), rng)
         if _is_useful(graph):

@@ -14,9 +14,9 @@ states and an event may span lines. An event is in the query language; here only
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, Unpack
 
-from duckemcc.errors import DuckEmccError, GraphError, RepeatedName
+from duckemcc.errors import DuckEmccError, Fields, GraphError, RepeatedName
 from duckemcc.model.check import LONGEST_NAME
 from duckemcc.model.scm import Endogenous, Exogenous, Model
 from duckemcc.model.states import State
@@ -33,7 +33,7 @@ _Item = TypeVar("_Item")
 def parse(text: str) -> Model:
     """The model that a graph text describes. Raises `GraphError` with line and column, and as `Model` does."""
     if not isinstance(text, str):
-        raise GraphError(f"a graph is text such as 'X -> Y; X <-> Y'; found {type(text).__name__}")
+        raise GraphError(f"a graph is text such as 'X -> Y; X <-> Y'; found {type(text).__name__}", option="graph")
     if len(text) > LONGEST_TEXT:
         raise GraphError(f"the graph text has {len(text):,} characters; at most {LONGEST_TEXT:,} are read")
     return _Reader(text).read()
@@ -96,7 +96,13 @@ class _Reader:
             right = self._name(f"a variable after '{arrow}'")
             self._mention(right, at)
             if left == right:
-                self._fail(GraphError, f"{left} {arrow} {right} is a cycle; an arc joins two variables", at)
+                self._fail(
+                    GraphError,
+                    f"{left} {arrow} {right} is a cycle",
+                    at,
+                    remedy="an arc joins two variables",
+                    variable=left,
+                )
             if arrow == "<->":
                 self.shared.append((left, right))
             else:
@@ -108,14 +114,22 @@ class _Reader:
         if not self._accept("sign", "}"):
             self._expected("',' or '}'")
         if name in self.states:
-            self._fail(RepeatedName, f"the states of {name} are declared twice; declare them once", start)
+            self._fail(
+                RepeatedName,
+                f"the states of {name} are declared twice",
+                start,
+                remedy="declare them once",
+                variable=name,
+            )
         self._mention(name, start)
         self.states[name] = tuple(values)
 
     def _exogenous(self, name: str, start: Token) -> None:
         if name in self.declared:
             advice = "name all its children in one statement"
-            self._fail(RepeatedName, f"the exogenous variable {name} is declared twice; {advice}", start)
+            self._fail(
+                RepeatedName, f"the exogenous variable {name} is declared twice", start, remedy=advice, variable=name
+            )
         if name in self.parents:
             self._refuse_exogenous(name, start)
         self.declared[name] = tuple(self._list(lambda: self._name("a child")))
@@ -124,7 +138,7 @@ class _Reader:
         at = self.here
         name = self._name("a variable after 'unmeasured'")
         if name in self.unmeasured:
-            self._fail(RepeatedName, f"{name} is called unmeasured twice; name it once", at)
+            self._fail(RepeatedName, f"{name} is called unmeasured twice", at, remedy="name it once", variable=name)
         return name
 
     def _list(self, item: Callable[[], _Item]) -> list[_Item]:
@@ -137,14 +151,15 @@ class _Reader:
         known = self.written.setdefault(name.casefold(), name)
         if known != name:
             advice = "case does not count in names, so write them alike"
-            self._fail(RepeatedName, f"the graph names {known} and {name}; {advice}", at)
+            self._fail(RepeatedName, f"the graph names {known} and {name}", at, remedy=advice, variable=name)
         if name in self.declared:
             self._refuse_exogenous(name, at)
         self.parents.setdefault(name, {})
 
     def _refuse_exogenous(self, name: str, at: Token) -> NoReturn:
-        message = f"{name} stands before ':' and so is exogenous; it may not stand in an arc or declare states as well"
-        self._fail(GraphError, message, at)
+        message = f"{name} stands before ':' and so is exogenous"
+        remedy = "it may not stand in an arc or declare states as well"
+        self._fail(GraphError, message, at, remedy=remedy, variable=name)
 
     # -- names and values ----------------------------------------------------------------------
 
@@ -197,8 +212,10 @@ class _Reader:
         found = named.get(self.here.kind) or repr(cut(self.here.text))
         self._fail(GraphError, f"expected {expected}, found {found}")
 
-    def _fail(self, kind: type[DuckEmccError], message: str, at: Token | None = None) -> NoReturn:
-        fail(self.text, (at or self.here).at, message, kind)
+    def _fail(
+        self, kind: type[DuckEmccError], message: str, at: Token | None = None, **fields: Unpack[Fields]
+    ) -> NoReturn:
+        fail(self.text, (at or self.here).at, message, kind, **fields)
 
 
 def merge_shared(arcs: list[tuple[str, str]]) -> list[Exogenous]:

@@ -53,8 +53,9 @@ class Responses:
             total += prod(self.shape[v])
             if total > MOST_RESPONSES:
                 raise TooLarge(
-                    f"{v} has {prod(self.shape[v]):,} contexts, more than are numbered; remove one of its parents "
-                    f"({', '.join(model.parents[v])}), or coarsen one to fewer states"
+                    f"{v} has {prod(self.shape[v]):,} contexts, more than are numbered",
+                    remedy=f"remove one of its parents ({', '.join(model.parents[v])}), or coarsen one to fewer states",
+                    variable=v,
                 )
 
     def number(self, variable: str, parents: Sequence[Ints | int], rows: int) -> Ints:

@@ -126,7 +126,7 @@ class Model:
 
         if self.assumptions:
             remedy = "write a FullModel, whose chances satisfy them"
-            raise NotSupported(f"the model has assumptions, which a UAI file cannot hold; {remedy}")
+            raise NotSupported("the model has assumptions, which a UAI file cannot hold", remedy=f"{remedy}")
         return write_uai(self)
 
     def to_dot(self, do: str | Iterable[str] = ()) -> str:
@@ -149,7 +149,9 @@ class Model:
 
     def __post_init__(self) -> None:
         if not self.endogenous:
-            raise GraphError("the model has no variables; write an arc such as X -> Y, or declare one: X {0, 1}")
+            raise GraphError(
+                "the model has no variables", remedy="write an arc such as X -> Y, or declare one: X {0, 1}"
+            )
         object.__setattr__(self, "equations", {name: _freeze(name, table) for name, table in self.equations.items()})
         check_names(self)
         check_states(self)
@@ -219,7 +221,7 @@ class Model:
         """This model with the states that the data show, for the variables that declare none."""
         unknown = [v.name for v in self.endogenous if v.states is None and v.name not in states]
         if unknown:
-            raise GraphError(f"the states of {unknown[0]} are neither declared nor given")
+            raise GraphError(f"the states of {unknown[0]} are neither declared nor given", variable=unknown[0])
         learned = (v if v.states is not None else replace(v, states=tuple(states[v.name])) for v in self.endogenous)
         return replace(self, endogenous=tuple(learned))
 
@@ -230,11 +232,13 @@ class Model:
         """
         variable = self._by_name.get(name)
         if variable is None:
-            raise UnknownName(f"the model has no variable {name}." + hint(name, self._by_name))
+            raise UnknownName(f"the model has no variable {name}", remedy=hint(name, self._by_name), variable=name)
         if isinstance(variable, Exogenous):
             return canonical_card(name, self.relations(variable)) if variable.card is None else variable.card
         if variable.states is None:
-            raise GraphError(f"the states of {name} are not known yet; declare them: {name} {{…}}")
+            raise GraphError(
+                f"the states of {name} are not known yet", remedy=f"declare them: {name} {{…}}", variable=name
+            )
         return len(variable.states)
 
     def table(self, name: str) -> Table:
@@ -269,7 +273,9 @@ class Model:
 
 def _freeze(name: str, table: Table) -> Table:
     if np.asarray(table).dtype.kind not in "iu":
-        raise InvalidEquation(f"the equation of {name} is no array of whole numbers, positions in the states of {name}")
+        raise InvalidEquation(
+            f"the equation of {name} is no array of whole numbers, positions in the states of {name}", variable=name
+        )
     frozen = np.array(table, dtype=np.intp)
     frozen.setflags(write=False)
     return frozen

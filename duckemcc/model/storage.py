@@ -100,7 +100,7 @@ def _check_keys(spec: Mapping[str, Any]) -> None:
     for key in spec:
         if _is_typo(key):
             near = hint_key(key, _KEYS)
-            raise GraphError(f"the model has the key {show_value(key)}; its keys are {', '.join(_KEYS)}.{near}")
+            raise GraphError(f"the model has the key {show_value(key)}; its keys are {', '.join(_KEYS)}", remedy=near)
 
 
 def _is_typo(key: object) -> bool:
@@ -114,7 +114,7 @@ def _read_endogenous(name: str, body: Any) -> Endogenous:
     fields = read_fields(name, body, ("states", "parents"))
     states = fields.get("states")
     if states is not None and not is_list(states):
-        raise GraphError(f"states of {name} is a list; found {show_value(states)}")
+        raise GraphError(f"states of {name} is a list; found {show_value(states)}", variable=name)
     read = None if states is None else tuple(_read_state(name, s) for s in states)
     return Endogenous(name, read_names(name, "parents", fields.get("parents")), read)
 
@@ -123,7 +123,7 @@ def _read_exogenous(name: str, body: Any) -> Exogenous:
     fields = read_fields(name, body, ("children", "card", "arcs"))
     card = fields.get("card")
     if card is not None and (isinstance(card, bool) or not isinstance(card, int)):
-        raise GraphError(f"card of {name} is a whole number; found {show_value(card)}")
+        raise GraphError(f"card of {name} is a whole number; found {show_value(card)}", variable=name)
     children = read_names(name, "children", fields.get("children"))
     return Exogenous(name, children, card, _read_arcs(name, children, fields.get("arcs")))
 
@@ -133,11 +133,13 @@ def _read_arcs(name: str, children: tuple[str, ...], value: Any) -> tuple[tuple[
     if value is None:
         return ()
     if not is_list(value):
-        raise GraphError(f"arcs of {name} is a list of pairs of its children; found {show_value(value)}")
+        raise GraphError(f"arcs of {name} is a list of pairs of its children; found {show_value(value)}", variable=name)
     arcs = []
     for arc in value:
         if not is_list(arc) or len(arc) != 2 or arc[0] == arc[1] or not all(v in children for v in arc):
-            raise GraphError(f"each of the arcs of {name} joins two of its children; found {show_value(arc)}")
+            raise GraphError(
+                f"each of the arcs of {name} joins two of its children; found {show_value(arc)}", variable=name
+            )
         arcs.append((arc[0], arc[1]))
     return tuple(arcs)
 
@@ -146,7 +148,7 @@ def _read_state(name: str, value: Any) -> State:
     try:
         return to_state(value)
     except TypeError as wrong:
-        raise GraphError(f"states of {name}: {wrong}") from None
+        raise GraphError(f"states of {name}: {wrong}", variable=name) from None
 
 
 # -- assumptions -----------------------------------------------------------------------------------
@@ -173,7 +175,9 @@ def _write_atom(body: Any) -> str:
     if not is_list(values):
         return f"{outcome}={_write_value(values)}"
     if not values:
-        raise GraphError(f"'val' of an atom of {outcome} is a state, or a list of some; found an empty one")
+        raise GraphError(
+            f"'val' of an atom of {outcome} is a state, or a list of some; found an empty one", variable=outcome
+        )
     return f"{outcome} IN ({', '.join(map(_write_value, values))})"
 
 
@@ -214,8 +218,10 @@ def _read_table(variable: Endogenous, body: Any) -> Table:
 def _wrong_entry(variable: Endogenous, found: str) -> InvalidEquation:
     states = f"states {show_names(variable.labels)}" if variable.labels else "states, which are to be declared"
     return InvalidEquation(
-        f"the equation of {variable.name} has {found}; it is a list, nested or flat, with rows of one length, of "
-        f"positions in its {states}, or of these states as text"
+        f"the equation of {variable.name} has {found}",
+        remedy=f"it is a list, nested or flat, with rows of one length, of "
+        f"positions in its {states}, or of these states as text",
+        variable=variable.name,
     )
 
 

@@ -38,7 +38,7 @@ def sort_variables(parents: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
             if waits[child] == 0:
                 heappush(free, child)
     if len(order) < len(waits):
-        raise GraphError(f"the graph has a cycle: {_show_cycle(parents, set(order))}; remove one of its arcs")
+        raise GraphError(f"the graph has a cycle: {_show_cycle(parents, set(order))}", remedy="remove one of its arcs")
     return tuple(order)
 
 

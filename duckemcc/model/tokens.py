@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Unpack
 
-from duckemcc.errors import DuckEmccError, GraphError, masked
+from duckemcc.errors import DuckEmccError, Fields, GraphError, masked
 
 _TOKEN = re.compile(
     r"""(?P<space>[^\S\n]+|\#[^\n]*)|(?P<end>[\n;])|(?P<sign><->|->|[{}:,()=\[\]|&!])
@@ -91,13 +91,21 @@ def _advise(text: str, at: int) -> str:
     return f"{cut(odd.group() if odd else text[at])!r} is not understood; quote odd names (\"…\") and states ('…')"
 
 
-def fail(text: str, at: int, said: str, kind: type[DuckEmccError] = GraphError) -> NoReturn:
-    """Raise an error that begins with the place."""
-    raise kind(f"{place(text, at)}: {said}")
+def fail(text: str, at: int, said: str, kind: type[DuckEmccError] = GraphError, **fields: Unpack[Fields]) -> NoReturn:
+    """Raise an error with its place."""
+    fields["line"], fields["column"] = find_place(text, at)
+    raise kind(said, **fields)
 
 
 def place(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+    """The place in words."""
+    line, column = find_place(text, at)
+    return f"line {line}, column {column}"
+
+
+def find_place(text: str, at: int) -> tuple[int, int]:
+    """The line and the column of a position, from 1."""
+    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
 
 
 def cut(text: str, most: int = 40) -> str:

@@ -22,12 +22,12 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from math import fsum, prod
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import DuckEmccError, GraphError, InvalidEquation, NotSupported
+from duckemcc.errors import DuckEmccError, Fields, GraphError, InvalidEquation, NotSupported
 from duckemcc.model.canonical import Table, check_table_size
 from duckemcc.model.scm import Endogenous, Exogenous, Model
 from duckemcc.model.states import show_names, show_value
@@ -73,7 +73,11 @@ def write_uai(model: Model, chances: Mapping[str, Sequence[float] | Floats] | No
     families = {v: (*model.causes.get(v, ()), *model.parents.get(v, ())) for v in order}
     for v in model.variables:
         if not families[v]:
-            raise NotSupported(f"{v} has no parents, by which a UAI file would call it exogenous; give it a parent")
+            raise NotSupported(
+                f"{v} has no parents, by which a UAI file would call it exogenous",
+                remedy="give it a parent",
+                variable=v,
+            )
     tables: dict[str, list[Any]] = {v: model.table(v).ravel().tolist() for v in model.variables}
     tables |= {u.name: _write_pmf(model, u.name, chances) for u in model.exogenous}
     lines = ["CAUSAL", str(len(order)), " ".join(str(model.card(v)) for v in order), str(len(order))]
@@ -120,7 +124,7 @@ def _read_file(path: Path) -> str:
         with open(path, encoding="utf-8-sig") as file:
             return file.read(LONGEST_FILE + 1)
     except UnicodeDecodeError:
-        raise GraphError(f"{shown} is no text; give the path of a UAI file, or its text") from None
+        raise GraphError(f"{shown} is no text", remedy="give the path of a UAI file, or its text") from None
     except (OSError, ValueError) as wrong:
         raise GraphError(f"{shown} cannot be read as a UAI file: {getattr(wrong, 'strerror', None) or wrong}") from None
 
@@ -150,7 +154,7 @@ class _Reader:
             self._fail(f"{n:,} variables are announced, and the file ends long before; it has {self.size:,} characters")
         self.cards = [self._whole(f"the cardinality of variable {i}", 1) for i in range(n)]
         if (families := self._whole("the number of families", 0)) != n:
-            self._fail(f"there are {families:,} families; it takes one for each of the {n:,} variables")
+            self._fail(f"there are {families:,} families", remedy=f"it takes one for each of the {n:,} variables")
         self.families: list[tuple[int, ...]] = []
         self.lines: list[int] = []  # of the families
         for i in range(n):
@@ -165,7 +169,10 @@ class _Reader:
             else:
                 chances[name] = self._pmf(i)
         if (extra := next(self.items, None)) is not None:
-            self._fail(f"{show_value(extra)} comes after the last table; remove it, or correct the number of variables")
+            self._fail(
+                f"{show_value(extra)} comes after the last table",
+                remedy="remove it, or correct the number of variables",
+            )
         return Uai(self._model(equations), chances)
 
     # -- parts of the file -------------------------------------------------------------------------
@@ -188,7 +195,7 @@ class _Reader:
             self._fail(f"the family of variable {i} ends with {last}; it lists the parents, then {i} itself")
         if len(set(members)) < size:
             twice, _ = Counter(members).most_common(1)[0]
-            self._fail(f"the family of variable {i} names {twice} twice; name it once")
+            self._fail(f"the family of variable {i} names {twice} twice", remedy="name it once")
         return tuple(parents)
 
     def _check_graph(self) -> None:
@@ -199,7 +206,7 @@ class _Reader:
             cycle = wrong.args[1]
             self.line = self.lines[cycle[0]]
             arcs = " -> ".join(self.names[v] for v in cycle[:12]) + (" …" if len(cycle) > 12 else "")
-            self._fail(f"the graph has a cycle: {arcs}; remove one of its arcs")
+            self._fail(f"the graph has a cycle: {arcs}", remedy="remove one of its arcs")
         parents = {p for family in self.families for p in family}
         for i, family in enumerate(self.families):
             if not family and i not in parents:
@@ -213,8 +220,7 @@ class _Reader:
         try:
             check_table_size(name, [self.names[p] for p in family], shape)
         except DuckEmccError as wrong:
-            self.line = self.lines[i]
-            self._fail(str(wrong), type(wrong))
+            raise wrong.placed(line=self.lines[i]) from None
         over = f"one for each joint state of {show_names([self.names[p] for p in family])}"
         entries: list[int] = []
         known = {str(state): state for state in range(min(card, 100))}
@@ -223,7 +229,9 @@ class _Reader:
             entries.append(self._state(item, card) if state is None else state)
         if len(used := set(entries)) < card:
             missing = next(s for s in range(card) if s not in used)
-            self._fail(f"the equation of {name} is not surjective: it never yields {missing}", InvalidEquation)
+            self._fail(
+                f"the equation of {name} is not surjective: it never yields {missing}", InvalidEquation, variable=name
+            )
         place = {p: axis for axis, p in enumerate(family)}
         outer = sorted(p for p in family if not self.families[p])
         inner = [p for p in family if self.families[p]]
@@ -244,12 +252,12 @@ class _Reader:
         items = self._table(f"the PMF of {name}", card, "one for each of its states")
         chances = [self._chance(item) for item in items]
         if (total := fsum(chances)) <= 0.0:
-            self._fail(f"the PMF of {name} is zero throughout", InvalidEquation)
+            self._fail(f"the PMF of {name} is zero throughout", InvalidEquation, variable=name)
         if abs(total - 1.0) <= SUM_TOLERANCE:
             return np.array(chances)
         if not self.normalise:
             remedy = "correct it, or read it with normalise=True, which divides it by its sum"
-            self._fail(f"the PMF of {name} sums to {total:.12g}; {remedy}", InvalidEquation)
+            self._fail(f"the PMF of {name} sums to {total:.12g}", InvalidEquation, remedy=remedy, variable=name)
         return np.array(chances) / total
 
     def _chance(self, item: str) -> float:
@@ -266,7 +274,7 @@ class _Reader:
         found = self._whole(f"the number of entries of {table}", 0)
         if found != size:
             also = "; or the table before it, which ends in this line, has too many" if self.line == before else ""
-            self._fail(f"{table} has {found:,} entries; it takes {size:,}, {over}{also}", InvalidEquation)
+            self._fail(f"{table} has {found:,} entries", InvalidEquation, remedy=f"it takes {size:,}, {over}{also}")
         self.began = self.line
         yield from islice(self.items, size - 1)
         yield self._next(f"the last entry of {table}")
@@ -300,10 +308,11 @@ class _Reader:
             self._fail(f"{wanted} is a whole number of at least {least}; found {show_value(item)}")
         return int(item)
 
-    def _fail(self, said: str, kind: type[DuckEmccError] = GraphError) -> NoReturn:
+    def _fail(self, said: str, kind: type[DuckEmccError] = GraphError, **fields: Unpack[Fields]) -> NoReturn:
         also = (
             f" (the table begins in line {self.began}; it may have too few entries)"
             if 0 < self.began < self.line
             else ""
         )
-        raise kind(f"line {self.line}: {said}{also}")
+        fields["line"] = self.line
+        raise kind(f"{said}{also}", **fields)

@@ -53,7 +53,9 @@ def restrict(model: Model, *, pieces: bool = False, listed: int | None = None) -
         return model
     unknown = [v for v, labels in model.states.items() if labels is None]
     if unknown:
-        raise GraphError(f"the states of {show_names(unknown)} are not known; declare them, or use with_states")
+        raise GraphError(
+            f"the states of {show_names(unknown)} are not known", remedy="declare them, or use with_states"
+        )
     excluded = _resolve_all(model)
     equations, exogenous, left = dict(model.equations), [], set()
     for cause in model.exogenous:
@@ -125,7 +127,7 @@ def _resolve(model: Model, text: str) -> list[Excluded]:
         (_, event), *_ = expand(asked, states, model.parents).terms
         allowed = Worlds(model).resolve_event(event)
     except (QueryError, UnknownName) as wrong:
-        raise type(wrong)(f"the assumption {asked} = 0 does not fit the model. {wrong}") from None
+        raise wrong.placed(f"the assumption {asked} = 0 does not fit the model") from None
     if allowed is None:
         return []
     allowed = {node: values for node, values in allowed.items() if len(values) < model.card(node.variable)}
@@ -194,7 +196,7 @@ def _select(
     rows = np.concatenate(parts, axis=1).astype(np.int32)
     out = np.logical_or.reduce([_holds(model, e.nodes, e.allowed, rows, first) for e in excluded])
     if out.all():
-        raise GraphError(_contradict(cause, excluded))
+        raise GraphError(_contradict(cause, excluded), variable=cause.name)
     tables = {c: np.compress(~out, equations[c], axis=model.causes[c].index(cause.name)) for c in cause.children}
     return tables, int((~out).sum())
 
@@ -221,7 +223,7 @@ def _enumerate(
         for e in ends.get(cell, ()):
             rows = rows[~_holds(model, e.nodes, e.allowed, rows, first)]
         if not len(rows):
-            raise GraphError(_contradict(cause, excluded))
+            raise GraphError(_contradict(cause, excluded), variable=cause.name)
     _check_size(len(rows), cause)
     tables = {
         r.child: rows[:, first[r.child] :][:, : prod(r.shape)].reshape(len(rows), *r.shape).astype(np.intp)
@@ -246,8 +248,9 @@ def _check_size(states: int, cause: Exogenous) -> None:
     if states > LARGEST_EXOGENOUS:
         raise TooLarge(
             f"the exogenous variable {cause.name} over {show_names(cause.children)} has more than "
-            f"{LARGEST_EXOGENOUS:,} states that its assumptions leave; coarsen a variable to fewer states, remove a "
-            "parent, or assume more"
+            f"{LARGEST_EXOGENOUS:,} states that its assumptions leave",
+            remedy="coarsen a variable to fewer states, remove a parent, or assume more",
+            variable=cause.name,
         )
 
 

@@ -60,17 +60,23 @@ class FullModel:
     def __post_init__(self) -> None:
         unknown = [v for v, labels in self.model.states.items() if labels is None]
         if unknown:
-            raise GraphError(f"the states of {show_names(unknown)} are not known; declare them, or use with_states")
+            raise GraphError(
+                f"the states of {show_names(unknown)} are not known", remedy="declare them, or use with_states"
+            )
         names = [u.name for u in self.model.exogenous]
         for name in self.chances:
             if name not in names:
-                raise UnknownName(f"there are chances of {name}, which is no exogenous variable." + hint(name, names))
+                raise UnknownName(
+                    f"there are chances of {name}, which is no exogenous variable",
+                    remedy=hint(name, names),
+                    variable=name,
+                )
         object.__setattr__(self, "chances", {u: _read_pmf(self.model, u, self.chances) for u in names})
         for event in self.model.assumptions:
             asked = read_assumption(event)
             if (found := self.evaluate(asked)) > SUM_TOLERANCE:
                 said = f"the model assumes {asked} = 0, and by these chances it is {found:.6g}"
-                raise InvalidEquation(f"{said}; give no chance to the states at which the event holds")
+                raise InvalidEquation(f"{said}", remedy="give no chance to the states at which the event holds")
 
     def __eq__(self, other: object) -> bool:
         """Equal models and, number by number, equal chances."""
@@ -120,8 +126,9 @@ class FullModel:
         found = Compiled(asked, self.model)({u: pmf[None] for u, pmf in self.chances.items()})
         if found.evidence[0] <= ZERO_EVIDENCE:
             raise QueryError(
-                f"{asked} is undefined: its condition has probability {found.evidence[0]:g} in this model; "
-                "condition on something that can happen"
+                f"{asked} is undefined: its condition has probability {found.evidence[0]:g} in this model",
+                remedy="condition on something that can happen",
+                query=str(asked),
             )
         return float(found.value[0])
 
@@ -143,7 +150,8 @@ class FullModel:
         if size > LARGEST_TENSOR:
             raise TooLarge(
                 f"the distribution of {show_names(variables)} takes a table of {size:,} entries, more than "
-                f"{LARGEST_TENSOR:,}; ask for fewer variables at once"
+                f"{LARGEST_TENSOR:,}",
+                remedy="ask for fewer variables at once",
             )
         found: Floats = np.asarray(opt_einsum.contract(*operands, optimize="auto"))
         return found.clip(0.0, None)
@@ -179,7 +187,7 @@ class FullModel:
         Raises `OptionError`, `UnknownName`, `UnknownState`.
         """
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise OptionError(f"n is {show_value(n)}; it takes a number of records")
+            raise OptionError(f"n is {show_value(n)}", remedy="it takes a number of records", option="n")
         drawn = {u: _draw(pmf, int(n), rng) for u, pmf in self.chances.items()}
         value = self._read_do(do, int(n), rng)
         for v in self.model.order:
@@ -245,23 +253,33 @@ def first_on_last(model: Model) -> Query:
     first, last = model.order[0], model.order[-1]
     x, y = model.states[first] or (), model.states[last] or ()
     if first == last or len(x) < 2 or len(y) < 2:
-        raise QueryError(f"the PNS of {first} on {last} needs two variables with two states each")
+        raise QueryError(f"the PNS of {first} on {last} needs two variables with two states each", variable=last)
     return Query((Term(1.0, Named("PNS", (Contrast(first, x[1], x[0]), Contrast(last, y[1])))),))
 
 
 def _read_pmf(model: Model, name: str, chances: Mapping[str, Any]) -> Floats:
     if name not in chances:
-        raise InvalidEquation(f"there are no chances of {name}; give its PMF, one number for each state")
+        raise InvalidEquation(
+            f"there are no chances of {name}", remedy="give its PMF, one number for each state", variable=name
+        )
     try:
         pmf = np.array(chances[name], dtype=np.float64)
     except (TypeError, ValueError):
-        raise InvalidEquation(f"the chances of {name} are {show_value(chances[name])}; they are numbers") from None
+        raise InvalidEquation(
+            f"the chances of {name} are {show_value(chances[name])}", remedy="they are numbers", variable=name
+        ) from None
     if pmf.shape != (card := model.card(name),):
-        raise InvalidEquation(f"the chances of {name} have the shape {pmf.shape}; it has {card:,} states, so ({card},)")
+        raise InvalidEquation(
+            f"the chances of {name} have the shape {pmf.shape}; it has {card:,} states, so ({card},)", variable=name
+        )
     if not (pmf >= 0.0).all():  # NaN included
-        raise InvalidEquation(f"the chances of {name} have the entry {pmf[~(pmf >= 0.0)][0]}; chances are 0 to 1")
+        raise InvalidEquation(
+            f"the chances of {name} have the entry {pmf[~(pmf >= 0.0)][0]}", remedy="chances are 0 to 1", variable=name
+        )
     if not abs(pmf.sum() - 1.0) <= SUM_TOLERANCE:
-        raise InvalidEquation(f"the chances of {name} sum to {pmf.sum():.12g}; divide them by their sum")
+        raise InvalidEquation(
+            f"the chances of {name} sum to {pmf.sum():.12g}", remedy="divide them by their sum", variable=name
+        )
     pmf.setflags(write=False)
     return pmf
 
@@ -270,10 +288,16 @@ def _read_codes(variable: str, setting: Any, card: int, n: int) -> NDArray[np.in
     codes = np.asarray(setting)
     if codes.shape != (n,) or (n and codes.dtype.kind not in "iu"):
         found = f"shape {codes.shape}, type {codes.dtype}"
-        raise OptionError(f"the intervention sets {variable} to an array of {found}; it takes {n:,} whole numbers")
+        raise OptionError(
+            f"the intervention sets {variable} to an array of {found}",
+            remedy=f"it takes {n:,} whole numbers",
+            variable=variable,
+        )
     if n and not 0 <= codes.min() <= codes.max() < card:
         wrong = codes.min() if codes.min() < 0 else codes.max()
-        raise UnknownState(f"the intervention sets {variable} to the code {wrong}; codes are 0 to {card - 1}")
+        raise UnknownState(
+            f"the intervention sets {variable} to the code {wrong}; codes are 0 to {card - 1}", variable=variable
+        )
     return codes.astype(np.intp)
 
 

@@ -65,23 +65,23 @@ def query(text: str | Query) -> Query:
 def parse(text: str) -> Query:
     """Read a query, or raise a QueryError that says where it cannot be read and what was expected there."""
     if not isinstance(text, str):
-        raise QueryError(f"A query is a text such as 'P(Y[X=x]=y)', found {type(text).__name__}.")
+        raise QueryError(f"a query is a text such as 'P(Y[X=x]=y)', found {type(text).__name__}")
     if len(text) > MAX_CHARACTERS:
-        raise QueryError(f"A query has at most {MAX_CHARACTERS:,} characters, found {len(text):,}.")
+        raise QueryError(f"a query has at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
     parsed = _Parser(text).query()
     if (size := len(str(parsed))) > MAX_CHARACTERS:  # what is printed must be read again
-        raise QueryError(f"A query has at most {MAX_CHARACTERS:,} characters; written out, this one has {size:,}.")
+        raise QueryError(f"a query has at most {MAX_CHARACTERS:,} characters; written out, this one has {size:,}")
     return parsed
 
 
 def parse_event(text: str) -> Event:
     """Read the event of an assumption, such as ``Y[X=0]=1, Y[X=1]=0``; raises as `parse` does."""
     if len(text) > MAX_CHARACTERS:
-        raise QueryError(f"An assumption has at most {MAX_CHARACTERS:,} characters, found {len(text):,}.")
+        raise QueryError(f"an assumption has at most {MAX_CHARACTERS:,} characters, found {len(text):,}")
     parser = _Parser(text, "Assumption")
     event = parser.event()
     if parser.token.kind != "end":
-        joint = " What never happens under a condition never happens together with it: P(A | B) = 0 is P(A, B) = 0."
+        joint = " What never happens under a condition never happens together with it: P(A | B) = 0 is P(A, B) = 0"
         parser.fail("',', AND or the end", joint if parser.token.text == "|" else "")
     return event
 
@@ -116,7 +116,7 @@ class _Parser:
             self.fail("'+', '-' or the end")
         if all(term.body is None for term in terms):
             self.next = 0
-            self.fail("a probability such as P(Y=y)", " Numbers alone ask nothing.")
+            self.fail("a probability such as P(Y=y)", " Numbers alone ask nothing")
         return Query(tuple(terms))
 
     def term(self, sign: float) -> Term:
@@ -194,13 +194,13 @@ class _Parser:
         if self.token.kind == "name":
             return self.unquote()
         if self.token.kind == "value":
-            self.fail("a name", " Names take double quotes, values single ones.")
+            self.fail("a name", " Names take double quotes, values single ones")
         text = self.bare_text("a name")
         if keyword(text) in NO_NAMES:
-            advice = f" {text} is a word of the query language; as a name it takes double quotes: {print_name(text)}."
+            advice = f" {text} is a word of the query language; as a name it takes double quotes: {print_name(text)}"
             self.fail("a name", advice)
         if not WORD.fullmatch(text):
-            self.fail("a name", f" Such a name takes double quotes: {_show(print_name(text))}.", found=text)
+            self.fail("a name", f" Such a name takes double quotes: {_show(print_name(text))}", found=text)
         self.next += 1
         return text
 
@@ -208,12 +208,12 @@ class _Parser:
         if self.token.kind == "value":
             return self.unquote()
         if self.token.kind == "name":
-            self.fail("a value", " Values take single quotes, names double ones.")
+            self.fail("a value", " Values take single quotes, names double ones")
         text = self.bare_text("a value")
         if keyword(text) == "NULL":
-            self.fail("a value", " NULL is no value: it is not a state. The text takes single quotes: 'NULL'.")
+            self.fail("a value", " NULL is no value: it is not a state. The text takes single quotes: 'NULL'")
         if (label := read_bare(text)) is None:
-            self.fail("a value", f" Such a value takes single quotes: {_show(print_value(text))}.", found=text)
+            self.fail("a value", f" Such a value takes single quotes: {_show(print_value(text))}", found=text)
         end = self.token.start + len(text)
         while self.token.kind != "end" and self.token.start < end:  # a negative number is two tokens
             self.next += 1
@@ -254,15 +254,16 @@ class _Parser:
     def fail(self, expected: str, advice: str = "", found: str = "") -> NoReturn:
         token = self.token
         if token.kind == "other" and token.text in "'\"":
-            advice = " This quote is never closed."
+            advice = " This quote is never closed"
         elif not advice and self.follows_bare_value():
             spaced = print_value(f"{self.bare[1]} {token.text}")
-            advice = f" A value with a space takes single quotes: {_show(spaced)}."
+            advice = f" A value with a space takes single quotes: {_show(spaced)}"
         found = _show(found or token.text)
         quoted = found if token.kind in ("name", "value") else f"'{found}'"
         where = f"{self.what}, position {token.start + 1}: expected {expected}, "
-        what = f"found {'the end' if token.kind == 'end' else quoted}."
-        raise QueryError(where + what + advice + _point(self.text, token.start))
+        what = f"found {'the end' if token.kind == 'end' else quoted}"
+        place = token.start
+        raise QueryError(where + what, remedy=advice, column=place + 1, picture=_point(self.text, place))
 
 
 def _show(text: str, limit: int = 60) -> str:

@@ -36,12 +36,12 @@ def expand(query: Query, states: States, parents: Parents) -> Combination:
     weighted = [(t.coefficient, t.body) for t in query.terms if t.body is not None]
     parts = [(c * sign, p) for c, body in weighted for sign, p in _probabilities(body, states, parents)]
     if not parts:
-        raise QueryError(f"{cut(query)} asks for no probability. A query has at least one, such as P(Y=y).")
+        raise QueryError(f"{cut(query)} asks for no probability", remedy="a query has at least one, such as P(Y=y)")
     resolved = [(c, resolve_atoms(p.event, states), resolve_atoms(p.given, states)) for c, p in parts]
     given = _share_condition([condition for _, _, condition in resolved], states)
     terms = _merge([(c, event) for c, event, _ in resolved], states)
     if not all(map(math.isfinite, (constant, *(c for c, _ in terms)))):
-        raise QueryError("The coefficients of the query do not add up to finite numbers. Use smaller ones.")
+        raise QueryError("the coefficients of the query do not add up to finite numbers", remedy="use smaller ones")
     return Combination(constant, terms, given)
 
 
@@ -100,40 +100,50 @@ def _read_arguments(named: Named, states: Known) -> tuple[Contrast, Contrast, tu
     found = [replace(c, name=resolve_name(c.name, states)) for c in named.contrasts]
     names = [c.name for c in found]
     if (twice := find_repeated(names)) is not None:
-        raise QueryError(f"{cut(named)} names {twice} twice. Its arguments are different variables.")
+        raise QueryError(
+            f"{cut(named)} names {twice} twice", remedy="its arguments are different variables", variable=twice
+        )
     for contrast in found[1:]:
         resolve_values(contrast.name, (contrast.value,), states)
         if contrast.versus is not None:
-            raise QueryError(f"{cut(named)}: only the first argument, the cause, takes `vs`; found {cut(contrast)}.")
+            raise QueryError(f"{cut(named)}: only the first argument, the cause, takes `vs`; found {cut(contrast)}")
     cause, outcome, *held = found
     return _complete_contrast(cause, states), outcome, tuple(Setting(c.name, c.value) for c in held)
 
 
 def _check_count(named: Named) -> None:
     if named.kind not in KINDS:
-        raise QueryError(f"There is no query named {named.kind!r}; there are {', '.join(KINDS)}.")
+        raise QueryError(f"there is no query named {named.kind!r}; there are {', '.join(KINDS)}")
     count, holds = len(named.contrasts), named.kind == "CDE"
     if count < 3 if holds else count != 2:
         takes = "a cause, an outcome and the variables to hold fixed" if holds else "a cause and an outcome"
         example = f"{named.kind}(X=x vs x0, Y=y{', M=m' if holds else ''})"
         arguments = "1 argument" if count == 1 else f"{count} arguments"
-        raise QueryError(f"{named.kind} takes {takes}, as in {example}; found {arguments}: {cut(named)}.")
+        raise QueryError(f"{named.kind} takes {takes}, as in {example}; found {arguments}: {cut(named)}")
 
 
 def _complete_contrast(cause: Contrast, states: Known) -> Contrast:
     wanted = (cause.value,) if cause.versus is None else (cause.value, cause.versus)
     resolve_values(cause.name, wanted, states)
     if cause.value == cause.versus:
-        raise QueryError(f"{cut(cause)} compares a state with itself. Name two states of {cause.name}.")
+        raise QueryError(
+            f"{cut(cause)} compares a state with itself", remedy=f"name two states of {cause.name}", variable=cause.name
+        )
     if cause.versus is not None:
         return cause
     others = [s for s in states[cause.name] if s != cause.value]
     if not others:
-        raise QueryError(f"{cause.name} has one state, {cause.value!r}: there is no other to compare it with.")
+        raise QueryError(
+            f"{cause.name} has one state, {cause.value!r}: there is no other to compare it with", variable=cause.name
+        )
     completed = replace(cause, versus=others[0])
     if len(others) > 1:
         count = len(others) + 1
-        raise QueryError(f"{cause.name} has {count} states; say which two to compare: {completed}, for example.")
+        raise QueryError(
+            f"{cause.name} has {count} states",
+            remedy=f"say which two to compare: {completed}, for example",
+            variable=cause.name,
+        )
     return completed
 
 
@@ -171,7 +181,9 @@ def _share_condition(conditions: Sequence[Event], states: Known) -> Event:
     for other in conditions[1:]:
         if _normalise(other, states) != meaning:
             found = " and ".join(_describe(c) for c in (first, other))
-            raise QueryError(f"All terms of a combination share one condition; found {found}. Ask them one by one.")
+            raise QueryError(
+                f"all terms of a combination share one condition; found {found}", remedy="ask them one by one"
+            )
     return first
 
 

@@ -50,7 +50,8 @@ def resolve_atoms(event: Event, states: Known) -> Event:
     states.room -= sum(len(states[atom.outcome.name]) for atom in resolved)
     if states.room < 0:  # before sets of states are made of them
         raise TooLarge(
-            f"the atoms of the query stand for more than {LARGEST_EVENTS:,} states together; ask in several queries"
+            f"the atoms of the query stand for more than {LARGEST_EVENTS:,} states together",
+            remedy="ask in several queries",
         )
     return resolved
 
@@ -65,9 +66,11 @@ def _resolve_outcome(outcome: PotentialOutcome, states: Known) -> PotentialOutco
     do = [_resolve_setting(setting, states) for setting in outcome.do]
     names = [setting.name for setting in do]
     if name in names:
-        raise QueryError(f"{cut(outcome)} sets {name}, the variable that it asks about. Set other variables.")
+        raise QueryError(
+            f"{cut(outcome)} sets {name}, the variable that it asks about", remedy="set other variables", variable=name
+        )
     if (twice := find_repeated(names)) is not None:
-        raise QueryError(f"{cut(outcome)} sets {twice} twice. Set each variable once.")
+        raise QueryError(f"{cut(outcome)} sets {twice} twice", remedy="set each variable once", variable=twice)
     return PotentialOutcome(name, tuple(sorted(do, key=lambda s: states.place[s.name])))  # one spelling for each world
 
 
@@ -86,7 +89,9 @@ def _resolve_setting(setting: Setting, states: Known) -> Setting:
     if source.name != name and (foreign := [s for s in states[source.name] if s not in known]):
         found = f"{cut(setting)} sets {name} to what {source.name} would be, which can be {cut(repr(foreign[0]))};"
         listed = cut(show_names(states[name]))
-        raise QueryError(f"{found} the states of {name} are {listed}. Use variables of equal states.")
+        raise QueryError(
+            f"{found} the states of {name} are {listed}", remedy="use variables of equal states", variable=name
+        )
     return Setting(name, source)
 
 
@@ -98,10 +103,15 @@ def resolve_name(name: str, states: Known) -> str:
     if len(close) == 1:
         return close[0]
     if close:
-        raise UnknownName(f"The query's {name!r} could be {' or '.join(close)}. Write it with the model's capitals.")
+        raise UnknownName(
+            f"the query's {name!r} could be {' or '.join(close)}",
+            remedy="write it with the model's capitals",
+            variable=name,
+        )
     known, advice = show_names(tuple(states)), _hint(name, states, "variables")
     found = cut(repr(name))
-    raise UnknownName(f"The query names {found}, which the model does not have; its variables are {known}.{advice}")
+    said = f"the query names {found}, which the model does not have; its variables are {known}"
+    raise UnknownName(said, remedy=advice, variable=name)
 
 
 def resolve_values(name: str, values: tuple[str, ...], states: Known) -> tuple[str, ...]:
@@ -110,7 +120,8 @@ def resolve_values(name: str, values: tuple[str, ...], states: Known) -> tuple[s
     unknown = next((v for v in values if v not in known), None)
     if unknown is not None:
         listed, advice = cut(show_names(states[name]), 1000), _hint(unknown, states[name], "states")
-        raise QueryError(f"In the query, {name} has no state {cut(repr(unknown))}; its states are {listed}.{advice}")
+        said = f"in the query, {name} has no state {cut(repr(unknown))}; its states are {listed}"
+        raise QueryError(said, remedy=advice, variable=name)
     return tuple(sorted(set(values), key=known.__getitem__))
 
 

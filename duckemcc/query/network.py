@@ -55,7 +55,8 @@ class Network:
         if tables and (entries := self._largest(None)) > LARGEST_TENSOR:
             raise TooLarge(
                 f"evaluating the query needs a table of {entries:,} entries over {len(tables)} potential outcomes, "
-                f"more than {LARGEST_TENSOR:,}; ask about fewer worlds at once, or coarsen a variable"
+                f"more than {LARGEST_TENSOR:,}",
+                remedy="ask about fewer worlds at once, or coarsen a variable",
             )
 
     def __call__(self, chances: Mapping[Factor, Floats], restarts: int) -> Floats:

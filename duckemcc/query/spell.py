@@ -53,7 +53,8 @@ def spell_nodes(responses: Responses, nodes: Sequence[Node], allowed: Mapping[No
             variables = list(dict.fromkeys(n.variable for n in nodes))
             raise TooLarge(
                 f"the query has more than {MOST_ROWS:,} combinations of values of {show_names(variables)}, over all "
-                "its worlds; ask about fewer worlds at once, or coarsen one of these to fewer states"
+                "its worlds",
+                remedy="ask about fewer worlds at once, or coarsen one of these to fewer states",
             )
         kept = np.repeat(np.arange(rows), len(wanted))
         chosen = np.tile(wanted, rows)

@@ -67,7 +67,8 @@ class Worlds:
             else:
                 raise QueryError(
                     f"{outcome} sets {setting.name} to the value of {value.name}, which has other states; "
-                    "they must be the same, in one order"
+                    "they must be the same, in one order",
+                    variable=setting.name,
                 )
         known = self.known.setdefault(frozenset(set_to.items()), dict(set_to))
         for variable in self._above(outcome.name, known):
@@ -126,6 +127,6 @@ def find_ancestors(allowed: Mapping[Node, set[int]]) -> list[Node]:
 
 def refuse_too_many() -> TooLarge:
     return TooLarge(
-        f"the query depends on more than {MOST_OUTCOMES:,} potential outcomes, in all its terms and worlds; ask about "
-        "fewer at once"
+        f"the query depends on more than {MOST_OUTCOMES:,} potential outcomes, in all its terms and worlds",
+        remedy="ask about fewer at once",
     )

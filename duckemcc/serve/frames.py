@@ -67,7 +67,9 @@ class Accessor(Generic[Frame]):
         for name in asked:
             if name not in known:
                 raise OptionError(
-                    f"there is no option {name!r}; the options are {', '.join(known)}." + hint(name, known, "options")
+                    f"there is no option {name!r}; the options are {', '.join(known)}",
+                    remedy=hint(name, known, "options"),
+                    option=name,
                 )
         others = list(studies) if isinstance(studies, (list, tuple)) else [studies]
         return [_read_frame(self._frame, own), *(_read_other(s) for s in others)], asked
@@ -133,9 +135,11 @@ def _read_frame(frame: Any, own: Mapping[str, Any]) -> Study | Studies:
     for option in own:
         if option not in _OF_STUDIES:
             raise OptionError(
-                f"{option}= is about one study, but the frame has a column {told[0]}, so it holds several; say it in "
+                f"{option}= is about one study, but the frame has a column {told[0]}, so it holds several",
+                remedy=f"say it in "
                 f"the columns study and intervened, or drop these. One of the studies can be joined by studies=, as "
-                f"duckemcc.Study(frame, {option}=…, where=…)."
+                f"duckemcc.Study(frame, {option}=…, where=…)",
+                option=option,
             )
     return Studies(frame, **own)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from duckemcc.answer.api import read_model, read_studies
 from duckemcc.answer.schema import check_segment_names
-from duckemcc.errors import OptionError
+from duckemcc.errors import OptionError, placing
 from duckemcc.model.scm import Model
-from duckemcc.study.study import Study, names_of
+from duckemcc.study.study import Study, names_of, study_name
 
 
 def counts_sql(
@@ -35,7 +35,8 @@ def counts_sql(
 
     listed = read_studies(study)
     if len(listed) != 1 or not isinstance(listed[0], Study):
-        raise OptionError("counts_sql takes one Study; call it for each.")
+        raise OptionError("counts_sql takes one Study", remedy="call it for each")
     names = names_of("by", by)
     check_segment_names(names)
-    return write(read_model(model), listed[0], dialect=dialect, by=names, count=count)
+    with placing(study=study_name(listed[0], 1)):
+        return write(read_model(model), listed[0], dialect=dialect, by=names, count=count)

@@ -17,9 +17,15 @@ def read_format(path: str | os.PathLike[str]) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise OptionError(f"the picture is {str(path)!r}; its name ends in {', '.join(SUFFIXES)}")
+        raise OptionError(
+            f"the picture is {str(path)!r}", remedy=f"its name ends in {', '.join(SUFFIXES)}", option="path"
+        )
     if not Path(path).parent.is_dir():
-        raise OptionError(f"the picture is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}; create it")
+        raise OptionError(
+            f"the picture is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}",
+            remedy="create it",
+            option="path",
+        )
     try:
         import matplotlib  # noqa: F401
     except ImportError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from duckemcc.errors import OptionError, RepeatedName
+from duckemcc.errors import OptionError, RepeatedName, given
 from duckemcc.study.names import find_column, model_name
 from duckemcc.study.study import Study
 from duckemcc.study.watch import Watch, unwatched
@@ -112,18 +112,25 @@ def match_columns(
     for column in matched.values():
         owners = [v for v, c in matched.items() if c == column]
         if len(owners) > 1:
-            raise RepeatedName(f"{where} uses the column {column} for {' and '.join(owners)}; give each its own.")
+            raise RepeatedName(
+                f"{where} uses the column {column} for {' and '.join(owners)}",
+                remedy="give each its own",
+                variable=owners[0],
+                option="columns",
+            )
     segments = {b: find_column(where, b, f"segment {b}", found, _SHARED_ADVICE) for b in by}
     check_segments(variables, by, {c: v for v, c in matched.items()}, segments)
     weight = None if study.weight is None else find_column(where, study.weight, f"weight {study.weight}", found)
     if weight in matched.values():
-        raise OptionError(f"{where} takes its weight from {weight}, which is also the column of a variable.")
+        raise OptionError(
+            f"{where} takes its weight from {weight}, which is also the column of a variable", option="weight"
+        )
     there = {c.casefold() for c in found}
     told = {n: find_column(where, n, f"name {n}", found) for n in own if n in there}
     return Columns(matched, segments, weight, do, told)
 
 
-_SHARED_ADVICE = " If its records belong to every segment, say shared=True."
+_SHARED_ADVICE = "If its records belong to every segment, say " + given("shared", True)
 
 
 def _check_measured(
@@ -132,14 +139,20 @@ def _check_measured(
     for variable in absent:
         if variable in do:
             raise OptionError(
-                f"{where} sets {variable} by design and calls it unmeasured; its column is to say what it was set to."
+                f"{where} sets {variable} by design and calls it unmeasured",
+                remedy="its column is to say what it was set to",
+                option="unmeasured",
+                variable=variable,
             )
         if variable in mapped:
             raise OptionError(
-                f"{where} maps {variable}, which is unmeasured, to {mapped[variable]}; say one of the two."
+                f"{where} maps {variable}, which is unmeasured, to {mapped[variable]}",
+                remedy="say one of the two",
+                option="columns",
+                variable=variable,
             )
     if len(absent) == variables:
-        raise OptionError(f"{where} measures no variable of the model; leave it out.")
+        raise OptionError(f"{where} measures no variable of the model", remedy="leave it out", option="unmeasured")
 
 
 def check_segments(
@@ -151,20 +164,24 @@ def check_segments(
         variable = folded.get(b.casefold()) or variable_of.get(segments[b])
         if variable is not None:
             raise OptionError(
-                f"by names {b}, which is the variable {variable} of the model: each segment would be selected by it. "
-                f"Leave it out of by, and ask for a query given it: P(… | {variable}=…)."
+                f"by names {b}, which is the variable {variable} of the model: each segment would be selected by it",
+                remedy=f"Leave it out of by, and ask for a query given it: P(… | {variable}=…)",
+                variable=variable,
+                option="by",
             )
     for name in (*variables, *by):
         if name == "count":
-            raise OptionError("the name count is taken in a count table; map the column to another name, like Count.")
+            raise OptionError(
+                "the name count is taken in a count table", remedy="map the column to another name, like Count"
+            )
 
 
 def _variable_column(where: str, variable: str, mapped: Mapping[str, str], found: Sequence[str], several: bool) -> str:
     column = mapped.get(variable)
     if column is None:
-        unmeasured = "say in the graph: unmeasured " + variable if several else f"say unmeasured=[{variable!r}]"
-        advice = f" Map it with columns={{{variable!r}: '…'}}, or {unmeasured}."
-        return find_column(where, variable, f"variable {variable}", found, advice)
+        unmeasured = "say in the graph: unmeasured " + variable if several else "say " + given("unmeasured", [variable])
+        advice = "Map it with " + given("columns", {variable: "…"}) + ", or " + unmeasured
+        return find_column(where, variable, f"variable {variable}", found, advice, variable=variable)
     if column in found:  # said in full, so that it also chooses between names that differ by case
         return column
     return find_column(where, column, f"variable {variable}, which columns= maps to {column}", found)

@@ -17,7 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType
 
-from duckemcc.errors import OptionError
+from duckemcc.errors import OptionError, given
 from duckemcc.model.tokens import cut
 from duckemcc.study.labels import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from duckemcc.study.meaning import Unfit, fit, without_nulls
@@ -64,7 +64,7 @@ _REFUSED_TOKENS = {
 }
 _ADVICE = (
     "It takes comparisons, AND, OR, NOT, IN (values), BETWEEN, IS NULL, LIKE, arithmetic, CAST to VARCHAR, DOUBLE, "
-    "DATE or TIMESTAMP, lower, abs and coalesce of columns and literals; prepare anything else in the source."
+    "DATE or TIMESTAMP, lower, abs and coalesce of columns and literals; prepare anything else in the source"
 )
 
 
@@ -77,9 +77,12 @@ def check_filter(text: str, columns: Sequence[str], what: str = "the source") ->
 
     Raises OptionError naming the construct that is not allowed, MissingColumn (with a hint), RepeatedName.
     """
-    remedy = " In SQL, text stands in 'single quotes'."
+    remedy = "In SQL, text stands in 'single quotes'"
     return _checked(
-        "where", text, columns, lambda name: find_column(what, name, f"name {name} in where", columns, remedy)
+        "where",
+        text,
+        columns,
+        lambda name: find_column(what, name, f"name {name} in where", columns, remedy, option="where"),
     )
 
 
@@ -115,7 +118,7 @@ def _checked(option: str, text: str, names: Sequence[str], find: Callable[[str],
         problem = f"cannot be read: {said}"
     except RecursionError:
         problem = "is nested too deeply"
-    raise OptionError(f"{option}={_shown(text)!r} {problem}. {_ADVICE}")
+    raise OptionError(given(option, _shown(text)) + f" {problem}", remedy=_ADVICE, option=option)
 
 
 def fitted(what: str, text: str | None, tree: exp.Expression, types: Mapping[str, str]) -> exp.Expression:
@@ -130,7 +133,7 @@ def fitted(what: str, text: str | None, tree: exp.Expression, types: Mapping[str
             return fit(tree, types)
         except Unfit as unfit:
             wrong = str(unfit)
-    raise OptionError(f"{what}: where={_shown(text or '')!r} {wrong}.")
+    raise OptionError(f"{what}: " + given("where", _shown(text or "")) + f" {wrong}", option="where")
 
 
 def _shown(text: str) -> str:

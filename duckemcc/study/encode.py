@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState, hint
+from duckemcc.errors import MissingColumn, OptionError, StudyError, TooLarge, UnknownState, given, hint
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.study.literal import all_named, named, values
 from duckemcc.study.table import CountTable
@@ -67,7 +67,7 @@ def encode(
     tables, or where all are shared.
     """
     if not tables:
-        raise OptionError("there is no study; give at least one.")
+        raise OptionError("there is no study", remedy="give at least one", option="studies")
     states = {v: _states(tables, v) if given is None else tuple(given) for v, given in declared.items()}
     for table in tables:
         tick()
@@ -88,15 +88,20 @@ def encode(
 
 
 def all_shared(by: Sequence[str]) -> OptionError:
-    return OptionError(f"all studies are shared, so none says what the segments by {', '.join(by)} are; leave by out.")
+    return OptionError(
+        f"all studies are shared, so none says what the segments by {', '.join(by)} are",
+        remedy="leave by out",
+        option="by",
+    )
 
 
 def _states(tables: Sequence[CountTable], variable: str) -> tuple[str, ...]:
     seen = {label for t in tables for label in values(t.frame, variable).unique().to_list()} - {None}
     if not seen:
         raise MissingColumn(
-            f"no study has a value of {variable}, so its states are not known; declare them in the graph: "
-            f"{variable} {{…}}"
+            f"no study has a value of {variable}, so its states are not known",
+            remedy=f"declare them in the graph: {variable} {{…}}",
+            variable=variable,
         )
     return tuple(_sorted(seen))
 
@@ -120,8 +125,13 @@ def _check_declared(table: CountTable, variable: str, declared: tuple[str, ...])
     number = f"{count:.0f}" if float(count).is_integer() else f"{count:g}"
     raise UnknownState(
         f"study {table.name!r} has {variable} = {label!r} in {number} record{'' if count == 1 else 's'}; the model "
-        f"declares {', '.join(declared)}. Map it with columns=…, or declare the state."
-        f"{hint(label.strip(), declared, 'states')}"
+        f"declares {', '.join(declared)}",
+        remedy="Map it with "
+        + given("columns", ...)
+        + ", or declare the state"
+        + ("." + near if (near := hint(label.strip(), declared, "states")) else ""),
+        study=table.name,
+        variable=variable,
     )
 
 
@@ -135,7 +145,9 @@ def _segments(tables: Sequence[CountTable], by: Sequence[str]) -> tuple[pl.DataF
         kinds = {_kind(t.frame.schema[b]) for t in tables} - {None}
         if len(kinds) > 1:
             found = "; ".join(f"{t.name} has {t.frame.schema[b]}" for t in tables)
-            raise StudyError(f"the studies' segments by {b} are of different types: {found}. Cast them alike.")
+            raise StudyError(
+                f"the studies' segments by {b} are of different types: {found}", remedy="Cast them alike", option="by"
+            )
     absent = [t.absent.select(all_named(by)) for t in tables if t.absent is not None]
     rows = pl.concat([*(t.frame.select(all_named(by)) for t in tables), *absent], how="vertical_relaxed")
     # Sorted rows start a new segment where they differ from the row before; this takes NULLs and NaN as values.
@@ -169,7 +181,9 @@ def _study(
     if segments * len(patterns) > MOST_COUNTS:
         raise TooLarge(
             f"study {table.name!r} has {len(patterns)} distinct patterns and there are {segments} segments, too "
-            "many to be counted together; take fewer segments, or fewer states."
+            "many to be counted together",
+            remedy="take fewer segments, or fewer states",
+            study=table.name,
         )
     weight = table.frame["count"].to_numpy()
     if segment is None:

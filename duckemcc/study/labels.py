@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, InvalidWeight, NullValue, TooLarge, UnsupportedColumn, given
 from duckemcc.study.literal import all_named
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def label_series(values: pl.Series) -> pl.Series:
     import polars as pl
 
     if not has_labels(values.dtype):
-        raise UnsupportedColumn(f"the column {values.name} has type {values.dtype}; cast it to text in the source.")
+        raise UnsupportedColumn(
+            f"the column {values.name} has type {values.dtype}", remedy="cast it to text in the source"
+        )
     if values.dtype.is_float():
         wide = values.cast(pl.Float64)
         exact = wide.is_finite() & (wide.floor() == wide) & (wide.abs() <= _EXACT)
@@ -106,7 +108,9 @@ def _check_size(tally: Tally) -> None:
     shown = ", ".join(f"{n} has {d}" for n, d in sorted(distinct.items(), key=lambda item: -item[1]))
     raise TooLarge(
         f"study {tally.name!r} has more than {MOST_PATTERNS} distinct patterns. Among the first of them, {shown} "
-        "distinct values; group the values of the largest into fewer states, or leave it out."
+        "distinct values",
+        remedy="group the values of the largest into fewer states, or leave it out",
+        study=tally.name,
     )
 
 
@@ -162,14 +166,16 @@ def _checked_weights(tally: Tally) -> pl.DataFrame:
         weight = f"weight {tally.weight}".rstrip()
         raise InvalidWeight(
             f"study {tally.name!r} has {bad} {_records(bad)} whose {weight} is NULL, negative, not a number, or "
-            f"outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example}); correct the weights, or leave the "
-            "records out by where=…."
+            f"outside {SMALLEST_WEIGHT:g} … {LARGEST_WEIGHT:g} (as {example})",
+            remedy="correct the weights, or leave the records out by " + given("where", ...),
+            option="weight",
+            study=tally.name,
         )
     if not (frame["emcc_count"] > 0).all():
         frame = frame.filter(pl.col("emcc_count") > 0)
     if frame.is_empty():
         weights = f"weights {tally.weight}".rstrip()
-        raise EmptyStudy(f"study {tally.name!r} is empty: all its {weights} are zero.")
+        raise EmptyStudy(f"study {tally.name!r} is empty: all its {weights} are zero", study=tally.name)
     return frame
 
 
@@ -183,26 +189,31 @@ def _without_nulls(tally: Tally, frame: pl.DataFrame, nulls: Nulls) -> pl.DataFr
         frame = frame.filter(complete | (tally.is_empty & set_by_design if tally.selected else False))
     _check_some_value(tally, frame, nulls)
     set_to = ", also where records were dropped" if tally.selected else ""
-    _refuse_nulls(tally, frame, tally.do, f", which is set by design; say what it was set to{set_to}")
+    _refuse_nulls(tally, frame, tally.do, ", which is set by design", f"say what it was set to{set_to}")
     if nulls == "error":
         recorded = frame.filter(~tally.is_empty) if tally.selected else frame
-        _refuse_nulls(tally, recorded, tally.variables, _NULLS_ADVICE)
+        _refuse_nulls(tally, recorded, tally.variables, "", _NULLS_ADVICE)
     return frame
 
 
-_NULLS_ADVICE = ". nulls='mar' takes them as values that were not recorded, nulls='drop' leaves these records out"
+_NULLS_ADVICE = (
+    given("nulls", "mar")
+    + " takes them as values that were not recorded, "
+    + given("nulls", "drop")
+    + " leaves these records out"
+)
 
 
 def _check_some_value(tally: Tally, frame: pl.DataFrame, nulls: Nulls) -> None:
 
     if tally.selected and frame.select(tally.is_empty).to_series().all():
-        raise EmptyStudy(f"study {tally.name!r} is empty: all its records were dropped.")
+        raise EmptyStudy(f"study {tally.name!r} is empty: all its records were dropped", study=tally.name)
     if nulls != "error" and all(frame[k].null_count() == frame.height for k in tally.keys.values()):
         what = "a NULL in a variable" if nulls == "drop" else "NULL in every variable"
-        raise EmptyStudy(f"study {tally.name!r} is empty: every record has {what}.")
+        raise EmptyStudy(f"study {tally.name!r} is empty: every record has {what}", study=tally.name)
 
 
-def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], advice: str) -> None:
+def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], what: str, advice: str) -> None:
     import polars as pl
 
     for variable in variables:
@@ -213,15 +224,17 @@ def _refuse_nulls(tally: Tally, frame: pl.DataFrame, variables: Sequence[str], a
             column = tally.columns[variable]
             called = column if column == variable else f"{column} (variable {variable})"
             raise NullValue(
-                f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}{advice}; "
-                f"or filter them with where={_filter(column)}."
+                f"study {tally.name!r} has NULL in {called} in {records} {_records(records)}{what}",
+                remedy=advice + "; or filter them with " + given("where", _filter(column)),
+                study=tally.name,
+                variable=variable,
             )
 
 
 def _filter(column: str) -> str:
-    """The condition as a Python text; what is no bare word is quoted in it."""
+    """The condition; what is no bare word is quoted in it."""
     bare = re.fullmatch(r"[A-Za-z_]\w*", column) is not None
-    return f'"{column} IS NOT NULL"' if bare else f"""'"{column.replace('"', '""')}" IS NOT NULL'"""
+    return (column if bare else '"' + column.replace('"', '""') + '"') + " IS NOT NULL"
 
 
 def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) -> None:
@@ -231,7 +244,10 @@ def _check_labels(tally: Tally, variable: str, without: pl.DataFrame, key: str) 
     value, records = without.sort(key)[0, key], int(without["emcc_records"].sum())
     raise UnsupportedColumn(
         f"study {tally.name!r}: {tally.columns[variable]} = {value} is no state of {variable}, as it is no exact "
-        f"integer ({records} such {_records(records)}); group it into states, or cast it to text in the source."
+        f"integer ({records} such {_records(records)})",
+        remedy="group it into states, or cast it to text in the source",
+        study=tally.name,
+        variable=variable,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from duckemcc.errors import MissingColumn, RepeatedName, UnknownName, hint
+from duckemcc.errors import MissingColumn, RepeatedName, UnknownName, given, hint
 
 
 def model_name(name: str, variables: Sequence[str], what: str) -> str:
@@ -21,20 +21,36 @@ def _find_name(name: str, known: Sequence[str], said: str) -> str:
     for spelled in known:
         if spelled.casefold() == name.casefold():
             return spelled
-    raise UnknownName(f"{said} {', '.join(known) or 'none'}.{hint(name, known)}")
+    raise UnknownName(f"{said} {', '.join(known) or 'none'}", remedy=hint(name, known), variable=name)
 
 
-def find_column(where: str, name: str, what: str, found: Sequence[str], remedy: str = "") -> str:
-    """The one column with this name. Raises MissingColumn with a hint, RepeatedName."""
+def find_column(
+    where: str,
+    name: str,
+    what: str,
+    found: Sequence[str],
+    advice: str = "",
+    *,
+    variable: str | None = None,
+    option: str | None = None,
+) -> str:
+    """The one column with this name. Raises MissingColumn with a hint and the advice, RepeatedName."""
     matches = [c for c in found if c.casefold() == name.casefold()]
     if len(matches) > 1:
         raise RepeatedName(
             f"{where} has several columns for the {what}: {', '.join(matches)}. Names are matched without regard to "
-            "case; rename one, or choose with columns=…."
+            "case",
+            remedy="rename one, or choose with " + given("columns", ...),
+            variable=variable,
+            option=option,
         )
     if not matches:
         shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
+        near = hint(name, found, "columns")
         raise MissingColumn(
-            f"{where} has no column for the {what}; its columns are {shown}.{hint(name, found, 'columns')}{remedy}"
+            f"{where} has no column for the {what}; its columns are {shown}",
+            remedy=near + " " * bool(near and advice) + advice,
+            variable=variable,
+            option=option,
         )
     return matches[0]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.errors import OptionError, StudyError, TooLarge
+from duckemcc.errors import Fields, OptionError, StudyError, TooLarge, given
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.model.scm import Endogenous, Model
 from duckemcc.study.literal import values
@@ -47,7 +47,11 @@ def read_rule(text: str, variables: Sequence[str], study: str) -> Rule:
     tree = check_rule(text, variables, f"study {study!r}")
     named = filter_columns(tree)
     if not named:
-        raise OptionError(f"study {study!r}: selected={text!r} names no variable, so it keeps all records or none.")
+        raise OptionError(
+            f"study {study!r}: " + given("selected", text) + " names no variable, so it keeps all records or none",
+            study=study,
+            option="selected",
+        )
     return Rule(text, tree, tuple(v for v in variables if v in named))
 
 
@@ -61,9 +65,11 @@ def check_dropped(tally: Tally) -> None:
     frame = tally.frame
     if frame.filter(tally.is_empty & (pl.col("emcc_count") > 0)).is_empty():
         raise StudyError(
-            f"study {tally.name!r} has selected= and no dropped records, so P(selected) is unknown; give the number of "
+            f"study {tally.name!r} has selected= and no dropped records, so P(selected) is unknown",
+            remedy="give the number of "
             "dropped records as a row with NULL in every variable and the number as weight (if none were dropped, "
-            "leave selected= out)."
+            "leave selected= out)",
+            study=tally.name,
         )
     names = {tally.keys[v]: v for v in tally.do} | {f"emcc_b{i}": b for i, b in enumerate(tally.by)}
     if not names or "emcc_bad" not in frame.columns:  # without weights, no row is no record
@@ -73,8 +79,10 @@ def check_dropped(tally: Tally) -> None:
     if not missing.is_empty():
         place = ", ".join(f"{names[key]} = {value}" for key, value in missing.row(0, named=True).items())
         raise StudyError(
-            f"study {tally.name!r} does not say how many records were dropped where {place}; give a row with NULL in "
-            "every variable that is not set by design, and the number as weight (it may be 0)."
+            f"study {tally.name!r} does not say how many records were dropped where {place}",
+            remedy="give a row with NULL in "
+            "every variable that is not set by design, and the number as weight (it may be 0)",
+            study=tally.name,
         )
 
 
@@ -93,11 +101,11 @@ def evaluate_rule(rule: Rule, states: Mapping[str, tuple[str, ...]], study: str)
     from duckemcc.study.dialect import filter_text
 
     cards = [len(states[v]) for v in rule.variables]
-    what = f"study {study!r}: selected={rule.text!r}"
+    what = f"study {study!r}: " + given("selected", rule.text)
+    of_rule = Fields(study=study, option="selected")
     if prod(cards) > LARGEST_GRID:
-        raise TooLarge(
-            f"{what} is over {prod(cards):,} combinations of states; at most {LARGEST_GRID:,} are evaluated."
-        )
+        most = f"at most {LARGEST_GRID:,} are evaluated"
+        raise TooLarge(what + f" is over {prod(cards):,} combinations of states; {most}", **of_rule)
     place = np.indices(cards).reshape(len(cards), -1)
     grid = pl.DataFrame([_values(v, states[v])[p] for v, p in zip(rule.variables, place, strict=True)])
     place_of = {name: f"emcc_c{i}" for i, name in enumerate(grid.columns)}
@@ -105,15 +113,14 @@ def evaluate_rule(rule: Rule, states: Mapping[str, tuple[str, ...]], study: str)
     try:
         kept = grid.rename(place_of).select(emcc_kept=pl.sql_expr(text)).to_series()
     except pl.exceptions.PolarsError as error:
-        raise OptionError(
-            f"{what} does not fit the states: {str(error).splitlines()[0]}. {_shown(rule, grid)}"
-        ) from None
+        reason = str(error).splitlines()[0]
+        raise OptionError(what + f" does not fit the states: {reason}. {_shown(rule, grid)}", **of_rule) from None
     if kept.dtype != pl.Boolean:
-        raise OptionError(f"{what} is no condition, as it is neither true nor false. {_shown(rule, grid)}")
+        raise OptionError(what + f" is no condition, as it is neither true nor false. {_shown(rule, grid)}", **of_rule)
     found = kept.fill_null(False).to_numpy().reshape(cards)
     if found.all() or not found.any():
         which = "all of them, so nothing is selected" if found.all() else "none of them"
-        raise OptionError(f"{what} keeps {which}. {_shown(rule, grid)}")
+        raise OptionError(what + f" keeps {which}. {_shown(rule, grid)}", **of_rule)
     return np.asarray(found, np.bool_)
 
 
@@ -132,7 +139,7 @@ def _shown(rule: Rule, grid: pl.DataFrame) -> str:
     states = (
         f"{v} ({kinds[str(grid.schema[v])]}: {', '.join(map(str, _few(values(grid, v))))})" for v in rule.variables
     )
-    return f"Its variables have the states {'; '.join(states)}."
+    return f"Its variables have the states {'; '.join(states)}"
 
 
 def _few(values: pl.Series) -> list[Any]:
@@ -204,7 +211,11 @@ def _check_kept(
         found = ", ".join(f"{v}={states[v][c]}" for v, c in zip(rule.variables, codes, strict=True) if c >= 0)
         raise StudyError(
             f"study {study.name!r} kept {_records(study.count[:, p].sum())} with {found}, which "
-            f"selected={rule.text!r} rules out; correct the rule, or filter them with where=…."
+            + given("selected", rule.text)
+            + " rules out",
+            remedy="correct the rule, or filter them with " + given("where", ...),
+            option="selected",
+            study=study.name,
         )
 
 

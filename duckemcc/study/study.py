@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 
-from duckemcc.errors import OptionError, RepeatedName, SourceError
+from duckemcc.errors import OptionError, RepeatedName, SourceError, literal, placing
 
 Kind = Literal["relation", "table", "file", "polars", "pandas", "spark", "arrow", "adbc", "named"]
 
@@ -99,8 +99,9 @@ def names_of(option: str, given: str | Iterable[str]) -> tuple[str, ...]:
     names: tuple[Any, ...] = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise OptionError(f"{option} takes a name or a list of names; found {name!r} in {given!r}.")
-    _check_once(names, f"{option} names")
+            raise OptionError(f"{option} takes a name or a list of names; found {name!r} in {given!r}", option=option)
+    with placing(option=option):
+        _check_once(names, f"{option} names")
     return names
 
 
@@ -108,30 +109,34 @@ def _check_once(names: Iterable[str], what: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.get(name.casefold())) is not None:
-            raise RepeatedName(f"{what} {other} and {name}, which are the same name; give it once.")
+            raise RepeatedName(f"{what} {other} and {name}, which are the same name", remedy="give it once")
         seen[name.casefold()] = name
 
 
 def _text(option: str, value: object) -> str | None:
     if value is None or (isinstance(value, str) and value.strip()):
         return value
-    raise OptionError(f"{option} takes a text that is not empty; found {value!r}.")
+    raise OptionError(f"{option} takes a text that is not empty; found {value!r}", option=option)
 
 
 def _flag(option: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise OptionError(f"{option} takes True or False; found {value!r}.")
+    said = f"{option} takes " + literal(True) + " or " + literal(False) + f"; found {value!r}"
+    raise OptionError(said, option=option)
 
 
 def _mapping(columns: object) -> dict[str, str]:
     if columns is None:
         return {}
     if not isinstance(columns, Mapping):
-        raise OptionError(f"columns maps variables to column names, {{'Gender': 'sex'}}; found {columns!r}.")
+        raise OptionError(
+            "columns maps variables to column names, " + literal({"Gender": "sex"}) + f"; found {columns!r}",
+            option="columns",
+        )
     for variable, column in columns.items():
         if not isinstance(variable, str) or not isinstance(column, str):
-            raise OptionError(f"columns maps names to names; found {variable!r}: {column!r}.")
+            raise OptionError(f"columns maps names to names; found {variable!r}: {column!r}", option="columns")
     _check_once(columns, "columns= maps")
     return dict(columns)
 
@@ -153,14 +158,17 @@ def _kind(source: object, con: object) -> Kind:
         found = "another text" if isinstance(con, str) else type(con).__name__  # a text may hold a password
         raise OptionError(
             "con takes a DuckDB connection, a Spark session, an ADBC connection to PostgreSQL or its address "
-            f"'postgresql://…'; found {found}."
+            f"'postgresql://…'; found {found}",
+            option="con",
         )
     if in_spark and isinstance(source, str) and source.strip():
         return "spark"
     if isinstance(source, (str, os.PathLike)):
         return _text_kind(source, con)
     if con is not None:
-        raise OptionError(f"con goes with the name of a table or file; the source is a {type(source).__name__}.")
+        raise OptionError(
+            f"con goes with the name of a table or file; the source is a {type(source).__name__}", option="con"
+        )
     if _is_a(source, "duckdb", "DuckDBPyRelation"):
         return "relation"
     if _is_a(source, "polars", "DataFrame", "LazyFrame"):
@@ -174,8 +182,10 @@ def _kind(source: object, con: object) -> Kind:
     if hasattr(source, "__arrow_c_stream__"):
         return "arrow"
     raise SourceError(
-        f"a {type(source).__name__} is no source of records; give a DuckDB relation, a table name with con=…, a "
-        "Parquet or CSV path, a polars, pandas or Spark frame, or an object with __arrow_c_stream__."
+        f"a {type(source).__name__} is no source of records",
+        remedy="give a DuckDB relation, a table name with con=…, a "
+        "Parquet or CSV path, a polars, pandas or Spark frame, or an object with __arrow_c_stream__",
+        option="source",
     )
 
 
@@ -193,14 +203,16 @@ def is_postgres(con: object) -> bool:
 def _text_kind(source: str | os.PathLike[str], con: object) -> Kind:
     text = os.fspath(source)
     if not isinstance(text, str) or not text.strip():
-        raise SourceError(f"a source takes a path or the name of a table; found {source!r}.")
+        raise SourceError(f"a source takes a path or the name of a table; found {source!r}", option="source")
     if is_postgres(con):
         return "adbc"
     if text.lower().endswith(PARQUET + CSV):
         return "file"
     if not isinstance(source, str):
         raise SourceError(
-            f"{text!r} is neither Parquet nor CSV by its name; it would end in {', '.join(PARQUET + CSV)}."
+            f"{text!r} is neither Parquet nor CSV by its name",
+            remedy=f"it would end in {', '.join(PARQUET + CSV)}",
+            option="source",
         )
     return "named" if con is None else "table"
 
@@ -218,7 +230,12 @@ def name_studies(studies: Sequence[Study]) -> list[str]:
     given = Counter(study.name.casefold() for study in studies if study.name)
     for study in studies:
         if study.name and given[study.name.casefold()] > 1:
-            raise RepeatedName(f"two studies are called {study.name!r}; give each a name of its own.")
+            raise RepeatedName(
+                f"two studies are called {study.name!r}",
+                remedy="give each a name of its own",
+                study=study.name,
+                option="name",
+            )
     taken = set(given)
     names: list[str] = []
     used: dict[str, int] = {}  # how often a name was wanted: numbers below that are taken

@@ -168,8 +168,8 @@ def main() -> None:
         *tell_growth(),
         "",
         "Causes that no list holds (`wide.py`): whole calls, median of three after a first one. `covariate`: levels of "
-        "each, beside confounded T and S, registry and trial, PNS. `instrument`: levels, in so many contexts; registry, "
-        "ACE.",
+        "each, beside confounded T and S, registry and trial, PNS. `instrument`: levels, in so many contexts; "
+        "registry, ACE.",
         "",
         *tell_wide(CONTEXTS),
         "",

@@ -376,14 +376,14 @@ ERRORS = [
         r"position 5: expected ',', AND or the end, found '\|'\..*P\(A \| B\) = 0 is P\(A, B\)",
     ),
     (BOW, "Y=1 + X=0", QueryError, r"Assumption, position 5: expected ',', AND or the end, found '\+'"),
-    (BOW, "Q=1", UnknownName, r"the assumption P\(Q=1\) = 0 does not fit the model\. .* 'Q', which the model does not"),
+    (BOW, "Q=1", UnknownName, r"the assumption P\(Q=1\) = 0 does not fit the model: .* 'Q', which the model does not"),
     (
         BOW,
         "Y=2",
         QueryError,
-        r"the assumption P\(Y=2\) = 0 does not fit the model\. .*no state '2'; its states are 0, 1",
+        r"the assumption P\(Y=2\) = 0 does not fit the model: .*no state '2'; its states are 0, 1",
     ),
-    (BOW, "Y[Y=1]=0", QueryError, r"does not fit the model\. Y\[Y=1\] sets Y, the variable that it asks about"),
+    (BOW, "Y[Y=1]=0", QueryError, r"does not fit the model: Y\[Y=1\] sets Y, the variable that it asks about"),
     (CHAIN, "C[A=A[B=u], B=B[A=0]]=0, C[B=A]=1", QueryError, r"Assumption, position|does not fit the model"),
     (BOW, "Y IN (0, 1)", GraphError, r"contradicts the model, in which the event always holds"),
 ]
@@ -421,7 +421,7 @@ def test_the_states_have_to_be_known():
 
 
 def test_a_longer_event_than_can_be_meant_is_refused():
-    with pytest.raises(QueryError, match="An assumption has at most 100,000 characters, found 100,001"):
+    with pytest.raises(QueryError, match="an assumption has at most 100,000 characters, found 100,001"):
         restrict(assuming(MODELS["bow"], "Y" * 100_001))
 
 

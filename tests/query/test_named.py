@@ -152,7 +152,7 @@ def test_an_expansion_expands_to_itself(text):
         ("P(Y=yy)", r"Y has no state 'yy'; its states are y, y0, y1\. Hint: did you mean one of these states: \['y'"),
         ("P(Y IN (y, Y))", r"Y has no state 'Y'; its states are y, y0, y1"),
         ("P(Y='')", r"Y has no state ''"),
-        ("P(Y=y | X=2)", r"X has no state '2'; its states are x, x0\."),
+        ("P(Y=y | X=2)", r"X has no state '2'; its states are x, x0$"),
         ("P(Y[X=q]=y)", r"X has no state 'q'"),
         ("P(Y[M=M[X=q]]=y)", r"X has no state 'q'"),
         ("PNS(X=x vs q, Y=y)", r"X has no state 'q'"),
@@ -168,10 +168,10 @@ def test_an_expansion_expands_to_itself(text):
         ("PNS(X=x)", r"PNS takes a cause and an outcome, as in PNS\(X=x vs x0, Y=y\); found 1 argument: PNS\(X=x\)"),
         ("NDE(X=x, Y=y, M=m)", r"NDE takes a cause and an outcome.*found 3 arguments"),
         ("CDE(X=x, Y=y)", r"CDE takes a cause, an outcome and the variables to hold fixed.*M=m\); found 2 arguments"),
-        ("PNS(Y=y, y=y)", r"names Y twice\. Its arguments are different variables"),
+        ("PNS(Y=y, y=y)", r"names Y twice; its arguments are different variables"),
         ("CDE(X=x, Y=y, M=m, M=m0)", r"names M twice"),
         ("P(Y[Y=y]=y)", r"Y\[Y=y\] sets Y, the variable that it asks about"),
-        ("P(Y[X=x, x=x0]=y)", r"sets X twice\. Set each variable once"),
+        ("P(Y[X=x, x=x0]=y)", r"sets X twice; set each variable once"),
         ("P(Y[M=M[M=m]]=y)", r"M\[M=m\] sets M, the variable"),
         ("P(Y[M=M[X=x, X=x]]=y)", r"M\[X=x, X=x\] sets X twice"),
         ("P(Y[M=X[Z=z]]=y)", r"sets M to what X would be, which can be 'x'; the states of M are m, m0"),
@@ -201,12 +201,12 @@ def test_a_query_that_does_not_fit_the_model_says_why(text, message):
 )
 def test_an_unknown_name_is_named_beside_those_of_the_model(text):
     known = r"its variables are Z, X, W, M, N, Y, Dose, One, K\. Hint: did you mean one of these variables: \['Dose'"
-    with pytest.raises(UnknownName, match=rf"The query names 'Dos', which the model does not have; {known}"):
+    with pytest.raises(UnknownName, match=rf"the query names 'Dos', which the model does not have; {known}"):
         expanded(text)
 
 
 def test_a_name_that_two_variables_match_is_written_exactly():
-    with pytest.raises(UnknownName, match=r"'DOSE' could be dose or Dose\. Write it with the model's capitals"):
+    with pytest.raises(UnknownName, match=r"'DOSE' could be dose or Dose; write it with the model's capitals"):
         expanded("P(DOSE=a)", {"dose": ("a", "b"), "Dose": ("a", "b")}, {})
 
 

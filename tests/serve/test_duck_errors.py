@@ -53,10 +53,10 @@ def sql_error(con, table, graph, query, options):
         ("OptionError", "studies_alone", GRAPH, PNS, {"method": "emcc", "confidence": 0.95}),
     ],
 )
-def test_an_error_has_the_name_and_text_of_python(drug, kind, table, graph, query, options):
+def test_an_error_has_the_name_and_text_of_python_in_the_words_of_sql(drug, kind, table, graph, query, options):
     wrong = python_error(drug, table, graph, query, options)
     assert type(wrong).__name__ == kind
-    assert f"{kind}: {wrong}" in sql_error(drug, table, graph, query, options)
+    assert f"{kind}: {wrong.text('sql')}" in sql_error(drug, table, graph, query, options)
 
 
 def test_a_missing_column_comes_with_a_hint(drug):

@@ -85,7 +85,7 @@ def test_a_record_without_any_value_says_nothing():
 
 
 def test_nulls_can_be_refused():
-    with pytest.raises(errors.NullValue, match=r"study 'obs' has NULL in X in 2 records\. nulls='mar' takes them"):
+    with pytest.raises(errors.NullValue, match=r"study 'obs' has NULL in X in 2 records; nulls='mar' takes them"):
         one(GRAPH, obs(CELLS | CONSISTENT), nulls="error")
     with pytest.raises(errors.NullValue, match="has NULL in X in 2 records, which is set by design"):
         one(GRAPH, obs(CELLS | CONSISTENT, do="X"))

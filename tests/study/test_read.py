@@ -545,8 +545,8 @@ def test_records_with_a_null_are_dropped_on_request(source):
 
 def test_a_null_can_be_an_error_that_counts_the_records(engine):
     message = (
-        r"study 'trial' has NULL in x \(variable X\) in 2 records\. nulls='mar' takes them as values that were not "
-        r"recorded, nulls='drop' leaves these records out; or filter them with where=\"x IS NOT NULL\""
+        r"study 'trial' has NULL in x \(variable X\) in 2 records; nulls='mar' takes them as values that were not "
+        r"recorded, nulls='drop' leaves these records out; or filter them with where='x IS NOT NULL'"
     )
     with pytest.raises(NullValue, match=message):
         counted(engine(NULLS), variables=["X", "Y"], nulls="error")

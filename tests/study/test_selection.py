@@ -105,7 +105,7 @@ def test_a_row_without_values_stands_for_dropped_records_whatever_becomes_of_nul
 def test_kept_records_may_lack_values(engine):
     frame = engine(pl.concat([FRAME, pl.DataFrame({"X": [0], "Y": [None], "n": [5.0]}, schema=FRAME.schema)]))
     assert (("0", None, 5.0) in counted(frame).frame.rows(), counted(frame, nulls="drop").frame.height) == (True, 4)
-    with pytest.raises(NullValue, match=r"'clinic' has NULL in Y in 1 record\."):
+    with pytest.raises(NullValue, match=r"'clinic' has NULL in Y in 1 record;"):
         counted(frame, nulls="error")
 
 

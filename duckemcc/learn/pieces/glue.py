@@ -129,7 +129,9 @@ def _tabulate(split: Split, model: Model, variable: str, pieces: Sequence[Piece]
     if len(vectors) * contexts > LARGEST_TABLE:
         raise TooLarge(
             f"a model of {len(vectors):,} response vectors with {contexts:,} contexts of {variable} has "
-            f"{len(vectors) * contexts:,} entries, more than {LARGEST_TABLE:,}; ask for bounds, or for fewer restarts"
+            f"{len(vectors) * contexts:,} entries, more than {LARGEST_TABLE:,}",
+            remedy="ask for bounds, or for fewer restarts",
+            variable=variable,
         )
     table = np.zeros((len(vectors), contexts), np.intp)
     first = split.responses.first[variable]

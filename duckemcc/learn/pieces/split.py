@@ -186,8 +186,9 @@ class Split:
                     states = states[~(states[:, places] == values).all(axis=1)]
             if not len(states):
                 raise GraphError(
-                    f"the assumptions contradict each other: they leave {cause.name} without a state; leave one of "
-                    f"{show_names([f'{a} = 0' for a in self.model.assumptions], 6)} out"
+                    f"the assumptions contradict each other: they leave {cause.name} without a state",
+                    remedy=f"leave one of {show_names([f'{a} = 0' for a in self.model.assumptions], 6)} out",
+                    variable=cause.name,
                 )
         return Piece(name, cause.name, numbers, states)
 
@@ -211,7 +212,7 @@ class Split:
             tree = Tree(cards, sorted(together, key=sorted), bans)
         except TooWide as wide:
             met = numbers[list(wide.responses)]
-            raise TooLarge(self._refuse(cause, met, [cards[k] for k in wide.responses])) from None
+            raise TooLarge(self._refuse(cause, met, [cards[k] for k in wide.responses]), variable=cause.name) from None
         return Piece(name, cause.name, numbers, tree.sample(SAMPLED, np.random.default_rng(0)), tree)
 
     def list_states(self, cause: str, place: int, states: Ints) -> None:

@@ -48,7 +48,7 @@ def benchmark(folder: str | None, models: int | None, figure: str | None, as_jso
     from duckemcc.show.picture import read_format
 
     if folder is not None and models is not None:
-        raise OptionError("a folder and --models exclude each other; give one of them")
+        raise OptionError("a folder and --models exclude each other", remedy="give one of them", option="models")
     if figure is not None:  # before the work, not after it
         read_format(figure)
         check_picture(Path(figure))

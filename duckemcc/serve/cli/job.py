@@ -131,7 +131,9 @@ def counts(job: str, dialect: str | None, out: Path | None) -> None:
     """
     if dialect is not None:
         if out is not None:
-            raise OptionError("--out takes the counts and --sql prints the query; give one of them")
+            raise OptionError(
+                "--out takes the counts and --sql prints the query", remedy="give one of them", option="out"
+            )
         asked = read_job(job, located=False, asked=False)
         with hiding(asked.hidden):
             click.echo(masked("\n\n".join(_counting_sql(asked, dialect))))

@@ -77,7 +77,7 @@ def plot(tables: tuple[str, ...], picture: Path) -> None:
     named = [text.partition("=") if "=" in text else (Path(text).stem, "=", text) for text in tables]
     read = {name: read_result_file(path) for name, _, path in named}
     if len(read) < len(tables):
-        raise OptionError("two tables bear the same name; name them, as in O=registry.parquet I=trial.parquet")
+        raise OptionError("two tables bear the same name", remedy="name them, as in O=registry.parquet I=trial.parquet")
     if len(read) == 1:
         plot_bounds(next(iter(read.values()))).save(picture)
     else:
@@ -95,7 +95,9 @@ def _explained(what: str, asked: JobFile | None, queries: Sequence[str]) -> tupl
 
     if asked is not None:
         queries = [*asked.queries, *queries]
-        plan = prepare(asked.model, count(asked), asked.by, asked.options, queries=[query(text) for text in queries])
+        plan = prepare(
+            asked.model, count(asked), asked.by, asked.options, queries=[(text, query(text)) for text in queries]
+        )
         told = explain_model(plan.model) | explain_plan(plan)
         model = plan.model
     else:
@@ -103,7 +105,11 @@ def _explained(what: str, asked: JobFile | None, queries: Sequence[str]) -> tupl
         told = explain_model(model)
     if queries and not all(model.states.values()):
         unknown = next(v for v, states in model.states.items() if not states)
-        raise OptionError(f"the states of {unknown} are not known; declare them: {unknown} {{0, 1}}, or explain a job")
+        raise OptionError(
+            f"the states of {unknown} are not known",
+            remedy=f"declare them: {unknown} {{0, 1}}, or explain a job",
+            variable=unknown,
+        )
     return model, told | {"queries": [explain_query(model, text) for text in queries]}
 
 
@@ -113,7 +119,9 @@ def _model_of(what: str) -> Model:
         return Model.parse(what)
     if not os.path.isfile(what):
         raise OptionError(
-            f"there is no file {what!r}; explain takes a job (.toml), a file of a model (.txt, .json, .uai), or graph "
-            "text such as 'X -> Y; X <-> Y'"
+            f"there is no file {what!r}",
+            remedy="explain takes a job (.toml), a file of a model (.txt, .json, .uai), or graph "
+            "text such as 'X -> Y; X <-> Y'",
+            option="what",
         )
     return read_model_file(Path(what))

@@ -1,10 +1,10 @@
 """The command line: `duckemcc`, a group of commands. Each lives in a file of its own beside this one.
 
-    demo, benchmark     cli_demo.py, cli_benchmark.py
-    run, check, counts  cli_job.py
-    explain, plot       cli_look.py
+    demo, benchmark     demo.py, benchmark.py
+    run, check, counts  job.py
+    explain, plot       look.py
 
-Exit codes: those of `job.py`; 2 for bad input, whose message is on stderr; 130 after Ctrl-C.
+Exit codes: those of `serve.job.run`; 2 for bad input, whose message is on stderr; 130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -85,7 +85,10 @@ def groups(model: Any, query: Any, entries: Any, options: Any, moment: Any) -> A
 
 def _read_task(model: Any, query: Any, settings: Options, clock: Clock) -> Task:
     if not isinstance(query, str):
-        raise QueryError(f"emcc() takes one query as text; found {query!r}. emcc_bounds and emcc_bounds_by take a list")
+        raise QueryError(
+            f"emcc() takes one query as text; found {query!r}. emcc_bounds and emcc_bounds_by take a list",
+            option="query",
+        )
     return Task(read_resolved(model), query, parse_query(query), settings, clock)
 
 
@@ -104,11 +107,12 @@ def _read_entries(entries: Any) -> pl.DataFrame:
     if not isinstance(record := frame.schema["record"], pl.Struct):
         raise OptionError(
             "the third argument of emcc() is a STRUCT of the variables: "
-            "struct_pack(Treatment, Survival, study, intervened)"
+            "struct_pack(Treatment, Survival, study, intervened)",
+            option="record",
         )
     kind = frame.schema["weight"]
     if not (kind.is_numeric() or kind == pl.Null):
-        raise UnsupportedColumn(f"the weight of emcc() has type {kind}; a weight is a number.")
+        raise UnsupportedColumn(f"the weight of emcc() has type {kind}", remedy="a weight is a number", option="weight")
     weight, number = pl.col("weight").cast(pl.Float64), pl.col("value")
     names = [field.name for field in record.fields]  # they may look like patterns
     fields = pl.col("record").struct.rename_fields([f"emcc_f{i}" for i in range(len(names))]).struct
@@ -135,7 +139,7 @@ def _refuse_intervals(kind: Any) -> None:
     fields = [*(record if pa.types.is_struct(record) else ()), key.field("weight")]
     if named := [field.name for field in fields if field.type == pa.month_day_nano_interval()]:
         raise UnsupportedColumn(
-            f"the record of emcc() has {named[0]} of type INTERVAL; leave it out, or cast it to text"
+            f"the record of emcc() has {named[0]} of type INTERVAL", remedy="leave it out, or cast it to text"
         )
 
 
@@ -183,7 +187,8 @@ def _answer_alike(task: Task, records: pl.DataFrame) -> dict[int, dict[str, Any]
         except DuckEmccError:
             raise wrong from None  # no group could answer it
         status = "invalid"
-        message = f"{wrong} Each group learns its own states; declare them in the graph, such as X {{0, 1}}."
+        advice = "Each group learns its own states; declare them in the graph, such as X {0, 1}"
+        message = str(wrong.advised(advice))
     return {place: _no_answer(task, status, message) for place in places}
 
 

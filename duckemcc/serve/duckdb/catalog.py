@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from duckemcc.answer.api import is_name, read_model
-from duckemcc.errors import OptionError, RepeatedName, SourceError
+from duckemcc.errors import OptionError, RepeatedName, SourceError, given
 from duckemcc.model.scm import Model
 from duckemcc.serve.duckdb.catalog_tables import Place, change, create_tables, find_place, read_tables, run, session
 from duckemcc.serve.duckdb.registered import check_registered
@@ -40,9 +40,9 @@ def save_model(
     """
     pscm, graph = read_model(model), model if isinstance(model, str) else None
     if not isinstance(name, str) or not is_name(name) or name != name.strip():
-        raise OptionError(f"a model's name is one word of letters, digits and _; found {name!r}")
+        raise OptionError(f"a model's name is one word of letters, digits and _; found {name!r}", option="name")
     if comment is not None and not isinstance(comment, str):
-        raise OptionError(f"comment takes a text; found {comment!r}")
+        raise OptionError(f"comment takes a text; found {comment!r}", option="comment")
     spec = json.dumps(pscm.to_dict(), ensure_ascii=False)
 
     def work(own: duckdb.DuckDBPyConnection, place: Place, catalog: Catalog) -> None:
@@ -50,7 +50,11 @@ def save_model(
         if old is not None and (old.spec, old.graph, old.comment) == (spec, graph, comment):
             return
         if old is not None and not replace:
-            raise RepeatedName(f"there is a model {old.name!r} in the catalog already; replace=True takes its place")
+            raise RepeatedName(
+                f"there is a model {old.name!r} in the catalog already",
+                remedy=given("replace", True) + " takes its place",
+                option="replace",
+            )
         for study in old.studies if old is not None else ():
             check_registered(study, pscm)
         if old is not None:
@@ -75,8 +79,9 @@ def save_study(con: duckdb.DuckDBPyConnection, model: str, study: Study, *, repl
     if not isinstance(study, Study) or study.kind not in ("table", "named", "file"):
         found = study.kind if isinstance(study, Study) else type(study).__name__
         raise SourceError(
-            f"a registered study is a Study of a table's name or of a file's path; found {found}. Create a table or "
-            "view of these records, and give Study(its name, con=con, …)"
+            f"a registered study is a Study of a table's name or of a file's path; found {found}",
+            remedy="Create a table or view of these records, and give Study(its name, con=con, …)",
+            option="study",
         )
     source = os.fspath(study.source)
     looked = find_source(con, source, find_place(con).tables)
@@ -89,15 +94,17 @@ def save_study(con: duckdb.DuckDBPyConnection, model: str, study: Study, *, repl
             return
         if old is not None and not replace and dataclasses.replace(new, types=old.types) != old:
             raise RepeatedName(
-                f"the model {entry.name!r} has a study {old.name!r} already; give another name=…, or replace=True"
+                f"the model {entry.name!r} has a study {old.name!r} already",
+                remedy="give another " + given("name", ...) + ", or " + given("replace", True),
+                study=old.name,
             )
         if old is not None:
             run(own, place, "DELETE FROM emcc.studies WHERE model = $1 AND study = $2", entry.name, old.name)
         maps = ["MAP($7::VARCHAR[], $8::VARCHAR[])", "MAP($13::VARCHAR[], $14::VARCHAR[])"]
         values = f"$1, $2, $3, $4, $5, $6, {maps[0]}, $9, $10, $11, $12, {maps[1]}, $15"
-        given: list[Any] = [entry.name, new.name, new.source, list(new.do), new.weight, new.where, *_pairs(new.columns)]
-        given += [list(new.unmeasured), list(new.local), new.selected, new.shared, *_pairs(new.types), _now()]
-        run(own, place, f"INSERT INTO emcc.studies VALUES ({values})", *given)
+        row: list[Any] = [entry.name, new.name, new.source, list(new.do), new.weight, new.where, *_pairs(new.columns)]
+        row += [list(new.unmeasured), list(new.local), new.selected, new.shared, *_pairs(new.types), _now()]
+        run(own, place, f"INSERT INTO emcc.studies VALUES ({values})", *row)
 
     change(con, work)
 
@@ -158,7 +165,7 @@ def _entry(catalog: Catalog, name: str) -> Entry | None:
 
 def _load(con: duckdb.DuckDBPyConnection, name: str) -> Entry:
     if not isinstance(name, str):
-        raise OptionError(f"a model's name is a text; found {name!r}")
+        raise OptionError(f"a model's name is a text; found {name!r}", option="name")
     with session(con) as (own, _):
         return find_entry(read_tables(own, find_place(con).tables), name)
 

@@ -1,8 +1,8 @@
 """The tables of the catalog: read, told to the SQL functions, and changed in a transaction.
 
 Whoever changes them also writes, in the same transaction, the macro `_emcc_catalog()`, whose constant is all that the
-catalog holds (see `serve.stored`): what a statement sees of the one it sees of the other. The macro is not a TEMP one
-and is always called by its full name, so every connection has the same.
+catalog holds (see `serve.duckdb.stored`): what a statement sees of the one it sees of the other. The macro is not a
+TEMP one and is always called by its full name, so every connection has the same.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _read_study(name: str, source: str, do: Any, weight: Any, where: Any, column
 def _check_once(names: Sequence[str], what: str) -> None:
     folded = [name.casefold() for name in names]
     if twins := sorted({name for name in names if folded.count(name.casefold()) > 1}):
-        raise RepeatedName(f"two {what} are called {twins[0]}; delete one")
+        raise RepeatedName(f"two {what} are called {twins[0]}", remedy="delete one")
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -161,18 +161,20 @@ def _ignored() -> Iterator[None]:
 
 def change(con: duckdb.DuckDBPyConnection, work: Callable[[duckdb.DuckDBPyConnection, Place, Catalog], None]) -> None:
     """Changes the catalog, all or nothing. Another's change at the same time is waited for, if shortly."""
+    import duckdb
+
     place = find_place(con)
     if place.tables != place.macros:
-        raise NotSupported(f"the database {place.tables} is read-only; open it for writing to change its catalog")
+        raise NotSupported(
+            f"the database {place.tables} is read-only", remedy="open it for writing to change its catalog"
+        )
     _check_lasting(con, place)
     for trial in range(_TRIES):
         try:
             with WRITING, session(con) as (own, inside):
                 _change_once(own, place, work)
             return
-        except Exception as wrong:
-            if type(wrong).__name__ != "TransactionException":
-                raise
+        except duckdb.TransactionException as wrong:
             if inside or trial + 1 == _TRIES:
                 raise _conflict(wrong) from wrong
             time.sleep(0.02)
@@ -199,19 +201,22 @@ def _check_lasting(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     if used != place.tables and paths[place.tables] is None and paths[used] is not None:
         raise OptionError(
             f"con uses the database {used}, but its catalog would be in {place.tables}, which is in memory and gone "
-            f"at the end; open {paths[used]} itself with duckdb.connect, and save there"
+            f"at the end",
+            remedy=f"open {paths[used]} itself with duckdb.connect, and save there",
         )
 
 
-def _conflict(wrong: Exception) -> DuckEmccError:
+def _conflict(wrong: duckdb.TransactionException) -> DuckEmccError:
+    """What DuckDB tells by its words alone."""
     if "single attached database" in str(wrong):
         return OptionError(
-            "con has an open transaction that has changed another database, and DuckDB changes one at a time; COMMIT "
-            "it, then change the catalog"
+            "con has an open transaction that has changed another database, and DuckDB changes one at a time",
+            remedy="COMMIT it, then change the catalog",
         )
     return OptionError(
         "another connection changes the catalog in a transaction that is open, or newer than this one; nothing was "
-        "changed. COMMIT or ROLLBACK there (and ROLLBACK here), then try again"
+        "changed",
+        remedy="COMMIT or ROLLBACK there (and ROLLBACK here), then try again",
     )
 
 

@@ -71,7 +71,9 @@ def check_by(model: Model, by: Any) -> tuple[str, ...]:
     """The names of the segments' columns, from one text or a list. Raises `OptionError`, `RepeatedName`."""
     names = names_of("by", () if by is None else by)
     if not names:
-        raise OptionError("by is empty or NULL; name one column or a list of columns, or use emcc_bounds")
+        raise OptionError(
+            "by is empty or NULL", remedy="name one column or a list of columns, or use emcc_bounds", option="by"
+        )
     check_segments(model.variables, names, {}, {name: name for name in names})
     check_segment_names(names)
     return names
@@ -129,7 +131,7 @@ def _check_weight(model: Model, weight: Any) -> str | None:
     if weight is None:
         return None
     if not isinstance(weight, str) or not weight.strip() or "\0" in weight:
-        raise OptionError(f"weight is {weight!r}; it takes the name of a column, as text")
+        raise OptionError(f"weight is {weight!r}", remedy="it takes the name of a column, as text", option="weight")
     if weight.casefold() in {v.casefold() for v in model.variables}:
-        raise OptionError(f"weight is {weight!r}, which is also the column of a variable")
+        raise OptionError(f"weight is {weight!r}, which is also the column of a variable", option="weight")
     return weight

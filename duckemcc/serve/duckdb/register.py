@@ -19,7 +19,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duckemcc.answer.schema import COLUMNS, STUDY_COLUMNS, struct_type
-from duckemcc.errors import DuckEmccError
+from duckemcc.errors import DuckEmccError, placing
 from duckemcc.files import read_sql
 from duckemcc.serve.duckdb.aggregate import groups
 from duckemcc.serve.duckdb.catalog_tables import WRITING, Place, find_place, in_transaction, publish
@@ -51,7 +51,8 @@ def _take_any(function: Any) -> Any:
     """
 
     def call(*args: Any) -> Any:
-        return function(*args)
+        with placing(spelling="sql"):
+            return function(*args)
 
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(call))
     return call
@@ -95,7 +96,8 @@ def _publish(con: duckdb.DuckDBPyConnection, place: Place, known: _Known) -> Non
             raise
         raise DuckEmccError(
             "there is an open transaction that changes the catalog, or has registered the functions or changed another "
-            "database; COMMIT or ROLLBACK it, then register(con)"
+            "database",
+            remedy="COMMIT or ROLLBACK it, then register(con)",
         ) from wrong
 
 
@@ -149,18 +151,21 @@ def _create_macros(con: duckdb.DuckDBPyConnection, how: str, place: Place) -> No
 
 def _register_inside(con: duckdb.DuckDBPyConnection, place: Place) -> None:
     """For `con` alone, and gone after a ROLLBACK: its snapshot is older than what another connection commits now."""
+    import duckdb
+
     known = _find_known(con, place)
     hidden = known.functions != _FUNCTIONS.keys() and _is_whole_elsewhere(con, place)
     try:
         if not hidden:
             _create_functions(con, known)
-    except Exception as wrong:  # rolled back once before: DuckDB's Python client still believes them created
+    except duckdb.Error as wrong:  # rolled back once before: DuckDB's Python client still believes them created
         if "already created" not in str(wrong):
             raise
         hidden = True
     if hidden:
         raise DuckEmccError(
-            "con has an open transaction that cannot see the functions; COMMIT or ROLLBACK it, then register(con)"
+            "con has an open transaction that cannot see the functions",
+            remedy="COMMIT or ROLLBACK it, then register(con)",
         )
     _publish(con, place, known)
 

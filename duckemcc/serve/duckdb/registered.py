@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import DuckEmccError, OptionError, SourceError, StudyError
+from duckemcc.errors import DuckEmccError, OptionError, SourceError, StudyError, placing
 from duckemcc.model.scm import Model
 from duckemcc.serve.duckdb.counting import Where, columns_sql, patterns_sql, segment_order
 from duckemcc.serve.duckdb.sources import quote, registered_sql, source_sql
@@ -37,11 +37,18 @@ def check_registered(
 
     Raises what `count_study` raises of a study that does not fit the model, before anything is counted.
     """
+    with placing(study=study.name):
+        return _check_registered(study, model, types)
+
+
+def _check_registered(study: Registered, model: Model, types: Mapping[str, str] | None) -> Registered:
     source_sql(study.source)
     _own_parts(study, model)
     for column in (*study.columns.values(), *([study.weight] if study.weight else [])):
         if column.casefold().startswith("emcc_"):
-            raise OptionError(f"study {study.name!r} has the column {column}; in SQL, names in emcc_ are taken")
+            raise OptionError(
+                f"study {study.name!r} has the column {column}; in SQL, names in emcc_ are taken", study=study.name
+            )
     if types is None:
         _check_names(study, model)
         return study
@@ -84,7 +91,10 @@ def write_registered_sql(
         _check_said(study)
     _check_kinds(studies, by)
     keys = {f"emcc_b{i}": name for i, name in enumerate(by)}
-    tables = [_study_sql(study, model, {} if study.shared else keys, home) for study in studies]
+    tables = []
+    for study in studies:
+        with placing(study=study.name):
+            tables.append(_study_sql(study, model, {} if study.shared else keys, home))
     apart = [i for i, study in enumerate(studies) if by and not study.shared]
     common = [f"emcc_counted_{i} AS MATERIALIZED ({sql})" for i, sql in enumerate(tables)]
     if apart:
@@ -111,7 +121,7 @@ def _check_said(study: Registered) -> None:
     try:
         Study("study.parquet", name=study.name, **said)
     except DuckEmccError as wrong:
-        raise type(wrong)(f"study {study.name!r} of the catalog: {wrong}") from None
+        raise wrong.placed(f"study {study.name!r} of the catalog", study=study.name) from wrong.__cause__
 
 
 def _study_sql(study: Registered, model: Model, keys: Mapping[str, str], home: str | None) -> str:
@@ -134,7 +144,7 @@ def _read_where(study: Registered, text: str) -> Where:
     try:
         tree = check_condition(text, list(study.types))
     except OptionError as wrong:  # of a row that was written by hand
-        raise OptionError(f"study {study.name!r}: {wrong}") from None
+        raise wrong.placed(f"study {study.name!r}", study=study.name) from wrong.__cause__
     tree = fitted(f"study {study.name!r}", text, tree, study.types)
     names = {name: f"emcc: where {i}" for i, name in enumerate(sorted({c.name for c in tree.find_all(exp.Column)}))}
     for column in tree.find_all(exp.Column):
@@ -165,13 +175,18 @@ def read_counted(
     tables = []
     for i, study in enumerate(studies):
         cell = counted.field(f"s{i}")
-        types = {row["name"]: column_type(row["type"]) for row in cell.field("columns")[0].as_py()}
-        segments = () if study.shared else tuple(by)
-        columns = match_columns(study, study.name, model.variables, segments, list(types), model.unmeasured)
-        check_types(study.name, columns, types)
-        _check_unchanged(study, types)
-        tables.append(_tabulate(study, model, columns, _patterns(cell.field("patterns")), by, nulls, place))
+        with placing(study=study.name):
+            tables.append(_read_study(cell, study, model, by, nulls, place))
     return tables
+
+
+def _read_study(cell: Any, study: Registered, model: Model, by: Sequence[str], nulls: Nulls, place: str) -> CountTable:
+    types = {row["name"]: column_type(row["type"]) for row in cell.field("columns")[0].as_py()}
+    segments = () if study.shared else tuple(by)
+    columns = match_columns(study, study.name, model.variables, segments, list(types), model.unmeasured)
+    check_types(study.name, columns, types)
+    _check_unchanged(study, types)
+    return _tabulate(study, model, columns, _patterns(cell.field("patterns")), by, nulls, place)
 
 
 def _tabulate(
@@ -225,7 +240,9 @@ def _check_unchanged(study: Registered, types: Mapping[str, str]) -> None:
         if known is not None and any((known in kinds) != (now in kinds) for kinds in (INTEGERS, FLOATS)):
             raise SourceError(
                 f"study {study.name!r}: the column {column} was {known.upper()} when the study was registered, and is "
-                f"{now.upper()} now; register it again with save_study(…, replace=True)"
+                f"{now.upper()} now",
+                remedy="register it again with save_study(…, replace=True)",
+                study=study.name,
             )
 
 
@@ -236,7 +253,9 @@ def _check_kinds(studies: Sequence[Registered], by: Sequence[str]) -> None:
         found = {name: kind for name, kind in known if kind is not None}
         if len({_kind(kind) for kind in found.values()} - {None}) > 1:
             said = "; ".join(f"{name} has {kind.upper()}" for name, kind in found.items())
-            raise StudyError(f"the studies' segments by {b} are of different types: {said}. Cast them alike.")
+            raise StudyError(
+                f"the studies' segments by {b} are of different types: {said}", remedy="Cast them alike", option="by"
+            )
 
 
 def _kind(kind: str) -> str | None:

@@ -40,15 +40,18 @@ def source_sql(studies: Any) -> str:
     """
     if not isinstance(studies, str):
         raise SourceError(
-            f"studies is {studies!r}; give the name of a table or view, or the path of a Parquet or CSV file, as text"
+            f"studies is {studies!r}",
+            remedy="give the name of a table or view, or the path of a Parquet or CSV file, as text",
+            option="studies",
         )
     if (files := _files_sql(studies)) is not None:  # before: x.parquet is also schema.table
         return files
     if _TABLE.match(studies):
         return table_sql(studies)
     raise SourceError(
-        f"studies = {studies!r} is neither the name of a table or view nor the path of a Parquet or CSV file; "
-        "for anything else, create a view over it and name the view"
+        f"studies = {studies!r} is neither the name of a table or view nor the path of a Parquet or CSV file",
+        remedy="for anything else, create a view over it and name the view",
+        option="studies",
     )
 
 
@@ -113,12 +116,13 @@ def _find_table(con: duckdb.DuckDBPyConnection, source: str, home: str) -> str:
     found = next((spelled for place in places[len(parts)] if (spelled := _spelled(con, place))), None)
     if found is None:
         raise SourceError(
-            f"the source {source!r} cannot be read: {database}.{schema} has no table or view of that name; give it as "
-            "schema.table, or database.schema.table"
+            f"the source {source!r} cannot be read: {database}.{schema} has no table or view of that name",
+            remedy="give it as schema.table, or database.schema.table",
         )
     if found[0] == "temp":
         raise SourceError(
-            f"the source {source!r} is a TEMP table or view, which no other connection sees; create it without TEMP"
+            f"the source {source!r} is a TEMP table or view, which no other connection sees",
+            remedy="create it without TEMP",
         )
     kept = found if found[0] != home else found[1:] if found[1] != "main" else found[2:]
     return ".".join(part if re.fullmatch(_BARE, part) else quote(part) for part in kept)
@@ -151,7 +155,7 @@ def _spelled(con: duckdb.DuckDBPyConnection, place: tuple[str, ...]) -> tuple[st
 def name_parts(name: str) -> list[str]:
     """The parts of a table's name, unquoted. Raises `SourceError`."""
     if not _TABLE.match(name):
-        raise SourceError(f'{name!r} is no name of a table; it is a bare or "quoted" name, or schema.table')
+        raise SourceError(f"{name!r} is no name of a table", remedy='it is a bare or "quoted" name, or schema.table')
     return [_unquoted(part) for part in _PART.findall(name)]
 
 
@@ -162,7 +166,7 @@ def _unquoted(part: str) -> str:
 def quote(name: str) -> str:
     """A name as SQL. Raises `OptionError` for one that DuckDB would read only up to a NUL character."""
     if "\0" in name:
-        raise OptionError(f"the name {name!r} holds a NUL character; rename the column")
+        raise OptionError(f"the name {name!r} holds a NUL character", remedy="rename the column")
     return '"' + name.replace('"', '""') + '"'
 
 

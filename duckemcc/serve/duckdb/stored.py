@@ -1,20 +1,28 @@
 """What the catalog of a database holds, as one text: SQL is written, and a name found, where no table can be read.
 
 DuckDB's Python functions cannot query the database that calls them, so the macro `_emcc_catalog()` has this text as a
-constant. It is JSON, made by `serve.catalog` from the tables of sql/catalog.sql whenever they change.
+constant. It is JSON, made by `serve.duckdb.catalog` from the tables of sql/catalog.sql whenever they change.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from duckemcc.answer.api import is_name, read_model
-from duckemcc.errors import DuckEmccError, GraphError, NotSupported, OptionError, SourceError, UnknownModel, hint
+from duckemcc.errors import (
+    DuckEmccError,
+    GraphError,
+    NotSupported,
+    OptionError,
+    SourceError,
+    UnknownModel,
+    engine_reason,
+    hint,
+)
 from duckemcc.model.scm import Model
 
 
@@ -84,10 +92,12 @@ def find_entry(catalog: Catalog, name: str) -> Entry:
         if spelled.casefold() == name.casefold():
             return entry
     there = f"its models are {', '.join(known)}" if known else "it is empty"
+    near = hint(name, known).strip()
     raise UnknownModel(
-        f"there is no model named {name!r} in the catalog: {there}.{hint(name, known)} "
-        f"emcc.save_model(con, {name!r}, …) stores one; anything but a single word is graph text, such as "
-        "'X -> Y; X <-> Y'"
+        f"there is no model named {name!r} in the catalog: {there}" + (f". {near}" if near else ""),
+        remedy=f"emcc.save_model(con, {name!r}, …) stores one; anything but a single word is graph text, such as "
+        "'X -> Y; X <-> Y'",
+        option="model",
     )
 
 
@@ -96,8 +106,9 @@ def find_studies(entry: Entry, names: list[str] | None) -> tuple[Registered, ...
     if names is None:
         if not entry.studies:
             raise SourceError(
-                f"no study is registered for the model {entry.name!r}; name a relation as studies, or register one "
-                f"with emcc.save_study(con, {entry.name!r}, …)"
+                f"no study is registered for the model {entry.name!r}",
+                remedy=f"name a relation as studies, or register one with emcc.save_study(con, {entry.name!r}, …)",
+                option="studies",
             )
         return entry.studies
     known = {study.name.casefold(): study for study in entry.studies}
@@ -106,10 +117,18 @@ def find_studies(entry: Entry, names: list[str] | None) -> tuple[Registered, ...
             spelled = [study.name for study in entry.studies]
             there = f"its studies are {', '.join(spelled)}" if spelled else "it has none"
             near = hint(name, spelled, "studies") if isinstance(name, str) else ""
-            raise SourceError(f"no study {name!r} is registered for the model {entry.name!r}: {there}.{near}")
+            raise SourceError(
+                f"no study {name!r} is registered for the model {entry.name!r}: {there}",
+                remedy=near,
+                study=name if isinstance(name, str) else None,
+            )
     wanted = {name.casefold() for name in names}
     if not wanted:
-        raise SourceError("studies is an empty list; name registered studies, or leave it out for all of them")
+        raise SourceError(
+            "studies is an empty list",
+            remedy="name registered studies, or leave it out for all of them",
+            option="studies",
+        )
     return tuple(study for key, study in known.items() if key in wanted)
 
 
@@ -119,7 +138,11 @@ def find_studies(entry: Entry, names: list[str] | None) -> tuple[Registered, ...
 def resolve_model(model: Any, catalog: Catalog) -> str:
     """A model argument, a name or graph text, as a text that says all of it, for `read_resolved`."""
     if model is None:
-        raise OptionError("model is NULL; give the name of a stored model, or graph text such as 'X -> Y; X <-> Y'")
+        raise OptionError(
+            "model is NULL",
+            remedy="give the name of a stored model, or graph text such as 'X -> Y; X <-> Y'",
+            option="model",
+        )
     if isinstance(model, str) and is_name(model):
         entry = find_entry(catalog, model.strip())
         return json.dumps({"name": entry.name, "spec": entry.spec}, ensure_ascii=False)
@@ -134,17 +157,21 @@ def read_resolved(text: str) -> Model:
     model = read_model(form["graph"]) if "graph" in form else read_spec(form["name"], form["spec"])
     for variable in model.variables:
         if variable.casefold().startswith("emcc_"):
-            raise OptionError(f"the variable {variable} cannot be counted in SQL, where names in emcc_ are taken")
+            raise OptionError(
+                f"the variable {variable} cannot be counted in SQL, where names in emcc_ are taken", variable=variable
+            )
     return model
 
 
 def read_spec(name: str, spec: str) -> Model:
     """The model of a stored specification. Raises `GraphError` for what is none."""
+    said = f"the model {name!r} of the catalog cannot be read"
     try:
         return Model.from_dict(json.loads(spec))
-    except (DuckEmccError, ValueError, RecursionError) as wrong:
-        reason = re.sub(r"\s+", " ", str(wrong))
-        raise GraphError(f"the model {name!r} of the catalog cannot be read: {reason}") from wrong
+    except DuckEmccError as wrong:
+        raise wrong.placed(said) from wrong.__cause__
+    except (ValueError, RecursionError) as wrong:
+        raise GraphError(f"{said}: {engine_reason(wrong)}") from wrong
 
 
 # -- whether it is still so --------------------------------------------------------------------
@@ -166,6 +193,6 @@ def check_stamp(known: str | None, current: str | None) -> None:
     """Raises `SourceError` where the tables are no longer what the text was made from."""
     if known != current:
         raise SourceError(
-            "the tables of the catalog have changed since this statement was prepared, or were changed by hand; "
-            "prepare it again, or call register(con) again"
+            "the tables of the catalog have changed since this statement was prepared, or were changed by hand",
+            remedy="prepare it again, or call register(con) again",
         )

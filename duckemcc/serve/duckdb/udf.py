@@ -19,7 +19,7 @@ from duckemcc.answer.api import is_name, read_queries
 from duckemcc.answer.bounds import answer
 from duckemcc.answer.compatibility import report
 from duckemcc.answer.options import Options, read_options
-from duckemcc.errors import EmptyStudy, OptionError, SourceError
+from duckemcc.errors import EmptyStudy, OptionError, SourceError, placing
 from duckemcc.model.scm import Model
 from duckemcc.query.syntax import Query
 from duckemcc.serve.duckdb.cache import keep, note_bound, recall, statement_clock
@@ -39,7 +39,7 @@ from duckemcc.serve.duckdb.stored import (
     stamp_sql,
 )
 from duckemcc.study.columns import Columns
-from duckemcc.study.count.relation import check_height, split_relation
+from duckemcc.study.count.relation import RELATION, check_height, split_relation
 from duckemcc.study.count.types import check_source_types, column_type
 from duckemcc.study.encode import all_shared
 from duckemcc.study.labels import MOST_PATTERNS
@@ -85,13 +85,15 @@ def _choose_studies(model: Any, studies: Any, weight: Any, catalog: Catalog) -> 
     if not is_name(model):
         given = "no studies are given" if studies is None else f"studies is the list {studies!r}"
         raise SourceError(
-            f"{given}, which means registered ones, and only a stored model has these; give the name of a table or "
-            "view, or the path of a Parquet or CSV file, as text"
+            f"{given}, which means registered ones, and only a stored model has these",
+            remedy="give the name of a table or view, or the path of a Parquet or CSV file, as text",
+            option="studies",
         )
     if weight is not None:
         raise OptionError(
-            f"weight is {weight!r}, and registered studies have weights of their own; leave it out, or name a relation "
-            "as studies"
+            f"weight is {weight!r}, and registered studies have weights of their own",
+            remedy="leave it out, or name a relation as studies",
+            option="weight",
         )
     return find_studies(find_entry(catalog, model.strip()), studies)
 
@@ -226,15 +228,16 @@ def read_counts(packed: _Packed, settings: Options) -> tuple[Model, list[CountTa
             raise all_shared(header["by"])
         found = counted.field("studies")
         return model, read_counted(found, studies, model, header["by"], settings.nulls, PLACE)
-    types = {column["name"]: column_type(column["type"]) for column in counted.field("columns")[0].as_py()}
-    check_source_types(SOURCE, _find_columns(model, header["by"], header["weight"], list(types)), types)
-    return model, split(unpack(counted.field("segments")), model, settings, header["weight"] or "")
+    with placing(study=RELATION):
+        types = {column["name"]: column_type(column["type"]) for column in counted.field("columns")[0].as_py()}
+        check_source_types(SOURCE, _find_columns(model, header["by"], header["weight"], list(types)), types)
+        return model, split(unpack(counted.field("segments")), model, settings, header["weight"] or "")
 
 
 def _find_columns(model: Model, by: Sequence[str], weight: str | None, found: Sequence[str]) -> Columns:
     """Raises `MissingColumn`, which says what there is."""
-    segments = {b: find_column(SOURCE, b, f"segment {b}", found) for b in by}
-    called = None if weight is None else find_column(SOURCE, weight, f"weight {weight}", found)
+    segments = {b: find_column(SOURCE, b, f"segment {b}", found, option="by") for b in by}
+    called = None if weight is None else find_column(SOURCE, weight, f"weight {weight}", found, option="weight")
     return Columns(find_variables(found, model), segments, called, ())
 
 
@@ -245,7 +248,7 @@ def unpack(segments: Any) -> pl.DataFrame:
     parts = pl.DataFrame({"part": pl.from_arrow(segments)}).explode("part")  # of no records, a list is NULL
     parts = parts.with_row_index(PLACE, offset=1).unnest("part").filter(pl.col("patterns").is_not_null())
     if parts.is_empty():
-        raise EmptyStudy("the studies relation has no records; check its name and filters")
+        raise EmptyStudy("the studies relation has no records", remedy="check its name and filters")
     frame = parts.select(pl.col(PLACE).cast(pl.Int64), "patterns").explode("patterns").unnest("patterns")
     check_height(frame, MOST_PATTERNS)
     return frame
@@ -253,9 +256,9 @@ def unpack(segments: Any) -> pl.DataFrame:
 
 def find_variables(found: Sequence[str], model: Model) -> dict[str, str]:
     """The column of every variable but the unmeasured ones. Raises `MissingColumn` with a hint."""
-    advice = " A study that does not measure it has NULL in it throughout."
+    advice = "A study that does not measure it has NULL in it throughout"
     measured = (v for v in model.variables if v not in model.unmeasured)
-    return {v: find_column(SOURCE, v, f"variable {v}", found, advice) for v in measured}
+    return {v: find_column(SOURCE, v, f"variable {v}", found, advice, variable=v) for v in measured}
 
 
 def split(frame: pl.DataFrame, model: Model, settings: Options, weight: str = "") -> list[CountTable]:

@@ -49,17 +49,23 @@ def refuse_files(job: JobFile) -> None:
         for what, other in read:
             if is_same(path, other):
                 raise OptionError(
-                    f"the {name} {str(path)!r} would take the place of {what}, which is read; name another"
+                    f"the {name} {str(path)!r} would take the place of {what}, which is read",
+                    remedy="name another",
+                    option=name,
                 )
         for entry in job.entries:
             refuse_study_file(path, entry)
         for earlier, other in written[:i]:
             if is_same(path, other):
-                raise OptionError(f"the {name} and the {earlier} are one file, {str(path)!r}; give each its own")
+                raise OptionError(
+                    f"the {name} and the {earlier} are one file, {str(path)!r}", remedy="give each its own", option=name
+                )
     if job.target is not None and job.target.database is not None:
         for name, path in [*read[:2], *((f"the {name}", p) for name, p in written)]:
             if path not in databases and is_same(job.target.database, path):
-                raise OptionError(f"the output's database is {name}, {str(path)!r}; name another")
+                raise OptionError(
+                    f"the output's database is {name}, {str(path)!r}", remedy="name another", option="database"
+                )
 
 
 def _databases_of(job: JobFile) -> set[Path]:
@@ -78,7 +84,8 @@ def refuse_study_file(path: Path, entry: Entry) -> None:
     if any(is_same(path, Path(own)) for own in expand(source)) or fnmatch(whole, pattern):
         raise OptionError(
             f"the output {str(path)!r} would take the place of records that a study reads, or join them "
-            f"({entry.source}); name another"
+            f"({entry.source})",
+            remedy="name another",
         )
 
 
@@ -142,7 +149,8 @@ def refuse_tables(job: JobFile) -> None:
                     if any(is_same(path, file) for file in expand(own)):
                         raise OptionError(
                             f"the output {str(path)!r} would take the place of records that a view of "
-                            f"{database.name} reads ({own}); name another"
+                            f"{database.name} reads ({own})",
+                            remedy="name another",
                         )
 
 
@@ -159,14 +167,22 @@ def refuse_table(con: Any, target: Target, job: JobFile) -> None:
         return
     if place[1] == "emcc" and place[2] in _CATALOG:
         raise OptionError(
-            f"the output {target} is a table of the catalog, which holds models and studies; name another"
+            f"the output {target} is a table of the catalog, which holds models and studies",
+            remedy="name another",
+            option="table",
         )
     views = "SELECT lower(database_name), lower(schema_name), lower(view_name) FROM duckdb_views()"
     if place in con.execute(views).fetchall():
-        raise OptionError(f"the output {target} is a view, which records may be read through; name a table")
+        raise OptionError(
+            f"the output {target} is a view, which records may be read through", remedy="name a table", option="table"
+        )
     for source, what in [*_sources_in(con, job, target.database), *_registered_in(con)]:
         if any(_is_place(place, read) for read in _tables_read(con, source)):
-            raise OptionError(f"the output {target} would take the place of records that {what} reads; name another")
+            raise OptionError(
+                f"the output {target} would take the place of records that {what} reads",
+                remedy="name another",
+                option="table",
+            )
 
 
 def _sources_in(con: Any, job: JobFile, database: Path) -> Iterator[tuple[str, str]]:
@@ -291,6 +307,7 @@ def refuse_remote(con: Any, target: Target, entries: Iterable[Entry]) -> None:
         where, read = find_relations(entry.connection, entry.source)
         if where == server and not own.isdisjoint(read):
             raise OptionError(
-                f"the output {target} would take the place of records that the study of {entry.source!r} reads; name "
-                "another"
+                f"the output {target} would take the place of records that the study of {entry.source!r} reads",
+                remedy="name another",
+                option="table",
             )

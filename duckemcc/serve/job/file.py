@@ -22,24 +22,24 @@ from typing import Any
 
 from duckemcc.answer.options import Options, read_options
 from duckemcc.answer.schema import check_segment_names
-from duckemcc.errors import JobError, NotSupported, OptionError, hiding
+from duckemcc.errors import JobError, NotSupported, OptionError, QueryError, hiding
 from duckemcc.model.scm import Model
 from duckemcc.query.check import check_query
 from duckemcc.query.language import query
 from duckemcc.serve.job.clash import refuse_files, refuse_tables
 from duckemcc.serve.job.model import ModelReader
 from duckemcc.serve.job.output import Target, check_place, check_target
-from duckemcc.serve.job.study import STUDY, Entry
+from duckemcc.serve.job.study import Entry
 from duckemcc.serve.job.toml_lines import find_excess, find_line
 from duckemcc.study.columns import check_segments
 from duckemcc.study.study import names_of
 
 TOP = ("title", "by", "queries", "database", "model", "studies", "options", "output")
 ADVICE = {
-    "Invalid value": "; a text stands in quotes",
-    "Expected '=' after a key": "; a key with letters beyond a-z stands in quotes",
-    "Cannot declare": "; a section stands once, but for [[studies]]",
-    "Cannot overwrite": "; a key stands once",
+    "Invalid value": "a text stands in quotes",
+    "Expected '=' after a key": "a key with letters beyond a-z stands in quotes",
+    "Cannot declare": "a section stands once, but for [[studies]]",
+    "Cannot overwrite": "a key stands once",
 }
 OUTPUT = ("file", "database", "connection", "table", "report", "plot")
 
@@ -90,14 +90,13 @@ def read_job(
     except (OSError, ValueError) as wrong:
         no_text = "it is no text; a job is a TOML file" if isinstance(wrong, UnicodeDecodeError) else "it is no name"
         problem = wrong.strerror if isinstance(wrong, OSError) else no_text
-        raise JobError(f"the job {str(path)!r} cannot be read: {problem}") from None
+        raise JobError(f"the job {str(path)!r} cannot be read: {problem}", file=place.name) from None
     if excess := find_excess(text):
-        raise JobError(f"{place.name}, line {excess[0]}: {excess[1]}; nothing was read")
+        raise JobError(f"{excess[1]}; nothing was read", file=place.name, line=excess[0])
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
-        advice = next((said for words, said in ADVICE.items() if words in str(wrong)), "")
-        raise JobError(f"{place.name} is no TOML: {wrong}{advice}") from None
+        raise JobError(f"{place.name} is no TOML: {wrong}", file=place.name, remedy=_advise_on_toml(wrong)) from None
     reader = _Reader(place, text, os.environ if environ is None else environ)
     reader.located, reader.asked = located, asked
     content = reader.filled(content, ())
@@ -111,7 +110,7 @@ def read_job(
 class _Reader(ModelReader):
     """One method per part of the file."""
 
-    what, top, options = "a job", TOP, (*STUDY, *Options.__dataclass_fields__)
+    what, top = "a job", TOP
     asked = True
 
     # -- the parts -----------------------------------------------------------------------------
@@ -147,8 +146,12 @@ class _Reader(ModelReader):
         if not texts and not self.has_mistake("queries") and (self.asked or "queries" in content):
             self.note(("queries",), 'there is no query; give queries = ["…"] above the first [section]')
         for i, text in enumerate(texts):
-            with self.noting("queries", i):
+            try:
                 parsed = query(text)
+            except QueryError as wrong:
+                self.note_within(("queries", i), text, wrong, query=text)
+                continue
+            with self.noting("queries", i, query=text):
                 if model is not None:
                     check_query(parsed, model.states, model.parents)
         return texts
@@ -164,13 +167,13 @@ class _Reader(ModelReader):
                 read_options({name: value})
                 good[name] = value
             except OptionError as wrong:
-                self.note(("options", name), str(wrong) + (', or "exact"' if name == "level" else ""))
+                self.note(("options", name), _or_exact(wrong) if name == "level" else wrong)
         if len(good) == len(table):  # else what they say together is not known
             try:
                 return read_options(good)
             except OptionError as wrong:
-                named = next((name for name in good if str(wrong).startswith(f"{name} ")), None)
-                self.note(("options", *([named] if named else [])), str(wrong))
+                named = [wrong.option] if wrong.option in good else []
+                self.note(("options", *named), wrong)
         return Options()
 
     def read_output(self, content: Mapping[str, Any]) -> tuple[Target | None, Path | None, Path | None]:
@@ -189,6 +192,16 @@ class _Reader(ModelReader):
                 with self.noting("output", key):
                     check(paths[key])
         return target, paths.get("report"), paths.get("plot")
+
+
+def _advise_on_toml(wrong: tomllib.TOMLDecodeError) -> str | None:
+    """What helps; `tomllib` says by its words alone what is wrong."""
+    return next((advice for words, advice in ADVICE.items() if words in str(wrong)), None)
+
+
+def _or_exact(wrong: OptionError) -> OptionError:
+    """A level may also be a word here, as TOML has no NULL."""
+    return OptionError(wrong.message, option="level", remedy=f'{wrong.remedy}, or "exact"')
 
 
 def check_page(path: Path) -> None:

@@ -64,7 +64,9 @@ def read_result_file(path: str) -> pa.Table:
         raise OptionError(f"{path!r} cannot be read: {reason}") from None
     kind, read = _choose_reader(data)
     if read is None:
-        raise OptionError(f"{path!r} is {kind}; plot takes a Parquet, CSV or JSON file that `duckemcc run` wrote")
+        raise OptionError(
+            f"{path!r} is {kind}", remedy="plot takes a Parquet, CSV or JSON file that `duckemcc run` wrote"
+        )
     try:
         table = read(data)
     except _reading_errors() as wrong:

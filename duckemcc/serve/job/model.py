@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from duckemcc.errors import DuckEmccError, OptionError
 from duckemcc.model.scm import Model
 from duckemcc.query.assume import restrict
 from duckemcc.serve.job.study import StudyReader, open_database
-from duckemcc.serve.job.toml_lines import find_line
 
 MODEL = ("graph", "file", "name")
 
@@ -42,26 +40,19 @@ class ModelReader(StudyReader):
                 self.model_file = self.folder / text
                 return _checked(read_model_file(self.model_file)), None
             if "database" not in content:
-                raise OptionError(f"the model {text!r} is one of a catalog; say in which database = … it lies")
+                raise OptionError(
+                    f"the model {text!r} is one of a catalog", remedy="say in which database = … it lies", option="name"
+                )
             if (database := self.database_of(content, ())) is not None and os.path.isfile(database):
                 return _load_stored(database, text), (database, text)
         return None, None
 
     def read_graph(self, text: str) -> Model | None:
         """The model of a graph text; a mistake in it is told with its line and column in the job."""
-        at = ("model", "graph")
         try:
             return _checked(Model.parse(text))
         except DuckEmccError as wrong:
-            message, line = str(wrong), None
-            if found := re.match(r"line (\d+), column (\d+): (.*)", message, re.DOTALL):
-                written, head = text.split("\n")[int(found[1]) - 1], find_line(self.text, at) + int(found[1]) - 2
-                lines = self.text.split("\n")
-                there = [n for n in (head, head + 1) if written.strip() and written in "".join(lines[n : n + 1])]
-                if there:  # else escapes hide it
-                    column = lines[there[0]].index(written) + int(found[2])
-                    message, line = f"column {column}: {found[3]}", there[0] + 1
-            self.note(at, message, line=line)
+            self.note_within(("model", "graph"), text, wrong)
         return None
 
 
@@ -82,11 +73,11 @@ def read_model_file(path: Path) -> Model:
         text = path.read_text(encoding="utf-8")
         return Model.from_dict(json.loads(text)) if path.suffix.lower() == ".json" else Model.parse(text)
     except json.JSONDecodeError as wrong:
-        raise OptionError(f"{path.name} is no JSON: {wrong}") from None
+        raise OptionError(f"{path.name} is no JSON: {wrong}", option="file") from None
     except (OSError, UnicodeDecodeError) as wrong:
-        raise OptionError(f"{path.name} cannot be read: {wrong}") from None
+        raise OptionError(f"{path.name} cannot be read: {wrong}", option="file") from None
     except DuckEmccError as wrong:
-        raise type(wrong)(f"{path.name}, {wrong}") from None
+        raise wrong.placed(file=path.name) from None
 
 
 def _load_stored(database: Path, name: str) -> Model:

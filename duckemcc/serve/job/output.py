@@ -23,8 +23,6 @@ _log = logging.getLogger(__name__)
 LONGEST_NAME = 255
 """Bytes of a file's name that file systems take."""
 
-ENDINGS = (".parquet", ".csv", ".json")
-
 
 class Target(NamedTuple):
     """One of: a file; a table of a DuckDB database; a table of a PostgreSQL server."""
@@ -51,7 +49,7 @@ def check_target(file: Path | None, database: Path | None, connection: str | Non
         return None
     if len(places) != 1 or (table is None) != (file is not None):
         raise OptionError(
-            "an output is a file = …, or a database = … or connection = … with table = …; give one of them"
+            "an output is a file = …, or a database = … or connection = … with table = …", remedy="give one of them"
         )
     if file is not None:
         check_place(file, ENDINGS)
@@ -73,14 +71,16 @@ def check_folder(path: Path) -> None:
         shown = cut(path.name)
         raise OptionError(f"{shown!r} is no name of a file: it has a NUL character, or more than {LONGEST_NAME} bytes")
     if not os.path.isdir(path.parent):
-        raise OptionError(f"there is no folder {str(path.parent)!r}; create it")
+        raise OptionError(f"there is no folder {str(path.parent)!r}", remedy="create it")
     if os.path.isdir(path):
-        raise OptionError(f"{str(path)!r} is a folder; name a file")
+        raise OptionError(f"{str(path)!r} is a folder", remedy="name a file")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise OptionError(f"{str(path)!r} is a device or the like; name a file")
+        raise OptionError(f"{str(path)!r} is a device or the like", remedy="name a file")
     folder = Path(os.path.realpath(path)).parent
     if not os.access(folder, os.W_OK):
-        raise OptionError(f"no file can be written in the folder {str(folder)!r}: it is read-only; name another")
+        raise OptionError(
+            f"no file can be written in the folder {str(folder)!r}: it is read-only", remedy="name another"
+        )
 
 
 Check: TypeAlias = Callable[[Any], None]
@@ -126,13 +126,22 @@ def making(path: Path) -> Iterator[Path]:
 
 
 def fill(part: Path, table: pa.Table, kind: str) -> None:
-    """Writes a table to a file, as the ending `kind` says."""
-    if kind == ".parquet":
-        from pyarrow import parquet
+    """Writes a table to a file, as the ending `kind`, one of `ENDINGS`, says."""
+    _WRITERS[kind](part, table)
 
-        parquet.write_table(table, part)
-    else:
-        part.write_text(to_csv(table) if kind == ".csv" else to_json(table), encoding="utf-8")
+
+def _write_parquet(part: Path, table: pa.Table) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(table, part)
+
+
+_WRITERS: dict[str, Callable[[Path, Any], object]] = {
+    ".parquet": _write_parquet,
+    ".csv": lambda part, table: part.write_text(to_csv(table), encoding="utf-8"),
+    ".json": lambda part, table: part.write_text(to_json(table), encoding="utf-8"),
+}
+ENDINGS = tuple(_WRITERS)
 
 
 def hidden(table: pa.Table, by: Sequence[str]) -> pa.Table:

@@ -6,7 +6,6 @@ job file ─► studies ─► count tables ─► learned batches ─► bounds
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,13 +16,12 @@ from duckemcc.answer.api import count_studies, read_queries
 from duckemcc.answer.bounds import answer, unanswered
 from duckemcc.answer.closely import Closely, answer_closely
 from duckemcc.answer.compatibility import report
-from duckemcc.answer.options import Clock, Options, Report
-from duckemcc.errors import DuckEmccError, OptionError, QueryError, Timeout, hiding, masked
+from duckemcc.answer.options import Clock, Report
+from duckemcc.errors import DuckEmccError, Timeout, hiding, masked
 from duckemcc.serve.job.clash import refuse_files, refuse_remote, refuse_table, refuse_tables
 from duckemcc.serve.job.file import JobFile
 from duckemcc.serve.job.output import hidden, making, write
-from duckemcc.serve.job.study import STUDY, check_table, open_database
-from duckemcc.serve.job.toml_words import in_toml
+from duckemcc.serve.job.study import check_table, open_database
 from duckemcc.study.count.relation import Studies
 from duckemcc.study.study import Study, name_studies
 from duckemcc.study.table import CountTable
@@ -201,22 +199,17 @@ def _told_by_line(job: JobFile) -> Iterator[None]:
     try:
         yield
     except DuckEmccError as wrong:
-        message = in_toml(str(wrong), (*STUDY, *Options.__dataclass_fields__))
         lines = _lines_of(job, wrong)
-        place = f"{job.path.name}, line {lines[0]}: " if len(lines) == 1 else ""
-        raise type(wrong)(place + message) from wrong
+        file, line = (job.path.name, lines[0]) if len(lines) == 1 else (None, None)
+        raise wrong.placed(spelling="toml", file=file, line=line) from wrong.__cause__
 
 
 def _lines_of(job: JobFile, wrong: DuckEmccError) -> list[int]:
-    """The lines of what an error names: a study, an option at its beginning, or the query that has its first name."""
-    message = str(wrong)
-    if isinstance(wrong, QueryError):
-        named = re.search(r"'([^']+)'", message)
-        return [job.lines[text] for text in job.queries if named and named[1] in masked(text)]
-    if isinstance(wrong, OptionError) and message.partition(" ")[0] in job.lines:
-        return [job.lines[message.partition(" ")[0]]]
-    if "the studies relation" in message:
-        return [entry.line for entry in job.entries if entry.relation]
-    return [
-        e.line for e, name in zip(job.entries, study_names(job), strict=True) if masked(f"study {name!r}") in message
-    ]
+    """The lines of what an error is about: a query, a study, or an option."""
+    if wrong.query is not None:
+        return [job.lines[text] for text in job.queries if masked(text) == wrong.query]
+    if wrong.study is not None:
+        named = zip(job.entries, study_names(job), strict=True)
+        found = [entry.line for entry, name in named if masked(name) == wrong.study]
+        return found or [entry.line for entry in job.entries if entry.relation]  # one of the studies in it
+    return [job.lines[wrong.option]] if wrong.option is not None and wrong.option in job.lines else []

@@ -116,7 +116,7 @@ class StudyReader(TomlReader):
                 Study("study.parquet", **{key: study[key]})
                 good[key] = study[key]
             except DuckEmccError as wrong:
-                self.note((*at, key), str(wrong))
+                self.note((*at, key), wrong)
         return good
 
     def check_study(self, entry: Entry, name: str, model: Model, at: KeyPath) -> None:
@@ -128,7 +128,7 @@ class StudyReader(TomlReader):
 
         def check(key: str, find: Callable[[str], Any]) -> None:
             for one in names_of(key, entry.options.get(key, ())):
-                with self.noting(*at, key):
+                with self.noting(*at, key, study=name):
                     find(one)
 
         def variable(said: str) -> Callable[[str], str]:
@@ -139,10 +139,10 @@ class StudyReader(TomlReader):
         check("columns", variable("has columns for"))
         check("local", lambda u: cause_name(u, causes, f"study {name!r} has local for"))
         if "where" in entry.options:
-            with self.noting(*at, "where"):
+            with self.noting(*at, "where", study=name):
                 check_condition(entry.options["where"])
         if "selected" in entry.options:
-            with self.noting(*at, "selected"):
+            with self.noting(*at, "selected", study=name):
                 read_rule(entry.options["selected"], model.variables, name)
 
     # -- places ----------------------------------------------------------------------------------
@@ -216,8 +216,9 @@ def check_table(con: Any, entry: Entry, name: str) -> None:
         shown = ", ".join(tables[:20]) + (", …" if len(tables) > 20 else "")
         place = entry.database.name if entry.database is not None else "the database"
         raise SourceError(
-            f"study {name!r}: {place} has no table {entry.source!r}; its tables are {shown or 'none'}."
-            + hint(entry.source, tables, "tables")
+            f"study {name!r}: {place} has no table {entry.source!r}; its tables are {shown or 'none'}",
+            remedy=hint(entry.source, tables, "tables"),
+            study=name,
         ) from None
     except duckdb.Error:  # told when it is counted
         return

@@ -98,8 +98,9 @@ def list_tasks(models: int | str | os.PathLike[str]) -> list[Task]:
     files = sorted(path.glob("*.uai")) if path.is_dir() else [path] if path.is_file() else []
     if not files:
         raise SourceError(
-            f"models is {str(models)!r}, which is neither a folder with .uai files nor such a file; "
-            "give one, or a number of models to generate"
+            f"models is {str(models)!r}, which is neither a folder with .uai files nor such a file",
+            remedy="give one, or a number of models to generate",
+            option="models",
         )
     return [Task(f.stem, f, f"crc32 {zlib.crc32(f.read_bytes()):08x}") for f in files]
 
@@ -126,8 +127,9 @@ def _read_settings(records: int, most_records: int, options: dict[str, Any]) -> 
     for name in options:
         if name not in (*LEARNING, "restarts", "seed"):
             raise OptionError(
-                f"a benchmark has no option {name!r}; beside its own it takes {', '.join(LEARNING)}."
-                + hint(name, LEARNING, "options")
+                f"a benchmark has no option {name!r}; beside its own it takes {', '.join(LEARNING)}",
+                remedy=hint(name, LEARNING, "options"),
+                option=name,
             )
     return Settings(records, most_records, read_options({**options, "method": "emcc"}))
 
@@ -144,4 +146,4 @@ def _describe(settings: Settings) -> dict[str, Any]:
 
 def _check_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} is {value!r}; it takes a whole number of at least 1")
+        raise OptionError(f"{name} is {value!r}", remedy="it takes a whole number of at least 1", option=name)

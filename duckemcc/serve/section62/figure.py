@@ -180,7 +180,9 @@ def draw(table: pa.Table, path: str | os.PathLike[str]) -> None:
 
     summary, used = summarise(table), _select([t for t in _group(table) if t.both["status"] == "done"])
     if not used:
-        raise OptionError("there is nothing to draw: no model is compatible with its query unidentified; run more")
+        raise OptionError(
+            "there is nothing to draw: no model is compatible with its query unidentified", remedy="run more"
+        )
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _draw_widths(left, used, summary)

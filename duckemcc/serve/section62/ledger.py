@@ -54,7 +54,9 @@ class Ledger:
             elif rows[0]["source"] != task.source:
                 raise OptionError(
                     f"out has rows of another model named {task.name}: its source was {rows[0]['source']} and is now "
-                    f"{task.source}; give another out, or rename the model"
+                    f"{task.source}",
+                    remedy="give another out, or rename the model",
+                    option="out",
                 )
         return wanted
 
@@ -78,9 +80,11 @@ def open_ledger(out: str | os.PathLike[str] | None, settings: Mapping[str, Any])
         return Ledger()
     path = Path(out)
     if path.suffix.lower() not in SUFFIXES:
-        raise OptionError(f"out is {str(out)!r}; its name ends in {' or '.join(SUFFIXES)}")
+        raise OptionError(f"out is {str(out)!r}", remedy=f"its name ends in {' or '.join(SUFFIXES)}", option="out")
     if not path.parent.is_dir():
-        raise SourceError(f"out is {str(out)!r}, and there is no folder {str(path.parent)!r}; create it")
+        raise SourceError(
+            f"out is {str(out)!r}, and there is no folder {str(path.parent)!r}", remedy="create it", option="out"
+        )
     return (DuckLedger if path.suffix.lower() == ".duckdb" else ParquetLedger)(path, dict(settings))
 
 
@@ -100,7 +104,9 @@ class ParquetLedger(Ledger):
         try:
             table = parquet.read_table(self.path)
         except (pa.ArrowException, OSError) as wrong:
-            raise SourceError(f"{self.path} cannot be read as a Parquet file ({wrong}); give another out") from None
+            raise SourceError(
+                f"{self.path} cannot be read as a Parquet file ({wrong})", remedy="give another out", option="out"
+            ) from None
         _check(self.path, (table.schema.metadata or {}).get(_KEY), self.settings)
         self._load(table.to_pylist())
 
@@ -124,7 +130,9 @@ class DuckLedger(Ledger):
             self.con = duckdb.connect(path)
         except duckdb.Error as wrong:
             raise SourceError(
-                f"{path} cannot be opened as a DuckDB database ({wrong}); close what else uses it, or give another out"
+                f"{path} cannot be opened as a DuckDB database ({wrong})",
+                remedy="close what else uses it, or give another out",
+                option="out",
             ) from None
         try:
             with _ctrl_c():
@@ -176,13 +184,19 @@ def _ctrl_c() -> Iterator[None]:
 def _check(path: Path, found: str | bytes | None, settings: Mapping[str, Any]) -> None:
     """Raises where the file's settings are not those of this run."""
     if found is None:
-        raise SourceError(f"{path} holds something else than a benchmark's rows; give another out")
+        raise SourceError(
+            f"{path} holds something else than a benchmark's rows", remedy="give another out", option="out"
+        )
     had = json.loads(found)
     wrong = [name for name in {**had, **settings} if had.get(name) != settings.get(name)]
     if wrong:
         was = ", ".join(f"{name}={had.get(name)!r}" for name in wrong)
         now = ", ".join(f"{name}={settings.get(name)!r}" for name in wrong)
-        raise OptionError(f"{path} was made with {was}, and this run has {now}; give the same options, or another out")
+        raise OptionError(
+            f"{path} was made with {was}, and this run has {now}",
+            remedy="give the same options, or another out",
+            option="out",
+        )
 
 
 # -- the table -------------------------------------------------------------------------------------

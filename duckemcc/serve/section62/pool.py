@@ -106,8 +106,9 @@ def _start(work: Callable[[T], R], workers: list[_Worker]) -> _Worker:
         ours.recv()
     except (EOFError, OSError):
         raise OptionError(
-            "no process could be started; in a script, call benchmark under `if __name__ == '__main__':`, "
-            "or take processes=1"
+            "no process could be started",
+            remedy="in a script, call benchmark under `if __name__ == '__main__':`, or take processes=1",
+            option="processes",
         ) from None
     return worker
 

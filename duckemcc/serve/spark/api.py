@@ -19,7 +19,7 @@ from duckemcc.answer.bounds import unanswered
 from duckemcc.answer.options import Clock, read_options
 from duckemcc.answer.plan import BATCH
 from duckemcc.answer.schema import COLUMNS, STUDY_COLUMNS, check_segment_names
-from duckemcc.errors import NotSupported, OptionError, Timeout
+from duckemcc.errors import NotSupported, OptionError, Timeout, given
 from duckemcc.model.scm import Model
 from duckemcc.serve.spark.count import Source, check_segments, count_segments, records_of
 from duckemcc.serve.spark.task import Bounds, Counts, Report, Task, Work
@@ -47,7 +47,7 @@ def bounds(
     called `weight`; or a list of `duckemcc.Study` over Spark DataFrames or tables (con=spark). Shared studies may come
     from anywhere.
     spark: the session that has the tables, else the active one. partitions: tasks to answer in. options: see
-    `serve.options.Options`; max_seconds is that of each task, less what counting
+    `answer.options.Options`; max_seconds is that of each task, less what counting
     took.
 
     The records are counted at once, and their counts kept in the cluster; segments are answered whenever the result is
@@ -114,7 +114,9 @@ def _run(
         raise NotSupported("duckemcc.spark needs pyspark, which is not installed: pip install 'duckemcc[spark]'")
     settings, pscm, names = read_options(options), read_model(model), names_of("by", by)
     if partitions is not None and (isinstance(partitions, bool) or not isinstance(partitions, int) or partitions < 1):
-        raise OptionError(f"partitions is {partitions!r}; it takes a whole number of at least 1")
+        raise OptionError(
+            f"partitions is {partitions!r}", remedy="it takes a whole number of at least 1", option="partitions"
+        )
     check_segment_names(names)
     sources = _read_sources(studies, weight, spark)
     clock = Clock(settings.max_seconds)
@@ -182,7 +184,11 @@ def _is_graph(given: Any) -> bool:
 def _read_sources(studies: Any, weight: str | None, spark: Any) -> list[Source]:
     if isinstance(studies, (list, tuple, Study, Studies)):
         if weight is not None:
-            raise OptionError(f"weight={weight!r} is that of a table of several studies; give each Study its own.")
+            raise OptionError(
+                given("weight", weight) + " is that of a table of several studies",
+                remedy="give each Study its own",
+                option="weight",
+            )
         listed = list(studies) if isinstance(studies, (list, tuple)) else [studies]
         return [_with_session(s, spark) for s in read_studies(listed)]
     con = _session(spark) if isinstance(studies, str) else None
@@ -203,7 +209,11 @@ def _session(spark: Any, sources: Sequence[Source] = ()) -> Any:
     own = [s for s in map(_session_of, sources) if s is not None]
     found = spark or (own[0] if own else SparkSession.getActiveSession())
     if not hasattr(found, "createDataFrame"):
-        raise OptionError(f"there is no Spark session (found {found!r}); give one with spark=…, or create it before.")
+        raise OptionError(
+            f"there is no Spark session (found {found!r})",
+            remedy="give one with spark=…, or create it before",
+            option="spark",
+        )
     return found
 
 

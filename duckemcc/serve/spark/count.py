@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duckemcc.answer.api import count_studies
 from duckemcc.answer.options import Clock, Options
 from duckemcc.answer.plan import prepare
-from duckemcc.errors import SourceError
+from duckemcc.errors import SourceError, given
 from duckemcc.model.scm import Model
 from duckemcc.study.columns import Wanted
 from duckemcc.study.count.read import engine_errors
@@ -57,8 +57,8 @@ def count_segments(
     keys: dict[str, int] = {}
     parts: list[Any] = []
     segments: list[pl.DataFrame | None] = []
-    for number, given in enumerate(sources):
-        source = replace(given, name=next(names)) if isinstance(given, Study) else given
+    for number, one in enumerate(sources):
+        source = replace(one, name=next(names)) if isinstance(one, Study) else one
         if records_of(source).shared:
             tables += count_studies(model, [source], settings, (), clock)
             segments += [None] * (len(tables) - len(segments))
@@ -94,8 +94,9 @@ def _group(source: Source, model: Model, by: tuple[str, ...], watch: Watch) -> G
     name, own = ("studies", OWN) if isinstance(source, Studies) else (str(source.name), ())
     if records.kind != "spark":
         raise SourceError(
-            f"study {name!r} is not in Spark, and has segments by {', '.join(by)}; give a Spark DataFrame or the name "
-            "of a table with con=spark, or say shared=True."
+            f"study {name!r} is not in Spark, and has segments by {', '.join(by)}",
+            remedy="give a Spark DataFrame or the name of a table with con=spark, or say " + given("shared", True),
+            study=name,
         )
     latent = [v for v in model.variables if v in model.unmeasured]
     with engine_errors(name, records):

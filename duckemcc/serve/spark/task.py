@@ -180,7 +180,9 @@ class Task:
         variables = all_named(self.model.variables)
         known = rows.join(table.frame, on=variables, how="semi", nulls_equal=True)
         if known.height < rows.height and self.settings.nulls != "drop":
-            raise StudyError(f"study {table.name!r} has patterns that it did not have before; its counts were lost.")
+            raise StudyError(
+                f"study {table.name!r} has patterns that it did not have before; its counts were lost", study=table.name
+            )
         summed = known.group_by(*variables, PLACE).agg(pl.col("count").sum()).sort(*variables, PLACE)
         count = pl.Series("count", [round_count(c) for c in summed["count"].to_list()], dtype=pl.Float64)
         return summed.with_columns(count)

@@ -56,7 +56,11 @@ def write_report(path: str | os.PathLike[str], **content: Any) -> None:
     Raises `OptionError` as `make_report` does, and for a missing folder.
     """
     if not Path(path).parent.is_dir():
-        raise OptionError(f"the report is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}; create it")
+        raise OptionError(
+            f"the report is {str(path)!r}, and there is no folder {str(Path(path).parent)!r}",
+            remedy="create it",
+            option="path",
+        )
     text = make_report(**content)
     with replace_file(path) as part:
         part.write_text(text, encoding="utf-8", newline="\n")
@@ -146,7 +150,7 @@ def _read_options(options: Any) -> dict[str, Any]:
         return asdict(options)
     if isinstance(options, Mapping):
         return dict(options)
-    raise OptionError(f"options are a mapping or Options; found {type(options).__name__}")
+    raise OptionError(f"options are a mapping or Options; found {type(options).__name__}", option="options")
 
 
 def _show_option(value: object) -> str:

@@ -40,7 +40,8 @@ def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | 
     if not isinstance(tables, Mapping) or not 0 < len(tables) <= len(SERIES):
         raise OptionError(
             f"compare takes 1 to {len(SERIES)} results by name, as in {{'O': registry, 'I': trial}}; "
-            f"found {len(tables) if isinstance(tables, Mapping) else type(tables).__name__}"
+            f"found {len(tables) if isinstance(tables, Mapping) else type(tables).__name__}",
+            option="tables",
         )
     return Picture(draw_intervals(tables, title, sort))
 
@@ -48,7 +49,11 @@ def compare(tables: Mapping[str, Any], *, title: str | None = None, sort: str | 
 def draw_intervals(tables: Mapping[str, Any], title: str | None = None, sort: str | None = None) -> Drawing:
     """The drawing of `bounds` and `compare`."""
     if sort is not None and sort not in ORDERS:
-        raise OptionError(f"sort is {sort!r}; it may be {', '.join(map(repr, ORDERS))}, or None for the table's order")
+        raise OptionError(
+            f"sort is {sort!r}",
+            remedy=f"it may be {', '.join(map(repr, ORDERS))}, or None for the table's order",
+            option="sort",
+        )
     return draw_results({clean(str(name)): read_result(table) for name, table in tables.items()}, title, sort)
 
 

@@ -131,7 +131,7 @@ def read_patterns(table: Any) -> list[Pattern]:
 def _check(table: pa.Table) -> None:
     require(table, [name for name in FREQUENCY_COLUMNS if name != "difference"], "emcc.frequencies")
     if not table.num_rows:
-        raise OptionError("the table of frequencies has no rows; ask for a study that has records")
+        raise OptionError("the table of frequencies has no rows", remedy="ask for a study that has records")
 
 
 def _by(table: pa.Table) -> list[str]:
@@ -149,10 +149,14 @@ def select_arms(
     ):
         if given is not None and given not in known:
             some = ", ".join(map(repr, list(known)[:12]))
-            raise OptionError(f"{name} is {given!r}, of which the table has no frequencies; it may be {some}")
+            raise OptionError(
+                f"{name} is {given!r}, of which the table has no frequencies", remedy=f"it may be {some}", option=name
+            )
     fits = [p for p in patterns if study in (None, p.study) and segment in (None, p.segment)]
     if not fits:
-        raise OptionError(f"study {study!r} has no records in segment {segment!r}; name another segment")
+        raise OptionError(
+            f"study {study!r} has no records in segment {segment!r}", remedy="name another segment", study=study
+        )
     first = min(fits, key=_badness)
     arms: dict[str, list[Pattern]] = {}
     for pattern in sorted((p for p in fits if p.segment == first.segment), key=_badness):

@@ -104,7 +104,8 @@ def require(table: pa.Table, columns: Iterable[str], source: str) -> None:
     if lacking:
         raise OptionError(
             f"the table lacks the column {', '.join(map(repr, lacking))}; it has "
-            f"{', '.join(table.column_names) or 'none'}. Give the table of {source} as it is"
+            f"{', '.join(table.column_names) or 'none'}",
+            remedy=f"Give the table of {source} as it is",
         )
 
 
@@ -113,8 +114,8 @@ def read_result(table: Any) -> Result:
     found = read_table(table)
     if found.num_rows > MOST_ROWS:
         raise OptionError(
-            f"the table has {found.num_rows:,} rows; a picture shows {MOST_ROWS:,} at most. Take some of them, as in "
-            "table.slice(0, 500)"
+            f"the table has {found.num_rows:,} rows; a picture shows {MOST_ROWS:,} at most",
+            remedy="Take some of them, as in table.slice(0, 500)",
         )
     return read_rows(found)
 
@@ -124,7 +125,7 @@ def read_rows(table: pa.Table) -> Result:
     one without rows."""
     require(table, _NEEDED, "emcc.bounds")
     if not table.num_rows:
-        raise OptionError("the table has no rows; ask at least one query of a segment that has records")
+        raise OptionError("the table has no rows", remedy="ask at least one query of a segment that has records")
     by = tuple(name for name in table.column_names if name not in COLUMNS)
     segments = read_segments(table, by)
     order = order_segments(segments)

@@ -64,8 +64,9 @@ def evaluate(fit: Fit, query: Query) -> tuple[list[float], int]:
     defined = evidence > ZERO_EVIDENCE
     if not defined.any():
         raise QueryError(
-            f"{query} is undefined: its condition has probability zero in every restart; condition on something that "
-            "can happen"
+            f"{query} is undefined: its condition has probability zero in every restart",
+            remedy="condition on something that can happen",
+            query=str(query),
         )
     # rounded as bounds are, so that restarts that agree are one place
     return sorted(np.round(value[defined], 12).tolist()), int((~defined).sum())

@@ -45,8 +45,8 @@ def _check_vendor(con: Any, what: str) -> None:
         with driver_errors(what):
             vendor = con.adbc_get_info().get("vendor_name")
         raise NotSupported(
-            f"{what}: by ADBC records are counted in PostgreSQL, not in {vendor}; counts_sql writes the query for "
-            "other warehouses."
+            f"{what}: by ADBC records are counted in PostgreSQL, not in {vendor}",
+            remedy="counts_sql writes the query for other warehouses",
         ) from None
 
 
@@ -176,7 +176,8 @@ def _transaction(con: Any, what: str, mode: str, *, keep: bool) -> Iterator[None
     if status == "active":
         if _is_fetching(con):  # to go on would end that, and lose the user's rows
             raise SourceError(
-                f"{what}: its connection has an unfinished result; fetch that to its end and close its cursor first."
+                f"{what}: its connection has an unfinished result",
+                remedy="fetch that to its end and close its cursor first",
             )
         fetch(con, "SELECT 1 AS one")  # after an ingest the driver tells its state at the next statement
         status = _status(con)

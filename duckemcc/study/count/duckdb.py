@@ -89,8 +89,9 @@ def _open(study: Study, con: Any) -> Any:
     if study.kind == "table":
         if SELECT.match(study.source):
             raise SourceError(
-                "a SELECT is no name of a table in DuckDB; give the relation itself, Study(con.sql('SELECT …')), or "
-                "make a view and name that."
+                "a SELECT is no name of a table in DuckDB",
+                remedy="give the relation itself, Study(con.sql('SELECT …')), or make a view and name that",
+                option="source",
             )
         return _table(con, study.source)
     if study.kind == "file":
@@ -160,9 +161,9 @@ def _found_path(path: str) -> str:
     if os.path.isfile(path):
         return glob.escape(path)
     if not glob.has_magic(path):
-        raise SourceError(f"the file {path!r} does not exist.")
+        raise SourceError(f"the file {path!r} does not exist", option="source")
     if not glob.glob(path, recursive=True):
-        raise SourceError(f"no file matches {path!r}.")
+        raise SourceError(f"no file matches {path!r}", option="source")
     return path
 
 
@@ -192,5 +193,6 @@ def refuse_twins(name: str, used: set[str], found: Sequence[str]) -> None:
     if twins := sorted(_twins(found) & used):
         raise RepeatedName(
             f"study {name!r} has several columns called {twins[0]} but for upper and lower case; "
-            "DuckDB cannot tell them apart, so rename one in the source."
+            "DuckDB cannot tell them apart, so rename one in the source",
+            study=name,
         )

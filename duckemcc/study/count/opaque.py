@@ -25,8 +25,9 @@ def read_decimals(texts: pl.Series, name: str, called: str) -> pl.Series:
     numbers = digits.cast(pl.Decimal(38, min(scale, 37)), strict=False)
     if bad := digits.filter(numbers.is_null() & digits.is_not_null()).to_list():
         raise UnsupportedColumn(
-            f"study {name!r}: {called} = {bad[0]} is no number of at most 38 digits; group it into states, or cast it "
-            "to text in the source."
+            f"study {name!r}: {called} = {bad[0]} is no number of at most 38 digits",
+            remedy="group it into states, or cast it to text in the source",
+            study=name,
         )
     return numbers
 

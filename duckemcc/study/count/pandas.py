@@ -58,14 +58,16 @@ def _as_array(series: Any, name: str, study: str) -> Any:
         array = pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
         raise UnsupportedColumn(
-            f"study {study!r}: the column {name} of type {series.dtype} {_held(series)}; cast it to text in the "
-            f"source: .astype('string')."
+            f"study {study!r}: the column {name} of type {series.dtype} {_held(series)}",
+            remedy="cast it to text in the source: .astype('string')",
+            study=study,
         ) from None
     values = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     if isinstance(values, pa.BaseExtensionType):  # periods would be counted by number, intervals crash DuckDB
         raise UnsupportedColumn(
-            f"study {study!r}: the column {name} has type {series.dtype}; cast it to text in the source: "
-            f".astype('string')."
+            f"study {study!r}: the column {name} has type {series.dtype}",
+            remedy="cast it to text in the source: .astype('string')",
+            study=study,
         )
     return array.cast(pa.float32()) if pa.types.is_float16(values) else array  # DuckDB knows no halves
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import DuckEmccError, EmptyStudy, OptionError, SourceError, engine_reason
+from duckemcc.errors import DuckEmccError, EmptyStudy, OptionError, SourceError, engine_reason, given, placing
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.count.duckdb import count_duckdb, open_source
 from duckemcc.study.count.pandas import column_names, count_pandas
@@ -51,6 +51,20 @@ def count_study(
     OptionError (where, selected, by), InvalidWeight, NullValue, EmptyStudy, StudyError (no dropped records), TooLarge
     (patterns), SourceError.
     """
+    with placing(study=name):
+        return _count_study(study, variables, name, by, nulls, unmeasured, causes, watch)
+
+
+def _count_study(
+    study: Study,
+    variables: Sequence[str],
+    name: str,
+    by: Sequence[str],
+    nulls: Nulls,
+    unmeasured: Sequence[str],
+    causes: Sequence[str],
+    watch: Watch,
+) -> CountTable:
     variables, by = checked_names(variables, () if study.shared else by)
     check_nulls(nulls)
     local = tuple(cause_name(u, causes, f"study {name!r} has local= for") for u in study.local)
@@ -88,8 +102,12 @@ def count_patterns(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     study = wanted.study
     if study.kind == "named":
         raise SourceError(
-            f"{study.source!r} is the name of a table or a SELECT; give its connection with con=…, or a path that ends "
-            "in .parquet or .csv. For another warehouse, counts_sql writes the query to run there."
+            f"{study.source!r} is the name of a table or a SELECT",
+            remedy="give its connection with "
+            + given("con", ...)
+            + ", or a path that ends in .parquet or .csv. For another warehouse, "
+            "counts_sql writes the query to run there",
+            option="con",
         )
     counters = {"polars": count_polars, "pandas": count_pandas, "spark": count_spark, "adbc": _count_remote}
     with engine_errors(wanted.name, study):
@@ -98,8 +116,8 @@ def count_patterns(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
 
 def check_some(frame: pl.DataFrame, where: str | None, what: str) -> None:
     if frame.is_empty():
-        kept = f" that satisfy where={where!r}" if where else ""
-        raise EmptyStudy(f"{what} has no records{kept}.")
+        kept = " that satisfy " + given("where", where) if where else ""
+        raise EmptyStudy(f"{what} has no records" + kept, option="where" if where else None)
 
 
 def with_unmeasured(frame: pl.DataFrame, variables: Sequence[str]) -> pl.DataFrame:
@@ -116,23 +134,24 @@ def with_unmeasured(frame: pl.DataFrame, variables: Sequence[str]) -> pl.DataFra
 
 def check_nulls(nulls: str) -> None:
     if nulls not in ("mar", "mcar", "drop", "error"):
-        raise OptionError(f"nulls takes 'mar', 'mcar', 'drop' or 'error'; found {nulls!r}.")
+        raise OptionError(f"nulls takes 'mar', 'mcar', 'drop' or 'error'; found {nulls!r}", option="nulls")
 
 
 def checked_names(variables: Sequence[str], by: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     variables = names_of("variables", variables)
     if not variables:
-        raise OptionError("there is no variable to count by.")
+        raise OptionError("there is no variable to count by", option="variables")
     return variables, names_of("by", by)
 
 
 @contextmanager
 def engine_errors(name: str, study: Study) -> Iterator[None]:
-    """Engines' own errors as SourceError; which packages they come from is told without importing them."""
+    """Engines' own errors as SourceError, and ours with the study's name. Which packages errors come from is told
+    without importing them."""
     try:
         yield
-    except DuckEmccError:
-        raise
+    except DuckEmccError as error:
+        raise error.placed(study=name) from error.__cause__
     except Exception as error:
         package = type(error).__module__.split(".")[0].lstrip("_")
         engine = package in ("duckdb", "polars", "pyarrow", "pyspark", "py4j") or isinstance(error, OSError)
@@ -140,11 +159,13 @@ def engine_errors(name: str, study: Study) -> Iterator[None]:
             raise
         if type(error).__name__ == "ResourceInUseException":  # ending it would lose the user's rows
             raise SourceError(
-                f"study {name!r} cannot be counted while its connection has an unfinished result; fetch that to its "
-                "end first, or run it on a cursor of its own."
+                f"study {name!r} cannot be counted while its connection has an unfinished result",
+                remedy="fetch that to its end first, or run it on a cursor of its own",
+                study=name,
             ) from error
-        asked = f" with where={study.where!r}" if study.where else ""
-        raise SourceError(f"study {name!r} cannot be read{asked}: {engine_reason(error)}") from error
+        asked = " with " + given("where", study.where) if study.where else ""
+        said = f"study {name!r} cannot be read" + asked + f": {engine_reason(error)}"
+        raise SourceError(said, study=name) from error
 
 
 def _is_of_source(study: Study, error: Exception) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn
+from duckemcc.errors import EmptyStudy, NullValue, RepeatedName, TooLarge, UnsupportedColumn, given, placing
 from duckemcc.study.columns import Columns, Wanted, check_segments
 from duckemcc.study.count.read import (
     check_nulls,
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 OWN = ("study", "intervened")
 """The columns that tell the studies of one relation apart."""
+
+
+RELATION = "studies"
+"""What errors call the source of several studies."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -70,13 +74,24 @@ def count_relation(
 
     Raises what `count_study` raises.
     """
+    with placing(study=RELATION):
+        return _count_relation(studies.records, variables, by, nulls, unmeasured, watch)
+
+
+def _count_relation(
+    records: Study,
+    variables: Sequence[str],
+    by: Sequence[str],
+    nulls: Nulls,
+    unmeasured: Sequence[str],
+    watch: Watch,
+) -> list[CountTable]:
     import polars as pl
 
-    records = studies.records
     variables, by = checked_names(variables, () if records.shared else by)
     _check_own(variables)
     latent = [v for v in variables if v in unmeasured]
-    columns, frame = count_patterns(Wanted(records, "studies", variables, by, latent, OWN, watch))
+    columns, frame = count_patterns(Wanted(records, RELATION, variables, by, latent, OWN, watch))
     check_some(frame, records.where, "the studies relation")
     check_height(frame, MOST_PATTERNS)
     names = {f"emcc_v{i}": v for i, v in enumerate(columns.variables)}
@@ -104,8 +119,9 @@ def check_names(tables: Sequence[CountTable]) -> None:
     for table in tables:
         if table.name in seen:
             raise RepeatedName(
-                f"two studies are called {table.name!r}, one of them in a relation of several; give a study another "
-                "name with name=…, or rename it in the relation."
+                f"two studies are called {table.name!r}, one of them in a relation of several",
+                remedy="give a study another name with " + given("name", ...) + ", or rename it in the relation",
+                study=table.name,
             )
         seen.add(table.name)
 
@@ -114,8 +130,8 @@ def check_height(frame: pl.DataFrame, most: int) -> None:
     """Raises `TooLarge` where the studies have too many patterns together."""
     if frame.height > most:
         raise TooLarge(
-            f"the studies relation has more than {most} distinct patterns; group the values of a variable "
-            "into fewer states, leave one out, or take fewer segments"
+            f"the studies relation has more than {most} distinct patterns",
+            remedy="group the values of a variable into fewer states, leave one out, or take fewer segments",
         )
 
 
@@ -151,7 +167,7 @@ def split_relation(
     measured = tuple(v for v in variables if v not in unmeasured)
     spelled = _relation_columns(frame.columns, measured, by)
     if frame.is_empty():
-        raise EmptyStudy("the studies relation has no records.")
+        raise EmptyStudy("the studies relation has no records")
     _check_relation(frame, measured, by, spelled)
     items = [named(spelled[v]).alias(f"emcc_v{i}") for i, v in enumerate(measured)]
     items += [named(spelled[b]).alias(f"emcc_b{i}") for i, b in enumerate(by)]
@@ -213,7 +229,9 @@ def _check_own(variables: Sequence[str]) -> None:
     for variable in variables:
         if variable.casefold() in OWN:
             raise RepeatedName(
-                f"the variable {variable} bears the name of the studies' own column {variable.casefold()}; rename it."
+                f"the variable {variable} bears the name of the studies' own column {variable.casefold()}",
+                remedy="rename it",
+                variable=variable,
             )
 
 
@@ -227,12 +245,14 @@ def _check_relation(
     column = spelled.get("intervened")
     if column is not None and not isinstance(frame.schema[column], (pl.List, pl.Null)):
         raise UnsupportedColumn(
-            f"the column {column} has type {frame.schema[column]}; it takes a list of variables, VARCHAR[], "
-            "such as ['Treatment'], or text such as [Treatment]."
+            f"the column {column} has type {frame.schema[column]}",
+            remedy="it takes a list of variables, VARCHAR[], such as ['Treatment'], or text such as [Treatment]",
         )
     study = spelled.get("study")
     if study is not None and (missing := frame[study].null_count()):
-        raise NullValue(f"the column {study} is NULL in {missing} patterns; every record needs the name of its study.")
+        raise NullValue(
+            f"the column {study} is NULL in {missing} patterns", remedy="every record needs the name of its study"
+        )
 
 
 def _as_text(frame: pl.DataFrame, column: str | None) -> pl.Expr:
@@ -258,7 +278,7 @@ def _intervened_sets(frame: pl.DataFrame, column: str | None, variables: Sequenc
 def _intervened_position(name: object, variables: Sequence[str]) -> int:
     if not isinstance(name, str):
         shown = "NULL" if name is None else repr(name)
-        raise NullValue(f"the column intervened lists {shown}; it takes names of variables.")
+        raise NullValue(f"the column intervened lists {shown}", remedy="it takes names of variables")
     return variables.index(model_name(name, variables, "the column intervened names"))
 
 
@@ -296,7 +316,9 @@ def _tabulate(
     keys = {v: f"emcc_v{i}" for i, v in enumerate(measured)}
     found = [v for v in measured if v in counted.do or not seen.height or seen[keys[v]].null_count() < seen.height]
     if not found:
-        raise EmptyStudy(f"study {counted.name!r} is empty: every record has NULL in every variable.")
+        raise EmptyStudy(
+            f"study {counted.name!r} is empty: every record has NULL in every variable", study=counted.name
+        )
     part = part.drop(k for v, k in keys.items() if v not in found)
     part = part.rename({keys[v]: f"emcc_v{i}" for i, v in enumerate(found)})
     columns = Columns({v: called[v] for v in found}, {b: b for b in by}, weight, counted.do)

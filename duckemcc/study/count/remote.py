@@ -16,7 +16,7 @@ from uuid import uuid4
 import sqlglot
 from sqlglot import exp
 
-from duckemcc.errors import RepeatedName, SourceError
+from duckemcc.errors import RepeatedName, SourceError, given
 from duckemcc.study.columns import Columns, Wanted
 from duckemcc.study.count.connection import connected, fetch, reading, run, writing
 from duckemcc.study.count.counting_sql import column, count_query, tally
@@ -58,8 +58,8 @@ def count_remote(wanted: Wanted) -> tuple[Columns, pl.DataFrame]:
     """As `read.count_patterns`. Raises NotSupported without the driver, or for another database."""
     study, name = wanted.study, wanted.name
     source = read_source(study.source, "postgres")
-    asked = f" with where={study.where!r}" if study.where else ""
-    what = f"study {name!r} cannot be read{asked}"
+    asked = " with " + given("where", study.where) if study.where else ""
+    what = f"study {name!r} cannot be read" + asked
     with connected(study.con, what) as con, reading(con, what):
         found = _column_names(con, source)
         columns, condition, used = wanted.match(found)
@@ -124,7 +124,9 @@ def _refuse_doubles(name: str, used: Collection[str], found: Sequence[str]) -> N
     for c in sorted(used):
         if list(found).count(c) > 1:
             raise RepeatedName(
-                f"study {name!r} has {list(found).count(c)} columns called {c}; rename one in the SELECT."
+                f"study {name!r} has {list(found).count(c)} columns called {c}",
+                remedy="rename one in the SELECT",
+                study=name,
             )
 
 
@@ -200,7 +202,7 @@ def write_table(place: Any, name: str, rows: Any, check: Callable[[Any], None] =
             cursor.adbc_ingest(new, rows, mode="create", temporary=True)
         kind = _relation_kind(con, text)
         if kind not in (None, "r", "p"):
-            raise SourceError(f"{what}: it is a view or the like; give the name of a table.")
+            raise SourceError(f"{what}: it is a view or the like", remedy="give the name of a table")
         if kind is not None and _layout(con, text) == _layout(con, new):
             names = ", ".join(write(column(c), "postgres") for c in rows.schema.names)
             run(con, f"LOCK TABLE {text} IN SHARE ROW EXCLUSIVE MODE")  # or two jobs would both add their rows

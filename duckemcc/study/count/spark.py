@@ -143,7 +143,9 @@ def _plain(column: Any, kind: str) -> Any:
 def _refuse_doubles(name: str, used: set[str], found: Sequence[str]) -> None:
     for column in sorted(used):
         if found.count(column) > 1:
-            raise RepeatedName(f"study {name!r} has {found.count(column)} columns called {column}; rename one.")
+            raise RepeatedName(
+                f"study {name!r} has {found.count(column)} columns called {column}", remedy="rename one", study=name
+            )
 
 
 # -- weights -----------------------------------------------------------------------------------

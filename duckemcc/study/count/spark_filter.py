@@ -64,7 +64,9 @@ class _Writer:
 
     def write(self, node: exp.Expression) -> Any:
         if unknown := {key for key, value in node.args.items() if value} - _PARTS:
-            raise OptionError(f"where= holds {node.sql()}, which cannot be said in Spark ({', '.join(unknown)}).")
+            raise OptionError(
+                f"where= holds {node.sql()}, which cannot be said in Spark ({', '.join(unknown)})", option="where"
+            )
         special: dict[type, Callable[[Any], Any]] = {
             exp.Column: self._column,
             exp.In: self._one_of,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from duckemcc.errors import UnsupportedColumn
+from duckemcc.errors import UnsupportedColumn, given
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +32,9 @@ def check_times(name: str, columns: Columns, counted: Any) -> None:
             continue
         raise UnsupportedColumn(
             f"study {name!r} has a segment by {segment} = {value}, which is no value in Python: its dates are of the "
-            "years 1 to 9999, its times of day before 24:00. Cast it to text in the source, or leave it out by where=…."
+            "years 1 to 9999, its times of day before 24:00",
+            remedy="Cast it to text in the source, or leave it out by " + given("where", ...),
+            study=name,
         )
 
 

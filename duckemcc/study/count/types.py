@@ -73,12 +73,20 @@ def check_dtypes(name: str, columns: Columns, schema: Mapping[str, pl.DataType])
 
 def _unsupported(where: str, variable: str, column: str, type_name: str) -> UnsupportedColumn:
     called = column if column == variable else f"{column} (variable {variable})"
-    return UnsupportedColumn(f"{where}: the column {called} has type {type_name}; cast it to text in the source.")
+    return UnsupportedColumn(
+        f"{where}: the column {called} has type {type_name}",
+        remedy="cast it to text in the source",
+        variable=variable,
+    )
 
 
 def _no_segment(where: str, segment: str, type_name: str) -> UnsupportedColumn:
-    return UnsupportedColumn(f"{where} has segments by {segment} of type {type_name}; cast it to text in the source.")
+    return UnsupportedColumn(
+        f"{where} has segments by {segment} of type {type_name}", remedy="cast it to text in the source", option="by"
+    )
 
 
 def _no_number(where: str, weight: str, type_name: str) -> UnsupportedColumn:
-    return UnsupportedColumn(f"{where} has weights {weight} of type {type_name}; a weight is a number.")
+    return UnsupportedColumn(
+        f"{where} has weights {weight} of type {type_name}", remedy="a weight is a number", option="weight"
+    )

@@ -78,7 +78,9 @@ def check_dialect(dialect: object) -> None:
     """Raises OptionError."""
     if dialect not in DIALECTS:
         raise OptionError(
-            f"dialect takes one of {', '.join(DIALECTS)}; found {dialect!r}.{hint(str(dialect), DIALECTS, 'dialects')}"
+            f"dialect takes one of {', '.join(DIALECTS)}; found {dialect!r}",
+            remedy=hint(str(dialect), DIALECTS, "dialects"),
+            option="dialect",
         )
 
 
@@ -87,7 +89,9 @@ def write(tree: exp.Expression, dialect: str, *, pretty: bool = False) -> str:
     try:
         return str(tree.sql(dialect=dialect, pretty=pretty, comments=False, unsupported_level=ErrorLevel.RAISE))
     except SqlglotError as error:
-        raise OptionError(f"this cannot be said in {dialect}: {str(error).splitlines()[0]}") from error
+        raise OptionError(
+            f"this cannot be said in {dialect}: {str(error).splitlines()[0]}", option="dialect"
+        ) from error
 
 
 # -- what is given -----------------------------------------------------------------------------
@@ -167,11 +171,15 @@ def _parts(tree: exp.Expression) -> set[str]:
 def _source_of(study: Study, dialect: str) -> exp.Expression:
     if study.kind in ("table", "adbc", "named"):
         return read_source(study.source, dialect)
-    advice = "give the name of a table or a SELECT, as it is called in the warehouse."
+    advice = "give the name of a table or a SELECT, as it is called in the warehouse"
     if study.kind != "file":
-        raise SourceError(f"a {type(study.source).__name__} cannot be counted by SQL elsewhere; {advice}")
+        raise SourceError(
+            f"a {type(study.source).__name__} cannot be counted by SQL elsewhere", remedy=advice, option="source"
+        )
     if dialect != "duckdb":
-        raise SourceError(f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}; {advice}")
+        raise SourceError(
+            f"the file {str(study.source)!r} is read by DuckDB, not by {dialect}", remedy=advice, option="source"
+        )
     path = exp.Literal.string(str(study.source))
     if not path.name.lower().endswith(CSV):
         return exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[path]))
@@ -193,13 +201,17 @@ def _given_columns(study: Study, variables: Sequence[str], by: Sequence[str], la
 
 def _check_names(names: Sequence[str], count: Any) -> None:
     if not isinstance(count, str) or not count.strip():
-        raise OptionError(f"count takes the name of the column of counts; found {count!r}.")
+        raise OptionError(f"count takes the name of the column of counts; found {count!r}", option="count")
     for n in (*names, count):
         if n.casefold().startswith(OWN):
-            raise OptionError(f"the name {n} begins as those that the query needs for itself; rename it.")
+            raise OptionError(
+                f"the name {n} begins as those that the query needs for itself", remedy="rename it", option="columns"
+            )
     for n in names:
         if n.casefold() == count.casefold():
-            raise OptionError(f"the name {count} is that of the counts and of {n}; choose another by count=….")
+            raise OptionError(
+                f"the name {count} is that of the counts and of {n}", remedy="choose another by count=…", option="count"
+            )
 
 
 # -- conditions --------------------------------------------------------------------------------
@@ -223,5 +235,7 @@ def _pattern(pattern: exp.Expression, dialect: str) -> exp.Expression:
     if not special:
         return pattern
     if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-        raise OptionError(f"where= has LIKE with a pattern that is no text; {dialect} reads a {special} in it as more.")
+        raise OptionError(
+            f"where= has LIKE with a pattern that is no text; {dialect} reads a {special} in it as more", option="where"
+        )
     return exp.Literal.string(pattern.name.replace(special, "\\\\" if special == "\\" else "[[]"))
