@@ -61,8 +61,12 @@ with an unmeasured mediator, climbs from four in ten arrive at the end."""
 NEAR = (0.01, 0.03, 0.1)
 """Share of random chances in the fits near the maximum at which an identified query must be identified as well."""
 
-MOST_WORK = 1.5e6
-"""Of the search for one end (`tied.solver`)."""
+MOST_WORK, LONGEST = 1.5e6, 1e7
+"""Of the search for one end among causes that share patterns (`tied.solver`): some 1.5 s, and with a limit of time that
+leaves more for each end, up to 10 s."""
+
+PER_SECOND = 7e5
+"""Work in a second of a limit, so that it takes less than its share."""
 
 MEETS = 1e-9
 """Distance between an end over merged variables and its value at independent ones, up to which it is attained."""
@@ -108,6 +112,7 @@ class Sharp:
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
         self._asked = Asked(query, self.compiled, chosen) if isinstance(self.compiled, Compiled) else None
+        self._most = MOST_WORK
         self._place = {name: place for place, group in enumerate(self._groups) for name in group.names}
         self._range, self._zero = Range(self.compiled, tick), ZERO_EVIDENCE
         self._paths: dict[Factor, tuple[Factor, Relaxed]] = {}  # merged cause: the factor that it stands for
@@ -169,6 +174,12 @@ class Sharp:
         """The same distributions, those of the pieces of one as the one that they are of."""
         names = self.informed_by()
         return names if self._split is None else set(self._split.wholes(names))
+
+    def allow(self, seconds: float | None, answers: int) -> None:
+        """The search for an end may take its share of the seconds that are left for so many answers of two ends each;
+        by default, or with no limit, as much work on every machine."""
+        share = MOST_WORK if seconds is None else PER_SECOND * seconds / (2 * max(answers, 1))
+        self._most = min(share, LONGEST)
 
     # -- the ends ----------------------------------------------------------------------------------
 
@@ -364,7 +375,7 @@ class Sharp:
             causes = self._asked.open(*self._moving(learned, regions, outer), s, maximum, self._zero)
             if causes is None:
                 return None
-            searches.append((maximum, causes, Search(causes.problem, MOST_WORK / len(places), self._range.tick)))
+            searches.append((maximum, causes, Search(causes.problem, self._most / len(places), self._range.tick)))
         ends = []
         for sign in (-1.0, 1.0):
             goal = None if outer is None else (outer.upper if sign > 0 else outer.lower)

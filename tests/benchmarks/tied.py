@@ -1,7 +1,7 @@
 """Ends of queries on causes that share a component: how many are proven, how far off the others may be, and how long it
 takes.
 
-    python tests/benchmarks/tied.py [--problems N] [--queries N] [--seconds S] [KIND …]
+    python tests/benchmarks/tied.py [--problems N] [--queries N] [--seconds S] [--restarts N] [--each] [KIND …]
 
 Random problems of five kinds, each the exact distribution of a random model, and random counterfactual queries of it.
 Counted are the ends of queries whose causes share patterns and whose ends are not found without climbing. `TIED.md`
@@ -9,7 +9,7 @@ beside this file holds the tables.
 
     mid   A -> B -> C -> D, A <-> B, C <-> D, B without a column; in some a trial of C
     col   the same graph: a registry that lacks B, and a trial of A that has A and B only
-    null  the same graph: B or C is NULL in 40 % of the records; in some a trial of A
+    null  the same graph: B is NULL in 40 % of the records, and a trial of A that lacks B, or C
     fd    A -> B -> C -> D, A <-> D, B or C without a column: three causes
     two   three variables with two exogenous parents among two or three, random equations, causes of 6 to 16 states
 """
@@ -54,7 +54,8 @@ def draw(kind: str, seed: int, queries: int) -> Problem:
     elif kind == "col":
         studies = [study(full, tuple("ACD"), "registry", lacks="B"), *trial(full, "A", tuple("AB"), lacks="CD")]
     elif kind == "null":
-        studies = [null(full, "BC"[seed % 2])] + (trial(full, "A", everything) if seed % 3 == 0 else [])
+        lacks = "BC"[seed % 2]
+        studies = [null(full, "B"), *trial(full, "A", tuple(v for v in everything if v != lacks), lacks=lacks)]
     else:
         lacks = "BC"[seed % 2]
         studies = [study(full, tuple(v for v in everything if v != lacks), "records", lacks=lacks)]
@@ -77,7 +78,7 @@ def _draw_two(rng: np.random.Generator) -> emcc.FullModel:
     cards = {u: int(rng.integers(6, 9 if three else 17)) for u in ("U", "V", "W")[: 3 if three else 2]}
     pairs = [("U", "V"), ("V", "W"), ("U", "W")] if three else [("U", "V")] * 3
     graph = {"X": [], "Y": ["X"], "Z": ["Y"] if rng.random() < 0.5 else ["X", "Y"]}
-    size = {v: int(rng.integers(2, 4)) if v != "Y" else 2 for v in graph}
+    size = dict(zip(graph, map(int, rng.permutation([2, 3, 4])), strict=True))
     endogenous = {v: {"states": list(range(size[v])), "parents": parents} for v, parents in graph.items()}
     equations = {}
     exogenous: dict[str, Any] = {u: {"children": [], "card": n} for u, n in cards.items()}
@@ -146,31 +147,34 @@ def _draw_query(model: emcc.Model, rng: np.random.Generator) -> str:
 
 
 class End(NamedTuple):
-    """gap: from what is attained to the bound. beyond: how far the truth is outside of the bound."""
+    """gap: from what is attained to the bound. seconds: of the processor, half of both ends'. beyond: how far the truth,
+    and what another search attained, are outside of the bound; short: how far the latter is beyond what was attained."""
 
     value: float
     gap: float
     seconds: float
     beyond: float
+    short: float
 
 
-def run(problem: Problem, seconds: float | None) -> tuple[list[End], list[float]]:
-    """The ends that were climbed to, and the seconds of each call."""
+def run(problem: Problem, seconds: float | None, restarts: int = 0) -> tuple[list[End], list[float]]:
+    """The ends that were climbed to, and the seconds of each call. restarts: of another search that each is held
+    against: plain climbs from so many, without anything of `bound.tied`."""
     found: list[End] = []
     calls = []
     climb = sharp.Sharp._climb
     reached: list[float] = []
 
     def timed(*args: Any) -> Any:
-        begun = time.perf_counter()
+        begun = time.process_time()
         ends = climb(*args)
-        reached.append(time.perf_counter() - begun)
+        reached.append(time.process_time() - begun)
         return ends
 
     for query in problem.queries:
         reached.clear()
         sharp.Sharp._climb = timed  # type: ignore[method-assign]
-        begun = time.perf_counter()
+        begun = time.process_time()
         try:
             row = emcc.bounds(problem.full.model, problem.studies, query, level=None, max_seconds=seconds).to_pylist()[
                 0
@@ -179,14 +183,27 @@ def run(problem: Problem, seconds: float | None) -> tuple[list[End], list[float]
             continue
         finally:
             sharp.Sharp._climb = climb  # type: ignore[method-assign]
-        calls.append(time.perf_counter() - begun)
+        calls.append(time.process_time() - begun)
         if not reached or row["lower"] is None:
             continue
+        other = climb_plainly(problem, query, restarts) if restarts else None
         truth = problem.full.evaluate(query)
         for sign, end in ((-1.0, "lower"), (1.0, "upper")):
             gap = sign * (row[f"outer_{end}"] - row[end])
-            found.append(End(row[end], gap, reached[0] / 2, sign * (truth - row[f"outer_{end}"])))
+            seen = sign * (truth if other is None else other[sign > 0])
+            beyond = max(sign * truth, seen) - sign * row[f"outer_{end}"]
+            found.append(End(row[end], gap, reached[0] / 2, beyond, seen - sign * row[end]))
     return found, calls
+
+
+def climb_plainly(problem: Problem, query: str, restarts: int) -> tuple[float, float]:
+    search = sharp.Sharp._search
+    sharp.Sharp._search = lambda *_: None  # type: ignore[method-assign]
+    try:
+        row = emcc.bounds(problem.full.model, problem.studies, query, level=None, restarts=restarts).to_pylist()[0]
+    finally:
+        sharp.Sharp._search = search  # type: ignore[method-assign]
+    return row["lower"], row["upper"]
 
 
 def tell(kind: str, ends: list[End], calls: list[float]) -> str:
@@ -200,6 +217,7 @@ def tell(kind: str, ends: list[End], calls: list[float]) -> str:
         f"{statistics.median(each):.3f} / {max(each):.2f}",
         f"{statistics.median(calls):.2f} / {max(calls):.2f}",
         f"{max((e.beyond for e in ends), default=0):.0e}",
+        f"{max((e.short for e in ends), default=0):.0e} ({sum(e.short > PROVEN for e in ends)})",
     ]
     return "| " + " | ".join(shown) + " |"
 
@@ -210,21 +228,25 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=10)
     parser.add_argument("--queries", type=int, default=4)
     parser.add_argument("--seconds", type=float, help="max_seconds of each call")
+    parser.add_argument("--restarts", type=int, default=0, help="of the plain climbs that each end is held against")
     parser.add_argument("--each", action="store_true", help="print every end")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, duckemcc from {emcc.__file__}")
-    print("| kind | ends | proven | gap of others, median / largest | s an end | s a call | truth beyond |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("| kind | ends | proven | gap of others, median / largest | s an end | s a call | beyond the bound | short |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for kind in options.kinds:
         ends: list[End] = []
         calls: list[float] = []
         for seed in range(options.problems):
             problem = draw(kind, seed, options.queries)
-            own, spent = run(problem, options.seconds)
+            own, spent = run(problem, options.seconds, options.restarts)
             ends, calls = ends + own, calls + spent
             if options.each:
                 for one in own:
-                    print(f"  {kind} {seed}: {one.value:.6f} gap {one.gap:.1e} {one.seconds:.2f} s", flush=True)
+                    print(
+                        f"  {kind} {seed}: {one.value:.6f} gap {one.gap:.1e} {one.seconds:.2f} s short {one.short:.1e}",
+                        flush=True,
+                    )
         print(tell(kind, ends, calls), flush=True)
 
 

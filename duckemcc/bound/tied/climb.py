@@ -27,6 +27,7 @@ _ROUNDS = 40  # of Newton's method
 _FLOORED = 12  # rounds in which a chance of zero may grow
 _FLOOR = 1e-4
 _SHRINK = 0.02  # of a chance, at most, in one round
+_NEWTON, _PER_STATE = 150.0, 0.4  # microseconds of a round, and of each joint state in it
 _PROGRAMS = 8
 _STEPS = 60
 _WIDEST, _FIRST, _NARROWEST = 1.0, 0.5, 1e-4
@@ -38,13 +39,19 @@ class Climber:
 
     def __init__(self, problem: Problem, tick: Callable[[], object] = lambda: None) -> None:
         self.problem, self._tick = problem, tick
-        self.solver = Solver(1e-10)
+        self.solver, self._restored = Solver(1e-10), 0.0
         self._asked = len(problem.patterns)
+
+    @property
+    def work(self) -> float:
+        """What was done so far, as `Solver` counts it."""
+        return self.solver.work + self._restored
 
     def restore(self, point: Point) -> Point | None:
         """The point brought onto the set; None where that fails."""
         here = np.concatenate([np.maximum(c, 0.0) / np.maximum(c, 0.0).sum() for c in point])
         for k in range(_ROUNDS):
+            self._restored += _NEWTON + _PER_STATE * self.problem.size
             _, rows, left = self._system(here)
             size = float(np.abs(left).max(initial=0.0))
             if size <= RESIDUAL:

@@ -107,6 +107,16 @@ class Relaxation:
             return None
         return Bound(np.inf, None)
 
+    def find_near(self, box: Box, tilt: Floats) -> Floats | None:
+        """Where the relaxation attains its maximum if the query's value is tilted by so much in each joint state [w]:
+        W [u_1, …, u_J]; None if the solver failed."""
+        self._load(box, scaled=self.problem.evidence is not None)
+        found = self.solver.maximise(np.append(self._value + tilt, 0.0))
+        if not isinstance(found, Solution):
+            return None
+        masses = np.maximum(found.point[:-1], 0.0)
+        return np.asarray((masses / masses.sum()).reshape(self.problem.cards))
+
     def find_range(self, box: Box, j: int, k: int) -> tuple[float, float] | None:
         """A proven range of one function inside a box; None where that is empty."""
         self._load(box, scaled=False)
@@ -153,29 +163,28 @@ class Relaxation:
     # -- the program -----------------------------------------------------------------------------------
 
     def _load(self, box: Box, *, scaled: bool) -> None:
-        """The rows, those of the box, and the cutoff, unless they are loaded; columns W, and their sum."""
+        """The rows, those of the box that say anything, and the cutoff, unless they are loaded; columns W, and their
+        sum."""
         if self._loaded is not None and self._loaded[0] is box and self._loaded[1] == scaled:
             return
         size, counts, columns, values = self.problem.size, [self._base.sizes], [self._base.column], [self._base.value]
         for grid, functions, low, high in zip(self._grids, self.functions, box.low, box.high, strict=True):
-            if not len(functions):
-                continue
-            both = np.stack([functions - low[:, None], high[:, None] - functions])[:, :, None, :]
-            shape = (2, len(functions), *grid.shape)
-            values.append(np.broadcast_to(both, shape).ravel())
+            above, below = low > functions.min(axis=1, initial=1.0), high < functions.max(axis=1, initial=0.0)
+            rows = np.vstack([(functions - low[:, None])[above], (high[:, None] - functions)[below]])
+            shape = len(rows), *grid.shape
+            values.append(np.broadcast_to(rows[:, None, :], shape).ravel())
             columns.append(np.broadcast_to(grid, shape).ravel())
-            counts.append(np.full(2 * len(functions) * len(grid), grid.shape[1]))
+            counts.append(np.full(len(rows) * len(grid), grid.shape[1]))
         if self._cutoff is not None:
             counts.append(np.array([size]))
             columns.append(np.arange(size))
             values.append(self._value - self._cutoff * self._evidence)
-        rows = Rows(np.concatenate(counts), np.concatenate(columns), np.concatenate(values)).without_zeros()
-        low, high = np.zeros((2, len(rows.sizes)))
-        high[self._equations + 2 :] = np.inf
-        at = self._equations + 1
-        low[at], high[at] = (1.0, 1.0) if scaled else (-np.inf, np.inf)
+        matrix = Rows(np.concatenate(counts), np.concatenate(columns), np.concatenate(values)).without_zeros()
+        sides = np.zeros((2, len(matrix.sizes)))
+        sides[1, self._equations + 2 :] = np.inf
+        sides[:, self._equations + 1] = 1.0 if scaled else (-np.inf, np.inf)
         left, right = np.zeros(size + 1), np.full(size + 1, np.inf)
         if not scaled:
             left[-1] = right[-1] = 1.0
-        self.solver.load(rows, low, high, left, right)
-        self._rows, self._loaded = rows, (box, scaled)
+        self.solver.load(matrix, sides[0], sides[1], left, right)
+        self._rows, self._loaded = matrix, (box, scaled)

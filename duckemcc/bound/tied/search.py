@@ -11,7 +11,7 @@ Axes: k function of one cause, u state.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ MET = 4e-7
 _STARTS = 12
 """Different restarts that are climbed from where the first bound is not met."""
 
+_TILT = 0.2  # of the query's values, in the queries whose maxima are near its own
+_CLIMBING = 0.25  # share of all work after which no more of them are
 _ROUNDS = 3
 _MOVED = 0.1  # share of a range that a round must cut off for another one
 _NARROW = 1e-8
@@ -75,11 +77,15 @@ class _End:
         self.relaxed = Relaxation(search.problem, search.closure, search.functions, sign)
         self.value = -np.inf
         self.point: Point | None = None
-        self.parts = 0
+        self.parts, self._before = 0, search.climber.work
 
     @property
     def _spent(self) -> bool:
-        return self.relaxed.solver.work > self._search._most
+        return self._work > self._search._most
+
+    @property
+    def _work(self) -> float:
+        return self.relaxed.solver.work + self._search.climber.work - self._before
 
     def find(self, starts: list[Point]) -> Found | None:
         for k, start in enumerate(starts):
@@ -93,8 +99,8 @@ class _End:
         if root is None:  # no W fits: m is off by more than its error
             return self._tell(np.inf)
         self._try_masses(root)
-        for start in _pick(self.problem, starts, self.sign):
-            if root.value <= self.value + MET:
+        for start in self._more_starts(box, _pick(self.problem, starts, self.sign)):
+            if root.value <= self.value + MET or self._work > _CLIMBING * self._search._most:
                 break
             self._try(start)
         if root.value <= self.value + MET or not any(map(len, self._search.functions)):
@@ -103,7 +109,7 @@ class _End:
 
     def _tell(self, bound: float) -> Found:
         assert self.point is not None
-        return Found(self.value, max(bound, self.value), self.point, self.parts, self.relaxed.solver.work)
+        return Found(self.value, max(bound, self.value), self.point, self.parts, self._work)
 
     # -- what is attained ------------------------------------------------------------------------------
 
@@ -117,6 +123,17 @@ class _End:
         if value > self.value:
             self.value, self.point = value, point
         return True
+
+    def _more_starts(self, box: Box, restarts: list[Point]) -> Iterator[Point]:
+        """Restarts, and in turn with them points near the relaxation's maxima of queries like this one."""
+        rng = np.random.default_rng(0)
+        wide = _TILT * float(np.ptp(self.problem.value))
+        for k in range(max(len(restarts), _STARTS)):
+            if k < len(restarts):
+                yield restarts[k]
+            masses = self.relaxed.find_near(box, wide * rng.normal(size=self.problem.size))
+            if masses is not None:
+                yield sum_out(masses)
 
     def _try_masses(self, bound: Bound) -> None:
         if bound.masses is not None:

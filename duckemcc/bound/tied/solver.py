@@ -18,6 +18,10 @@ Ints = NDArray[np.intp]
 _BEYOND = 0.01  # seconds after the end of the time at which a run is stopped
 _LOOSE = 1e-7  # tolerances of the last try: what is proven is computed from the duals, whatever these are
 
+_CHOOSE = 0
+"""Dual or primal simplex, as the last basis allows: in the same time it bounds 1.1 to 4 times as many parts as either
+(causes of 6 to 15 states, two exogenous parents a variable)."""
+
 _LOAD, _PER_LOADED = 50.0, 0.14
 _RUN, _PER_ENTRY, _PER_STEP = 150.0, 0.15, 0.075
 """Microseconds, least squares over 48 000 programs of 10 to 150 rows."""
@@ -73,6 +77,7 @@ class Solver:
         self._solver, self._highs = core(), highspy
         for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off"), ("solver", "simplex")):
             self._solver.setOptionValue(option, value)
+        self._solver.setOptionValue("simplex_strategy", _CHOOSE)
         self._tolerance = tolerance
         self._set_tolerance(tolerance)
         self.work = 0.0
