@@ -147,8 +147,9 @@ def _draw_query(model: emcc.Model, rng: np.random.Generator) -> str:
 
 
 class End(NamedTuple):
-    """gap: from what is attained to the bound. seconds: of the processor, half of both ends'. beyond: how far the truth,
-    and what another search attained, are outside of the bound; short: how far the latter is beyond what was attained."""
+    """gap: from what is attained to the bound. seconds: of the processor, half of both ends'. beyond: how far the
+    truth, and what another search attained, are outside of the bound; short: how far the latter is beyond what was
+    attained."""
 
     value: float
     gap: float
