@@ -19,8 +19,10 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +30,10 @@ import polars as pl
 
 import duckemcc as emcc
 from duckemcc.bound import sharp
+from duckemcc.bound.tied.search import MET, Search
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bound"))
+import tied_problems
 
 PROVEN = 1e-5
 KINDS = ("mid", "col", "null", "fd", "two")
@@ -223,6 +229,26 @@ def tell(kind: str, ends: list[End], calls: list[float]) -> str:
     return "| " + " | ".join(shown) + " |"
 
 
+def check(count: int) -> str:
+    """Small random problems, whose proven ends are held against sequential quadratic programming from random points."""
+    ends = proven = beyond = 0
+    worst = 0.0
+    for seed in range(count):
+        problem, point = tied_problems.draw(1000 + seed)
+        own = Search(problem, 3e5)
+        rng = np.random.default_rng(seed)
+        for sign in (-1.0, 1.0):
+            found = own.find([point], sign)
+            if found is None:
+                continue
+            reached = max(tied_problems.search(problem, sign, rng), sign * np.nan_to_num(problem.at(point)[0]))
+            ends, proven = ends + 1, proven + (found.bound - found.value <= 2 * MET)
+            beyond, worst = beyond + (reached > found.bound + 1e-6), max(worst, reached - found.bound)
+    return (
+        f"{count} problems, {ends} ends, {proven} proven, {beyond} with a point beyond the bound (at most {worst:.0e})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", default=KINDS)
@@ -231,7 +257,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="max_seconds of each call")
     parser.add_argument("--restarts", type=int, default=0, help="of the plain climbs that each end is held against")
     parser.add_argument("--each", action="store_true", help="print every end")
+    parser.add_argument("--check", type=int, help="so many small problems instead, for proofs that are false")
     options = parser.parse_args()
+    if options.check:
+        print(check(options.check))
+        return
     print(f"Python {platform.python_version()}, duckemcc from {emcc.__file__}")
     print("| kind | ends | proven | gap of others, median / largest | s an end | s a call | beyond the bound | short |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")

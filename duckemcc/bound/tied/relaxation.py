@@ -9,7 +9,8 @@ All rows are homogeneous: (A − b)·W = 0, G·W ≥ 0. So for any duals y, and 
     N·W ≤ (N − y(A − b) − zG + |y| errors)·W     for all W of the set,
 
 and if N − y(A − b) − zG + |y| errors ≤ t E + x in every joint state, the query is at most t + x / min E: nothing is
-taken from the solver but y and z. A set is empty if such a combination with N = 0 is negative everywhere.
+taken from the solver but y and z. A set is empty if such a combination with N = 0 is negative everywhere, or at most
+−c E: then the condition is impossible.
 
 Axes: w joint state of all causes, i row, k function of one cause, v joint state of the other causes.
 """
@@ -84,6 +85,7 @@ class Relaxation:
         self._cutoff: float | None = None
         self._loaded: tuple[Box, bool] | None = None
         self._rows = self._base
+        self.least = 0.0
         self.least = 1.0 if problem.evidence is None else self._find_least()
 
     def widest(self) -> Box:
@@ -146,11 +148,18 @@ class Relaxation:
         return np.asarray(cost - used[:-1] - used[-1] + own @ self._errors + rounding)
 
     def _is_empty(self, found: Empty) -> bool:
+        """Whether weights show that no W satisfies the rows, or that in those which do the condition has a probability
+        below the least that it has anywhere."""
         if found.ray is None:
             return False
-        zero = np.zeros(self.problem.size)
-        size = max(float(np.abs(found.ray).max()), 1e-300)
-        return any(float(self._reduce(zero, sign * found.ray / size).max()) < 0 for sign in (1.0, -1.0))
+        zero, least = np.zeros(self.problem.size), max(self.least, self.problem.zero)
+        ray = found.ray / max(float(np.abs(found.ray).max()), 1e-300)
+        given = abs(float(ray[self._equations + 1]))
+        for sign in (1.0, -1.0):
+            below = self._reduce(zero, sign * ray)
+            if below.max() < 0 or (below + given * self._evidence).max() < given * least:
+                return True
+        return False
 
     def _find_least(self) -> float:
         """A proven lower bound on the probability of the condition."""
