@@ -76,7 +76,10 @@ def bound_segments(
             for i, segment in enumerate(batch.segments):
                 shared = described.row(i) | _shared_columns(batch, i)
                 own = told[segment] = []
-                for (text, _), one in zip(queries, asked[batch.kind], strict=True):
+                for j, ((text, _), one) in enumerate(zip(queries, asked[batch.kind], strict=True)):
+                    if isinstance(one, Sharp):
+                        answers = (plan.segment_count - len(told) + 1) * len(queries) - j
+                        one.allow(clock.tick(), answers)
                     own.append({"query": text} | shared | _answer_one(one, plan, batch, i))
                     clock.tick()
             clock.lap("bound")

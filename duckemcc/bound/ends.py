@@ -145,12 +145,13 @@ class Range:
         """The ends with what the errors of the sets that were held add to those of the one that was searched."""
         held = [f for f in self.query.factors if f != ends.searched]
         lower, upper = (
-            end._replace(blur=end.blur + sum(self._blur_of(f, regions[f], end, sign) for f in held))
+            end._replace(blur=end.blur + sum(self.blur_of(f, regions[f], end, sign) for f in held))
             for sign, end in ((-1.0, ends.lower), (1.0, ends.upper))
         )
         return ends._replace(lower=lower, upper=upper)
 
-    def _blur_of(self, factor: Factor, region: Region, end: End, sign: float) -> float:
+    def blur_of(self, factor: Factor, region: Region, end: End, sign: float) -> float:
+        """What the error of a set that is held adds to an end."""
         slopes = self.query.slopes(factor, {f: c[None] for f, c in end.chances.items()})
         cost, evidence = sign * slopes.value[0], 1.0
         if self.query.conditional:

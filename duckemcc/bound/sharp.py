@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.arcs import find_read, forgets
 from duckemcc.bound.branch import Box, tighten
+from duckemcc.bound.causes import Asked, Causes
 from duckemcc.bound.climb import Climb, restore
 from duckemcc.bound.ends import PROVEN, End, Ends, Range, zero_in
 from duckemcc.bound.polytope import Region
@@ -37,6 +38,7 @@ from duckemcc.bound.regions import (
     pick_states,
 )
 from duckemcc.bound.terms import compile_query
+from duckemcc.bound.tied.search import Found, Search
 from duckemcc.bound.variety import Variety
 from duckemcc.learn.convex.newton import maximise_records
 from duckemcc.learn.emcc import Tick
@@ -58,6 +60,13 @@ with an unmeasured mediator, climbs from four in ten arrive at the end."""
 
 NEAR = (0.01, 0.03, 0.1)
 """Share of random chances in the fits near the maximum at which an identified query must be identified as well."""
+
+MOST_WORK, LONGEST = 1.5e6, 1e7
+"""Of the search for one end among causes that share patterns (`tied.solver`): some 1.5 s, and with a limit of time that
+leaves more for each end, up to 10 s."""
+
+PER_SECOND = 7e5
+"""Work in a second of a limit, so that it takes less than its share."""
 
 MEETS = 1e-9
 """Distance between an end over merged variables and its value at independent ones, up to which it is attained."""
@@ -102,6 +111,8 @@ class Sharp:
             factor = tuple(u for u, name in chosen.items() if name in group.names)
             if len(group.names) > 1 and not asked.isdisjoint(factor):
                 self._tied[factor] = place
+        self._asked = Asked(query, self.compiled, chosen) if isinstance(self.compiled, Compiled) else None
+        self._most = MOST_WORK
         self._place = {name: place for place, group in enumerate(self._groups) for name in group.names}
         self._range, self._zero = Range(self.compiled, tick), ZERO_EVIDENCE
         self._paths: dict[Factor, tuple[Factor, Relaxed]] = {}  # merged cause: the factor that it stands for
@@ -163,6 +174,12 @@ class Sharp:
         """The same distributions, those of the pieces of one as the one that they are of."""
         names = self.informed_by()
         return names if self._split is None else set(self._split.wholes(names))
+
+    def allow(self, seconds: float | None, answers: int) -> None:
+        """The search for an end may take its share of the seconds that are left for so many answers of two ends each;
+        by default, or with no limit, as much work on every machine."""
+        share = MOST_WORK if seconds is None else PER_SECOND * seconds / (2 * max(answers, 1))
+        self._most = min(share, LONGEST)
 
     # -- the ends ----------------------------------------------------------------------------------
 
@@ -309,6 +326,8 @@ class Sharp:
         }
         fits = [learned.groups[self._tied[f]] for f in curved]
         places = [learned.best, *({name: c[:, r] for name, c in learned.chances.items()} for r in _others(fits, s))]
+        if (found := self._search(learned, s, places, regions, outer)) is not None:
+            return found
         ends = []
         for sign in (-1.0, 1.0):
             goal = None if outer is None else (outer.upper if sign > 0 else outer.lower)
@@ -337,6 +356,80 @@ class Sharp:
             exact = end.exact and outer is not None and not any(is_level(regions[f]) for f in outer.active)
             ends.append(SharpEnd(end.value, self._outside(end, sign), exact, float(evidence), best[1], len(places)))
         return ends[0], ends[1]
+
+    def _search(
+        self,
+        learned: Learned,
+        s: int,
+        places: Sequence[Mapping[str, Floats]],
+        regions: Mapping[Factor, Region],
+        outer: Ends | None,
+    ) -> tuple[SharpEnd, SharpEnd] | None:
+        """Both ends over the causes that share patterns and all that move the query with them (`tied`), at each of the
+        maxima that were found; None where these causes are too large."""
+        if self._asked is None:
+            return None
+        maxima = [{name: c[s] for name, c in place.items()} for place in places]
+        searches = []
+        for maximum in maxima:
+            causes = self._asked.open(*self._moving(learned, regions, outer), s, maximum, self._zero)
+            if causes is None:
+                return None
+            searches.append((maximum, causes, Search(causes.problem, self._most / len(places), self._range.tick)))
+        ends = []
+        for sign in (-1.0, 1.0):
+            goal = None if outer is None else (outer.upper if sign > 0 else outer.lower)
+            apart = None if goal is None else self._fit_apart(goal)
+            best: tuple[float, SharpEnd] | None = None
+            for maximum, causes, search in searches:
+                starts = self._starts(learned, s, maximum, apart, sign)
+                found = search.find((causes.problem.fold([x[n] for n in causes.names]) for x in starts), sign)
+                if found is not None and (best is None or found.value > best[0]):
+                    best = found.value, self._tell_found(causes, found, maximum, regions, outer, sign, len(places))
+            if best is None:
+                return None
+            ends.append(best[1])
+        return ends[0], ends[1]
+
+    def _moving(
+        self, learned: Learned, regions: Mapping[Factor, Region], outer: Ends | None
+    ) -> tuple[list[Factor], list[tuple[Fitted | None, Region | None]]]:
+        """The factors that can move the query, with their groups and the sets that were opened of these."""
+        factors: list[Factor] = []
+        fits: list[tuple[Fitted | None, Region | None]] = []
+        for relaxed in self.relaxed.query.factors if outer is None else outer.active:
+            place = self.group_of(relaxed)
+            for u in self._stands_for(relaxed):
+                if (u,) in self.compiled.factors:
+                    factors.append((u,))
+                    fits.append((None if place is None else learned.groups[place], regions.get(relaxed)))
+        return factors, fits
+
+    def _tell_found(
+        self,
+        causes: Causes,
+        found: Found,
+        maximum: Mapping[str, Floats],
+        regions: Mapping[Factor, Region],
+        outer: Ends | None,
+        sign: float,
+        maxima: int,
+    ) -> SharpEnd:
+        chances = dict(maximum) | dict(zip(causes.names, causes.problem.spread(found.point), strict=True))
+        constant = self.compiled.combination.constant
+        own = {f: chances[self.chosen[f[0]]] for f in self.compiled.factors}
+        evidence = float(self.compiled.evidence({f: c[None] for f, c in own.items()})[0])
+        goal = End(self.compiled.span[int(sign > 0)], self.compiled.span[int(sign > 0)], own, np.inf)
+        if outer is not None:
+            goal = outer.upper if sign > 0 else outer.lower
+        bound, blur, proven = goal.outer, goal.blur, causes.proven and maxima == 1
+        if proven and sign * (bound - constant) > found.bound:
+            held = [f for f in self.relaxed.query.factors if outer is not None and f not in outer.active]
+            bound = constant + sign * found.bound
+            blur = causes.blur(sign * found.value, evidence)
+            blur += sum(self.relaxed.blur_of(f, regions[f], goal, sign) for f in held)
+        end = End(constant + sign * found.value, bound, own, blur)
+        return SharpEnd(end.value, self._outside(end, sign), proven and end.exact, evidence, chances, maxima)
 
     def _starts(
         self, learned: Learned, s: int, maximum: dict[str, Floats], apart: Mapping[str, Floats] | None, sign: float
