@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.program import Program
+from duckemcc.bound.programs.program import Program
 from duckemcc.query.event import ZERO_EVIDENCE
 
 Floats = NDArray[np.float64]

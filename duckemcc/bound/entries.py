@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from duckemcc.bound.level import LevelSet
 from duckemcc.bound.polytope import Optimum
-from duckemcc.bound.program import Program
+from duckemcc.bound.programs.program import Program
 from duckemcc.learn.pieces.tree import Tree
 from duckemcc.model.recall import Recall
 from duckemcc.model.ticking import tick

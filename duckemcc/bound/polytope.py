@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.balance import balance
-from duckemcc.bound.bases import find_bases
-from duckemcc.bound.program import TOLERANCE, Program
+from duckemcc.bound.programs.balance import balance
+from duckemcc.bound.programs.bases import find_bases
+from duckemcc.bound.programs.program import TOLERANCE, Program
 from duckemcc.learn.convex.newton import find_largest
 from duckemcc.model.recall import Recall
 

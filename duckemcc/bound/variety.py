@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from duckemcc.bound.program import Program
+from duckemcc.bound.programs.program import Program
 from duckemcc.learn.accelerate import linearise, project_onto
 from duckemcc.learn.likelihood import Group
 from duckemcc.learn.restarts import Fitted

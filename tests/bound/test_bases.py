@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from duckemcc.bound.bases import find_bases
 from duckemcc.bound.polytope import Polytope
+from duckemcc.bound.programs.bases import find_bases
 
 CONTEXT = np.array([[t == a and (s1 if t else s0) == b for t in (0, 1) for s0 in (0, 1) for s1 in (0, 1)]
                     for a in (0, 1) for b in (0, 1)], float)  # fmt: skip

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from duckemcc.bound.program import Program
+from duckemcc.bound.programs.program import Program
 
 
 def draw_program(seed, rows=4, columns=12):

@@ -231,7 +231,7 @@ def test_a_call_that_ran_out_of_time_is_not_remembered(long):
     sql = "SELECT status FROM emcc_bounds('A -> B', 'P(A=1)', 'records', seed := 77, max_seconds := {})"
     assert con.execute(sql.format(0)).fetchall() == [("timeout",)]
     assert con.execute(sql.format(60)).fetchall() == [("identified",)]
-    with pytest.raises(duckdb.Error, match="Timeout: stopped after max_seconds=0"):
+    with pytest.raises(duckdb.Error, match="Timeout: stopped after max_seconds := 0"):
         con.execute("FROM emcc_compatibility('A -> B', 'records', max_seconds := 0)").fetchall()
     assert con.execute("SELECT 1").fetchall() == [(1,)]
 

@@ -15,7 +15,7 @@ import pytest
 
 import duckemcc as emcc
 from duckemcc.answer import options
-from duckemcc.bound.program import Program
+from duckemcc.bound.programs.program import Program
 from duckemcc.errors import Timeout
 from duckemcc.learn.convex.newton import _solve_positive
 from duckemcc.model.ticking import tick, ticking
