@@ -26,6 +26,8 @@ _ROUGH, _FINE = 2e-2, 1e-4
 """Of √T: where r(q_k) is read, and of a limit. On all designs r is the same within the first of these."""
 
 _TRIES = 25
+_EVEN = 0.2  # of the start, where the fit itself is the rest
+_HALVES = 10  # of the way between the limit and what lies outside, where r changes in between
 _EDGE = 0.999  # of the room that the query has: beyond, its own range is the limit
 _FURTHER = 4.0  # times a step that is not known to be too long
 _NOTHING = 1e3  # √T where no model has this value
@@ -44,30 +46,44 @@ class _Found(NamedTuple):
     freedom: Ints
 
 
-def descend(problem: Problem, segments: Ints, side: Floats, end: Floats, edge: Floats, confidence: float) -> Limit:
-    """The limits beyond ends [b] on a side [b], 1 or -1; edge [b]: the query's own range ends there."""
+def descend(
+    problem: Problem,
+    segments: Ints,
+    side: Floats,
+    end: Floats,
+    edge: Floats,
+    confidence: float,
+    most: int | None = None,
+) -> Limit:
+    """The limits beyond ends [b] on a side [b], 1 or -1; edge [b]: the query's own range ends there. most: degrees of
+    freedom to begin with, for comparison: with one, the limits of a query that is identified."""
     from scipy.special import chdtri
 
     different, back = np.unique(segments, return_inverse=True)
     top = maximise(problem, different)
     highest = top.loglik[back]
     ranks = Ranks(problem)
+    starts = None if problem.linear else (1 - _EVEN) * top.x[back] + _EVEN * problem.start
     constant = problem.query.combination.constant
     room = np.maximum(side * (edge - end), 0.0)
 
     def profile(b: Ints, step: Floats) -> _Found:
         q = end[b] + side[b] * step - constant
-        found = maximise(problem, segments[b], q)
+        found = maximise(problem, segments[b], q, None if starts is None else starts[b])
+        if starts is not None and len(lost := np.flatnonzero(~np.isfinite(found.loglik))):
+            again = (starts[b[lost]] + problem.start) / 2
+            found = found.put(lost, maximise(problem, segments[b[lost]], q[lost], again))
         root = np.sqrt(np.maximum(2 * (highest[b] - found.loglik), 0.0))
         freedom = ranks(found, segments[b])[1]
         return _Found(step, np.where(np.isfinite(root), root, _NOTHING), freedom)
 
     k = np.maximum(ranks(top, different)[0][back], 1)
-    most = int(k.max(initial=1))
-    roots = np.sqrt(chdtri(np.arange(1, most + 1), 1 - confidence))
+    k = k if most is None else np.minimum(k, most)
+    roots = np.sqrt(chdtri(np.arange(1, int(k.max(initial=1)) + 1), 1 - confidence))
     records = np.maximum(problem.total[segments], 1.0)
     step = np.minimum(roots[k - 1] / 2 / np.sqrt(records), 0.5 * room)
     value, freedom = end.copy(), np.ones(len(end), np.intp)
+    outside = np.full(len(end), np.nan)  # the last step that was not accepted
     live = np.flatnonzero(room > 1e-9)
     value[room <= 1e-9] = edge[room <= 1e-9]
     while len(live):
@@ -80,13 +96,32 @@ def descend(problem: Problem, segments: Ints, side: Floats, end: Floats, edge: F
             fine = _seek(profile, own, near, room[own], want[fits], _FINE)
             aimed = fine.step * np.clip(want[fits] / np.maximum(fine.root, 1e-9), 1 - _FINE, 1 + _FINE)
             out = (fine.step >= 0.99 * _EDGE * room[own]) & (fine.root < want[fits])
-            value[own] = end[own] + side[own] * np.where(out, room[own], aimed)
+            reached = _widen(profile, own, aimed, np.where(fine.freedom > k[own], outside[own], np.nan), roots)
+            value[own] = end[own] + side[own] * np.where(out, room[own], reached)
             freedom[own] = k[own]
+        outside[live[~fits]] = found.step[~fits]
         live, lower = live[~fits], np.minimum(found.freedom, k[live] - 1)[~fits]
         step[live] = found.step[~fits] * roots[lower - 1] / np.maximum(found.root[~fits], 1e-3)
         step[live] = np.clip(step[live], 0.0, _EDGE * room[live])
         k[live] = lower
     return Limit(value, freedom)
+
+
+def _widen(
+    profile: Callable[[Ints, Floats], _Found], own: Ints, step: Floats, outside: Floats, roots: Floats
+) -> Floats:
+    """Steps of some problems, taken further out while they are accepted: where more sources tie than k, the limit lies
+    where r changes and not where T is χ²_k. outside: a step that is not accepted, NaN where there is none to try."""
+    step, far = step.copy(), outside.copy()
+    live = np.flatnonzero(np.isfinite(far) & (far > step))
+    for _ in range(_HALVES):
+        if not len(live):
+            break
+        middle = (step[live] + far[live]) / 2
+        got = profile(own[live], middle)
+        fits = got.root <= roots[np.minimum(got.freedom, len(roots)) - 1]
+        step[live], far[live] = np.where(fits, middle, step[live]), np.where(fits, far[live], middle)
+    return step
 
 
 def _seek(

@@ -29,8 +29,10 @@ class Limits(NamedTuple):
 
 
 @one_thread
-def find_limits(problem: Problem, segments: Ints, lower: Floats, upper: Floats, confidence: float) -> Limits:
-    """The limits beyond the bounds [s] of these segments."""
+def find_limits(
+    problem: Problem, segments: Ints, lower: Floats, upper: Floats, confidence: float, most: int | None = None
+) -> Limits:
+    """The limits beyond the bounds [s] of these segments; most: see `descend`."""
     size = sum(stack.rows.size for stack in problem.stacks)
     together = max(1, _TOGETHER // max(2 * size, 1))
     low, high, ties = lower.copy(), upper.copy(), np.ones(len(segments), np.intp)
@@ -40,7 +42,7 @@ def find_limits(problem: Problem, segments: Ints, lower: Floats, upper: Floats, 
         count = len(segments[own])
         side = np.repeat([-1.0, 1.0], count)
         end, edge = np.concatenate([lower[own], upper[own]]), np.repeat(span, count).astype(np.float64)
-        found = descend(problem, np.tile(segments[own], 2), side, end, edge, confidence)
+        found = descend(problem, np.tile(segments[own], 2), side, end, edge, confidence, most)
         low[own] = np.minimum(found.value[:count], lower[own])
         high[own] = np.maximum(found.value[count:], upper[own])
         ties[own] = np.maximum(found.freedom[:count], found.freedom[count:])

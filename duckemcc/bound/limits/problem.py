@@ -149,6 +149,11 @@ class Problem:
             self._fixed = self._evaluate(self.start[None])
 
     @property
+    def linear(self) -> bool:
+        """Whether numerator and condition are: no two distributions meet in a term."""
+        return self._fixed is not None
+
+    @property
     def total(self) -> Floats:
         """Records of all blocks together [s]."""
         return np.sum([stack.records.sum(axis=(1, 2)) for stack in self.stacks], axis=0)

@@ -48,6 +48,13 @@ class Top(NamedTuple):
     dual: Floats
     slope: Floats
 
+    def put(self, places: Ints, others: Top) -> Top:
+        """The same with other maxima at some places."""
+        own = [part.copy() for part in self]
+        for part, new in zip(own, others, strict=True):
+            part[places] = new
+        return Top(*own)
+
 
 class _State(NamedTuple):
     x: Floats
@@ -56,12 +63,13 @@ class _State(NamedTuple):
     query: Floats  # price [b]
 
 
-def maximise(problem: Problem, segments: Ints, q: Floats | None = None) -> Top:
-    """The maximum in each of these segments [b], at q [b] (the query's constant taken off) if it is given."""
+def maximise(problem: Problem, segments: Ints, q: Floats | None = None, start: Floats | None = None) -> Top:
+    """The maximum in each of these segments [b], at q [b] (the query's constant taken off) if it is given. start
+    [b, U]: without zeros, where several distributions meet in a term."""
     total = problem.total[segments]
     share = [stack.records[segments] / total[:, None, None] for stack in problem.stacks]
     size = len(segments)
-    x = np.tile(problem.start, (size, 1))
+    x = np.tile(problem.start, (size, 1)) if start is None else start
     state = _State(x, np.ones_like(x), [np.zeros((size, *s.right.shape)) for s in problem.stacks], np.zeros(size))
     best_x, best_z, best_h = x.copy(), state.z.copy(), np.zeros_like(x)
     found = np.zeros(size, bool)
