@@ -8,14 +8,14 @@
 CREATE OR REPLACE MACRO emcc_bounds(
     model, query, studies := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', population := NULL,
-    confidence := NULL, max_seconds := NULL
+    confidence := NULL, limits := 'conditional', max_seconds := NULL
 ) AS TABLE
 SELECT answer.* EXCLUDE (segment)
 FROM (
     SELECT unnest(_emcc_bounds(query, counted.counts, struct_pack(
         method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
         max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
-        population := population, confidence := confidence, max_seconds := max_seconds), epoch_us(now()))) AS answer
+        population := population, confidence := confidence, limits := limits, max_seconds := max_seconds), epoch_us(now()))) AS answer
     FROM (
         SELECT first(_emcc_pack(counts)) AS counts
         FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog()))
@@ -25,7 +25,7 @@ FROM (
 CREATE OR REPLACE MACRO emcc_bounds_by(
     model, query, studies := NULL, "by" := NULL, weight := NULL, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
     gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', population := NULL,
-    confidence := NULL, max_seconds := NULL
+    confidence := NULL, limits := 'conditional', max_seconds := NULL
 ) AS TABLE
 SELECT unnest(segment), answer.* EXCLUDE (segment)
 FROM (
@@ -34,7 +34,7 @@ FROM (
         SELECT counted.keys, _emcc_bounds(query, counted.counts, struct_pack(
             method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
             max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible,
-            population := population, confidence := confidence, max_seconds := max_seconds), epoch_us(now())) AS answers
+            population := population, confidence := confidence, limits := limits, max_seconds := max_seconds), epoch_us(now())) AS answers
         FROM (
             SELECT first(_emcc_pack(counts)) AS counts, first(keys) AS keys
             FROM query(_emcc_counts_sql(model, studies, weight, _emcc_catalog(), "by"))
@@ -79,11 +79,11 @@ FROM (
 -- weight: a value.
 CREATE OR REPLACE MACRO emcc(
     model, query, record, weight := 1, method := 'sharp', restarts := 30, seed := 0, start := NULL, accelerate := true,
-    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, max_seconds := NULL
+    gap := NULL, max_steps := NULL, nulls := 'mar', level := 0.01, tolerance := 0.01, incompatible := 'null', confidence := NULL, limits := 'conditional', max_seconds := NULL
 ) AS
 _emcc_groups(_emcc_model(model, _emcc_catalog()), query, map_entries(histogram(struct_pack(record := record, weight := weight))), struct_pack(
     method := method, restarts := restarts, seed := seed, start := start, accelerate := accelerate, gap := gap,
-    max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence,
+    max_steps := max_steps, nulls := nulls, level := level, tolerance := tolerance, incompatible := incompatible, confidence := confidence, limits := limits,
     max_seconds := max_seconds), epoch_us(now()));
 
 -- The models of the catalog, one row per model.

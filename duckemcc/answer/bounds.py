@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from duckemcc.answer.arrange import Answers, arrange, describe, how_asked
 from duckemcc.answer.options import Clock, Options, timed
 from duckemcc.answer.plan import Batch, Plan, prepare
 from duckemcc.answer.schema import COLUMNS, CONFIDENCE, make_table, put_together
-from duckemcc.bound.bounds import BLUR, Bounds, bound, bound_sharply
+from duckemcc.bound.bounds import BLUR, Bounds, add_limits, bound, bound_sharply
 from duckemcc.bound.ends import zero_in
+from duckemcc.bound.limits.collect import collect_merged, collect_pieces
+from duckemcc.bound.limits.find import find_limits
 from duckemcc.bound.sharp import Sharp
 from duckemcc.bound.terms import Terms, compile_query
 from duckemcc.errors import Timeout, TooLarge, placing
@@ -82,6 +86,9 @@ def bound_segments(
                         one.allow(clock.tick(), answers)
                     own.append({"query": text} | shared | _answer_one(one, plan, batch, i))
                     clock.tick()
+            if plan.options.confidence is not None and plan.options.limits == "conditional":
+                rows = [told[segment] for segment in batch.segments]
+                _add_limits([q for _, q in queries], asked[batch.kind], plan, batch, rows)
             clock.lap("bound")
             clock.advance("answer", len(told), plan.segment_count)
             tell(batch)
@@ -130,11 +137,19 @@ def _answer_one(asked: _Asked, plan: Plan, batch: Batch, i: int) -> dict[str, An
         return {"status": "incompatible", "message": _why_incompatible(batch, i)}
     if isinstance(asked, Sharp):
         compiled = asked.compiled
-        blur = _blur(batch, i)
-        found = bound_sharply(asked, learned, batch.verdict, i, blur=blur, confidence=options.confidence)
+        joint = options.confidence if options.limits == "joint" else None
+        found = bound_sharply(asked, learned, batch.verdict, i, blur=_blur(batch, i), confidence=joint)
+        if options.confidence is not None and joint is None and found.status != "undefined":
+            found = found._replace(late=True)  # until `_add_limits` comes to it
     else:
         chances = plan.chances_of(learned.chances, options.population, batch.likelihood)
         compiled, found = asked, bound(asked, chances, i, int(learned.kept[i]), zero_in(batch.likelihood.groups, i))
+    return _tell(found, compiled, plan, batch, i)
+
+
+def _tell(found: Bounds, compiled: Compiled | Terms, plan: Plan, batch: Batch, i: int) -> dict[str, Any]:
+    """The columns of bounds, with what they mean."""
+    options, incompatible = plan.options, not batch.verdict.compatible[i]
     answer = dict[str, Any](found._asdict())
     if found.status == "undefined":
         answer["message"] = (
@@ -142,7 +157,7 @@ def _answer_one(asked: _Asked, plan: Plan, batch: Batch, i: int) -> dict[str, An
         )
     elif found.late:
         answer["message"] = (
-            f"stopped after max_seconds={options.max_seconds:g}: the bounds were found by then, their limits at "
+            f"stopped after max_seconds={options.max_seconds or 0:g}: the bounds were found by then, their limits at "
             f"confidence {options.confidence:g} were not; give it more time"
         )
     else:
@@ -153,6 +168,37 @@ def _answer_one(asked: _Asked, plan: Plan, batch: Batch, i: int) -> dict[str, An
             or _tell_population(compiled, plan)
         )
     return answer | ({"status": "incompatible", "message": _why_incompatible(batch, i)} if incompatible else {})
+
+
+def _add_limits(
+    queries: Sequence[Query],
+    asked: Sequence[_Asked],
+    plan: Plan,
+    batch: Batch,
+    rows: Sequence[list[dict[str, Any]]],
+) -> None:
+    """Puts the limits of each query into the rows of a batch, segment by segment; all segments are sought together."""
+    confidence = plan.options.confidence
+    assert confidence is not None
+    for k, (query, sharp) in enumerate(zip(queries, asked, strict=True)):
+        waiting = [i for i, own in enumerate(rows) if own[k].get("late")]
+        if not waiting or not isinstance(sharp, Sharp):
+            continue
+        own = plan.names_of(plan.options.population)
+        pieces = collect_pieces(query, plan.model, plan.learned_model, batch.arms, own)
+        problem = pieces or collect_merged(sharp, batch.likelihood.groups)
+        bounds = [Bounds(**{name: rows[i][k][name] for name in Bounds._fields}) for i in waiting]
+        limits = None
+        if problem is not None:
+            lower, upper = (np.array([getattr(found, end) for found in bounds]) for end in ("lower", "upper"))
+            limits = find_limits(problem, np.array(waiting), lower, upper, confidence)
+        for place, (i, found) in enumerate(zip(waiting, bounds, strict=True)):
+            found = found._replace(late=False)
+            if limits is not None:
+                found = add_limits(found, sharp, float(limits.lower[place]), float(limits.upper[place]))
+                found = found._replace(ties=int(limits.ties[place]))
+            rows[i][k] |= _tell(found, sharp.compiled, plan, batch, i)
+    batch.clock.lap("bound")
 
 
 def _why_incompatible(batch: Batch, i: int) -> str | None:
@@ -180,13 +226,20 @@ def _advise_on(found: Bounds, options: Options, batch: Batch) -> str | None:
     """What bounds mean that are not proven, or lack their confidence limits."""
     if options.confidence is not None and found.lower_ci is None:
         return (
-            f"there are no limits at confidence {options.confidence:g}: no model is likely enough, as the data "
-            "contradict it (ask compatibility), or causes that share a component have too many joint states"
+            f"there are no limits at confidence {options.confidence:g}: "
+            + "no model is likely enough, as the data contradict it (ask compatibility), or "
+            * (options.limits == "joint")
+            + "causes that share a component have too many joint states"
         )
     if found.noise is not None:
         return (
             "lower and upper meet only because noise put the data outside the model, whose best fit allows one value; "
             f"in fits near it they are up to {found.noise:.2g} apart. Limits (confidence=) include the noise"
+        )
+    if (found.ties or 1) > 1:
+        return (
+            f"{found.ties} sources of information tie at an end, of which chance picks the narrowest: lower and upper "
+            "are likely too narrow; rely on lower_ci and upper_ci"
         )
     if (found.maxima or 1) > 1:
         return (

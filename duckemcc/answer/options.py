@@ -43,8 +43,9 @@ class Options:
     leaves out the bounds of incompatible data, "report" gives those of the maximum-likelihood set. nulls: "mar",
     the likelihood of what was recorded; "mcar", the same, but every pattern of NULLs is tested as a sample of its own;
     "drop" leaves out records with a NULL; "error" refuses them. population: the study whose chances queries are about
-    where a cause is local; None: those that the studies share. confidence: of limits for the bounds. max_seconds: stop
-    after so long.
+    where a cause is local; None: those that the studies share. confidence: of limits for the bounds. limits:
+    "conditional", with the degrees of freedom that the data leave the query; "joint", over the models that are likely
+    enough with all of them. max_seconds: stop after so long.
     """
 
     method: str = "sharp"
@@ -60,12 +61,14 @@ class Options:
     incompatible: str = "null"
     population: str | None = None
     confidence: float | None = None
+    limits: str = "conditional"
     max_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, ("emcc", "sharp"))
         _one_of("nulls", self.nulls, ("mar", "mcar", "drop", "error"))
         _one_of("incompatible", self.incompatible, ("null", "report"))
+        _one_of("limits", self.limits, ("conditional", "joint"))
         _whole("restarts", self.restarts, 1, 10**9)
         _whole("seed", self.seed, 0, 2**63 - 1)
         _whole("max_steps", self.max_steps, 1, 2**63 - 1)

@@ -38,7 +38,8 @@ class Bounds(NamedTuple):
     ends are proven and meet, also for data inside the model.
 
     noise: where they meet only for the data at hand, which lie outside the model, how far apart they are in fits near
-    by. maxima: how many maxima with different fitted probabilities the ends range over. forgotten: causes merged from
+    by. ties: in how many directions of the data limits were found, where they are conditional; above one, sources tie.
+    maxima: how many maxima with different fitted probabilities the ends range over. forgotten: causes merged from
     ``<->`` arcs whose independence could make the range narrower; no end is then exact.
 
     credibility: that the exact range is within a tenth of the width on either side, if the runs spread evenly over it;
@@ -58,6 +59,7 @@ class Bounds(NamedTuple):
     lower_ci: float | None = None
     upper_ci: float | None = None
     noise: float | None = None
+    ties: int | None = None
     maxima: int | None = None
     forgotten: tuple[str, ...] | None = None
     late: bool = False
@@ -123,10 +125,15 @@ def bound_sharply(
         limits = None if confidence is None else find_interval(query, learned, verdict, segment, ends, confidence)
     except Timeout:
         return found._replace(late=True)
-    if limits is None:
-        return found
-    lower_ci, upper_ci = _round(max(limits[0], low)), _round(min(limits[1], high))
-    return found._replace(lower_ci=min(lower_ci, lower), upper_ci=max(upper_ci, upper))
+    return found if limits is None else add_limits(found, query, *limits)
+
+
+def add_limits(found: Bounds, query: Sharp, lower_ci: float, upper_ci: float) -> Bounds:
+    """Bounds with limits, which contain them and are in the query's own range."""
+    low, high = query.compiled.span
+    assert found.lower is not None and found.upper is not None  # noqa: PT018
+    lower_ci, upper_ci = _round(max(lower_ci, low)), _round(min(upper_ci, high))
+    return found._replace(lower_ci=min(lower_ci, found.lower), upper_ci=max(upper_ci, found.upper))
 
 
 def _round(value: float) -> float:

@@ -242,6 +242,11 @@ def _states_of(group: Group, names: Sequence[str]) -> Ints:
     return np.ravel_multi_index(tuple(grid[p] for p in places), [cards[p] for p in places])
 
 
+def join_states(group: Group, names: Sequence[str]) -> tuple[Ints, Ints]:
+    """Of each joint state of a group's variables, its joint class, and the joint state of some of them."""
+    return _ravel(group.classes, group.cards), _states_of(group, names)
+
+
 def _ravel(classes: Sequence[Ints], cards: Sequence[int]) -> Ints:
     """The joint class of each joint state."""
     joint = classes[0]

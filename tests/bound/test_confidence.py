@@ -73,12 +73,16 @@ def test_only_the_data_on_which_a_query_depends_take_part():
     assert (row["lower_ci"], row["upper_ci"]) == pytest.approx((alone["lower_ci"], alone["upper_ci"]), abs=1e-6)
 
 
-def test_there_are_no_limits_where_no_model_is_likely_enough():
+def test_joint_limits_are_not_there_where_no_model_is_likely_enough_and_conditional_ones_are():
     trial = study(BOW, {(1, 0): 450.0, (1, 1): 50.0}, do=("X",), name="trial")
-    row = ask(BOW, [study(BOW, bow_cells(1000)), trial], PNS, confidence=0.95, incompatible="report")
+    asked = {"confidence": 0.95, "incompatible": "report"}
+    row = ask(BOW, [study(BOW, bow_cells(1000)), trial], PNS, limits="joint", **asked)
     assert row["status"] == "incompatible"
     assert row["lower_ci"] is None
     assert row["upper_ci"] is None
+    row = ask(BOW, [study(BOW, bow_cells(1000)), trial], PNS, **asked)
+    assert row["status"] == "incompatible"
+    assert row["lower_ci"] <= row["lower"] <= row["upper"] < row["upper_ci"]
     few = [study(BOW, {c: n / 50 for c, n in bow_cells(1000).items()})]
     assert ask(BOW, few, PNS, confidence=0.95)["upper_ci"] is not None
 

@@ -93,12 +93,24 @@ def test_pieces_and_trees_give_the_answers_of_a_list(number, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["pieces", "trees"])
-@pytest.mark.parametrize("number", [0, 5, 6])
+@pytest.mark.parametrize("number", [0, 2, 6])
 def test_limits_are_those_of_a_list(number, kind, monkeypatch):
     model, do, queries = CASES[number]
     studies = draw_studies(model, do, number)
     expected = ask(monkeypatch, "list", model, studies, queries[:2], confidence=0.95)
     found = ask(monkeypatch, kind, model, studies, queries[:2], confidence=0.95)
+    for own, known in zip(found, expected, strict=True):
+        assert own["lower_ci"] == pytest.approx(known["lower_ci"], abs=2e-4)
+        assert own["upper_ci"] == pytest.approx(known["upper_ci"], abs=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["pieces", "trees"])
+@pytest.mark.parametrize("number", [0, 5, 6])
+def test_joint_limits_contain_those_of_a_list(number, kind, monkeypatch):
+    model, do, queries = CASES[number]
+    studies = draw_studies(model, do, number)
+    expected = ask(monkeypatch, "list", model, studies, queries[:2], confidence=0.95, limits="joint")
+    found = ask(monkeypatch, kind, model, studies, queries[:2], confidence=0.95, limits="joint")
     for own, known in zip(found, expected, strict=True):
         # a limit is proven to 1e-4; a list has them of the product of the pieces, and each piece is given the slack too
         assert own["lower_ci"] <= known["lower_ci"] + 2e-4

@@ -336,7 +336,7 @@ def test_confidence_is_between_0_and_1_and_for_sharp_bounds(options):
 
 
 def test_data_that_no_model_fits_well_enough_have_no_limits_and_say_so():
-    row = one(GRAPH, [obs(), rct(CONTRADICTING)], PNS, confidence=0.95, tolerance=1)
+    row = one(GRAPH, [obs(), rct(CONTRADICTING)], PNS, confidence=0.95, limits="joint", tolerance=1)
     assert (row["lower_ci"], row["upper_ci"]) == (None, None)
     assert "there are no limits at confidence 0.95" in row["message"]
 

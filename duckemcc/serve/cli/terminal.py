@@ -40,9 +40,11 @@ def show_bounds(
     rows = table.slice(0, MOST_ROWS).to_pylist()
     pairs = {"outer": ("outer_lower", "outer_upper"), "limits": ("lower_ci", "upper_ci")}
     pairs = {name: ends for name, ends in pairs.items() if any(_adds(row, *ends) for row in rows)}
-    shown = _new_table(escape(title), (*by, "query", "bounds", *pairs, "status"))
+    first = [name for name in pairs if name == "limits"]  # before what takes the sample for exact
+    names = [*first, "bounds", *(name for name in pairs if name not in first)]
+    shown = _new_table(escape(title), (*by, "query", *names, "status"))
     for row in rows:
-        ends = [_interval_of(row), *(interval(row[low], row[high]) for low, high in pairs.values())]
+        ends = [_interval_of(row) if n == "bounds" else interval(*(row[end] for end in pairs[n])) for n in names]
         shown.add_row(*(escape(_segment(row[name])) for name in by), escape(row["query"]), *ends, row["status"])
     _print(shown)
     if table.num_rows > MOST_ROWS:

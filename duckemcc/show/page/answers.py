@@ -124,8 +124,9 @@ def _show_row(row: Row, segments: bool, scale: Scale, level: str) -> Html:
     number, limits = tag("span", "–", class_="dash"), None
     if row.lower is not None and row.upper is not None:
         number = tag("span", show_interval(row.lower, row.upper), class_="whole")
-        if row.limits is not None:
-            limits = tag("div", level, tag("span", show_interval(*row.limits), class_="whole"), class_="quiet")
+        if row.limits is not None:  # first what includes sampling error, then what takes the sample for exact
+            limits = tag("div", level, tag("span", show_interval(*row.limits), class_="whole"))
+            number = tag("div", "best fit ", number, class_="quiet")
     credible = None
     if row.credibility is not None:
         credible = tag("div", f"credibility {show_number(row.credibility)}", class_="quiet")
@@ -133,7 +134,7 @@ def _show_row(row: Row, segments: bool, scale: Scale, level: str) -> Html:
         "tr",
         tag("th", name, scope="row"),
         tag("td", draw_interval(row, scale), class_="bar"),
-        tag("td", number, limits, credible, class_="number"),
+        tag("td", limits, number, credible, class_="number"),
         tag("td", tag("span", row.status.replace("_", " "), class_=f"chip {_word(row.status)}")),
     )
 

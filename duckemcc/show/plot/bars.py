@@ -29,7 +29,7 @@ def draw_bar(drawing: Drawing, scale: Scale, row: Row, y: float, thickness: floa
         drawing.box(ends[0], y - half, ends[1] - ends[0], thickness, colour, TINT)
     if row.limits is not None:
         used.add("limits")
-        drawing.line((scale.at(row.limits[0]), y), (scale.at(row.limits[1]), y), width=0.8)
+        drawing.line((scale.at(row.limits[0]), y), (scale.at(row.limits[1]), y), width=1.6)
     if row.doubtful:
         used.add("doubtful")
         _doubt(drawing, left, right, y, half)
@@ -39,7 +39,7 @@ def draw_bar(drawing: Drawing, scale: Scale, row: Row, y: float, thickness: floa
     else:
         _solid(drawing, row, left, right, y, half, colour, used)
     for limit in row.limits or ():  # above the bar, which may hide the line
-        drawing.line((scale.at(limit), y - half * 0.7), (scale.at(limit), y + half * 0.7), width=0.8)
+        drawing.line((scale.at(limit), y - half * 0.7), (scale.at(limit), y + half * 0.7), width=1.2)
 
 
 def _solid(
