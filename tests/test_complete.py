@@ -14,7 +14,7 @@ from duckemcc.show.page.answers import REMEDIES
 from duckemcc.show.plot.rows import WORDS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "duckemcc"
-OF_BOUNDS = {"incompatible", "population", "confidence"}
+OF_BOUNDS = {"incompatible", "population", "confidence", "limits"}
 """Options that a report of compatibility has no use for."""
 LEFT_OUT = {
     "emcc_bounds": set(),

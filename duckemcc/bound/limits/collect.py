@@ -24,8 +24,8 @@ from duckemcc.errors import TooLarge
 from duckemcc.learn.counts import StudyCounts
 from duckemcc.learn.likelihood import Group, name_distributions
 from duckemcc.learn.maximum import joint_yields
-from duckemcc.learn.patterns import find_patterns, split_causes
-from duckemcc.learn.pieces.split import Piece
+from duckemcc.learn.patterns import find_patterns, read_all
+from duckemcc.learn.pieces.split import Piece, Split
 from duckemcc.learn.pooling import Pooled, pool_parts
 from duckemcc.model.responses import Responses
 from duckemcc.model.scm import Model
@@ -56,7 +56,8 @@ def collect_pieces(
         return None
     known = {v: labels for v, labels in model.states.items() if labels is not None}
     try:
-        split = split_causes(Responses(model), pooled, [expand(query, known, model.parents)], causes)
+        responses = Responses(model)
+        split = Split(responses, read_all(responses, pooled, [expand(query, known, model.parents)]), causes)
     except TooLarge:
         return None
     if any(u.card is not None and len(split.pieces[u.name]) > 1 for u in model.exogenous):
@@ -95,9 +96,9 @@ def _make(piece: Piece, parts: Sequence[tuple[Floats, Floats, Ints]], segments: 
 def collect_merged(sharp: Sharp, groups: Sequence[Group]) -> Problem | None:
     """The problem over causes, those that share patterns merged; None where these have too many joint states."""
     query = sharp.relaxed.query
-    if isinstance(query, Terms):
-        return None
     segments = len(groups[0].total) if groups else 1
+    if isinstance(query, Terms):
+        return Problem(query, {f: _take(query, f, sharp, groups, segments) for f in query.factors})
     blocks: dict[Factor, Block] = {}
     for factor in query.factors:
         place, card = sharp.group_of(factor), query.card(factor)
@@ -119,3 +120,16 @@ def collect_merged(sharp: Sharp, groups: Sequence[Group]) -> Problem | None:
             return None
         blocks[factor] = of_states(np.asarray(rows, np.float64), group.count, None, of)
     return Problem(query, blocks)
+
+
+def _take(query: Terms, factor: Factor, sharp: Sharp, groups: Sequence[Group], segments: int) -> Block:
+    """The block of a piece as it was learned: of causes that incomplete records tied and that were merged."""
+    place, tree, size = sharp.group_of(factor), query.tree(factor), query.card(factor)
+    none = np.zeros((0, size)), np.zeros((segments, 0))
+    if tree is not None:
+        peaks = None if place is None else groups[place].peaks
+        rows, count = none if place is None or peaks is None else (peaks.rows, groups[place].count)
+        return make_block(rows, count, None, *tree.ties(), tree.even())
+    if place is None:
+        return of_states(*none, None)
+    return of_states(groups[place].stacked[:, groups[place].classes[0]], groups[place].count, None)

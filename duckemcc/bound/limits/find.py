@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
 _TOGETHER = 2**20  # entries of the rows of the problems that are solved at a time
+_TOLD = 1e9
+"""Limits are told to nine digits, outwards: the twelfth depends on how many segments are solved together."""
 
 
 class Limits(NamedTuple):
@@ -43,7 +45,7 @@ def find_limits(
         side = np.repeat([-1.0, 1.0], count)
         end, edge = np.concatenate([lower[own], upper[own]]), np.repeat(span, count).astype(np.float64)
         found = descend(problem, np.tile(segments[own], 2), side, end, edge, confidence, most)
-        low[own] = np.minimum(found.value[:count], lower[own])
-        high[own] = np.maximum(found.value[count:], upper[own])
+        low[own] = np.minimum(np.floor(found.value[:count] * _TOLD) / _TOLD, lower[own])
+        high[own] = np.maximum(np.ceil(found.value[count:] * _TOLD) / _TOLD, upper[own])
         ties[own] = np.maximum(found.freedom[:count], found.freedom[count:])
     return Limits(low, high, ties)
