@@ -1,4 +1,4 @@
-"""What confidence limits hold, how wide they are, and what they cost: 13 designs whose exact bounds are known.
+"""What confidence limits hold, how wide they are, and what they cost: 18 designs whose exact bounds are known.
 
     python tests/benchmarks/limits.py run  --out limits.jsonl [--samples 200] [--joint 20] [--bootstrap 20] [design ...]
     python tests/benchmarks/limits.py page --out limits.jsonl > tests/benchmarks/LIMITS.md
@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,15 +40,16 @@ PNS, ACE, PN = "PNS(X=1 vs 0, Y=1)", "ACE(X=1 vs 0, Y=1)", "PN(X=1 vs 0, Y=1)"
 
 
 class Cell(NamedTuple):
-    """One cell of a study: arm; its values; its probability in the arm."""
+    """One cell of a study: arm; its values, None for NULL; its probability in the arm."""
 
     arm: str
-    values: dict[str, int]
+    values: dict[str, int | None]
     chance: float
 
 
 class Design(NamedTuple):
-    """title; model and query; cells; records of each arm as a share of n; whether sources tie at an end."""
+    """title; model and query; cells; records of each arm as a share of n; whether sources tie at an end; the variables
+    without a column."""
 
     title: str
     model: str
@@ -55,6 +57,7 @@ class Design(NamedTuple):
     cells: list[Cell]
     share: dict[str, float]
     ties: bool = False
+    unmeasured: tuple[str, ...] = ()
 
 
 def covariate(title: str, truth: Floats, query: str = PNS, trial: bool = True, ties: bool = False) -> Design:
@@ -90,6 +93,36 @@ def instrument(
     declared = f"; Z {{{', '.join(map(str, range(levels)))}}}; X {{0, 1}}; Y {{0, 1}}"
     share = {f"Z {z}": 1 / levels for z in range(levels)}
     return Design(title, f"Z -> X -> Y; X <-> Y{declared}", ACE, cells, share, ties)
+
+
+def observed(
+    title: str,
+    model: str,
+    query: str,
+    seed: int,
+    *,
+    lacks: Sequence[str] = (),
+    null: str | None = None,
+    rate: Sequence[float] = (),
+) -> Design:
+    """Records of a random model of binary variables. lacks: variables without a column. null: one that is NULL in a
+    share of the records, rate: of each value of the first variable."""
+    names = list(dict.fromkeys(re.findall(r"[A-Z]", model)))
+    text = model + "".join(f"; {v} {{0, 1}}" for v in names)
+    parsed = emcc.Model.parse(text)
+    rng = np.random.default_rng(seed)
+    full = emcc.FullModel(parsed, {u.name: rng.dirichlet(np.ones(parsed.card(u.name))) for u in parsed.exogenous})
+    seen = [v for v in names if v not in lacks]
+    cells = []
+    for place, chance in np.ndenumerate(full.distribution(*seen)):
+        values: dict[str, int | None] = dict(zip(seen, place, strict=True))
+        missing = 0.0 if null is None else rate[place[0]]
+        cells.append(Cell("observed", values, float(chance * (1 - missing))))
+        if null is not None and values[null] == 0:
+            both = full.distribution(*seen).sum(axis=seen.index(null), keepdims=True)
+            spot = tuple(0 if v == null else i for v, i in zip(seen, place, strict=True))
+            cells.append(Cell("observed", values | {null: None}, float(both[spot] * missing)))
+    return Design(title, text, query, cells, {"observed": 1.0}, unmeasured=tuple(lacks))
 
 
 def compliers(always: float) -> Callable[[tuple[int, ...], int, int], float]:
@@ -165,6 +198,16 @@ def designs() -> list[Design]:
         covariate("covariate of 2 levels", mixed((0.6, 0.4), 5)),
         covariate("covariate of 4 levels", mixed((0.4, 0.3, 0.2, 0.1), 6)),
         covariate("covariate of 4 levels, all even", even(4), ties=True),
+        covariate("covariate of 12 levels", mixed(np.arange(12, 0, -1) / 78, 7)),
+        observed("front door", "X -> M -> Y; X <-> Y", PNS, 8),
+        observed("Y is NULL in some records", "X -> Y; X <-> Y", PNS, 9, null="Y", rate=(0.3, 0.1)),
+        observed(
+            "causes that share a component",
+            "A -> B -> C -> D; A <-> B; C <-> D",
+            "PNS(A=1 vs 0, D=1)",
+            10,
+            lacks=("B",),
+        ),
     ]
 
 
@@ -187,11 +230,17 @@ def studies(design: Design, counts: dict[str, Floats]) -> list[emcc.Study]:
     for arm, count in counts.items():
         cells = [c.values for c in design.cells if c.arm == arm]
         sample, cell = np.nonzero(count)
-        columns = {v: np.array([c[v] for c in cells])[cell] for v in cells[0]}
+        columns = {v: pl.Series(v, [c[v] for c in cells], dtype=pl.Int64).gather(cell) for v in cells[0]}
         frame = pl.DataFrame(columns | {"n": count[sample, cell], "sample": sample})
         frames.setdefault(arm.startswith("trial"), []).append(frame)
     return [
-        emcc.Study(pl.concat(parts), do=["X"] if trial else [], weight="n", name="trial" if trial else "observed")
+        emcc.Study(
+            pl.concat(parts),
+            do=["X"] if trial else [],
+            weight="n",
+            name="trial" if trial else "observed",
+            unmeasured=list(design.unmeasured),
+        )
         for trial, parts in frames.items()
     ]
 
@@ -238,8 +287,8 @@ def measure(design: Design, n: int, seed: Sequence[int], samples: int, joint: in
         ]
 
     tell("conditional", lower, upper)
-    one = find_one(design, counts, rows)
-    tell("one", *one)
+    if (one := find_one(design, counts, rows)) is not None:
+        tell("one", *one)
     if joint:
         few = {arm: own[:joint] for arm, own in counts.items()}
         wide, joint_ms = ask(design, few, confidence=LEVEL, limits="joint")
@@ -253,8 +302,10 @@ def measure(design: Design, n: int, seed: Sequence[int], samples: int, joint: in
     return found
 
 
-def find_one(design: Design, counts: dict[str, Floats], rows: list[dict[str, Any]]) -> tuple[Floats, Floats]:
-    """The limits that one degree of freedom would give."""
+def find_one(design: Design, counts: dict[str, Floats], rows: list[dict[str, Any]]) -> tuple[Floats, Floats] | None:
+    """The limits that one degree of freedom would give; None where causes are merged for limits."""
+    if design.unmeasured or any(None in c.values.values() for c in design.cells):
+        return None
     model = emcc.Model.parse(design.model)
     arms = []
     for do in ((), ("X",)):
@@ -268,7 +319,8 @@ def find_one(design: Design, counts: dict[str, Floats], rows: list[dict[str, Any
             )
     own_names = {u.name: u.name for u in model.exogenous}
     problem = collect_pieces(parse_query(design.query), model, model, arms, own_names)
-    assert problem is not None
+    if problem is None:
+        return None
     lower, upper = column(rows, "lower"), column(rows, "upper")
     found = find_limits(problem, np.arange(len(rows)), lower, upper, LEVEL, most=1)
     return found.lower, found.upper
