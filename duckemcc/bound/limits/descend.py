@@ -50,14 +50,14 @@ class _Found(NamedTuple):
 
     def take(self, own: NDArray[np.bool_]) -> _Found:
         """The same of some problems."""
-        return _Found(*(part[own] for part in self))
+        return _Found(self.step[own], self.root[own], self.freedom[own])
 
     def put(self, places: Ints, found: _Found) -> _Found:
         """The same with others at some places."""
-        parts = [part.copy() for part in self]
-        for part, new in zip(parts, found, strict=True):
+        own = _Found(self.step.copy(), self.root.copy(), self.freedom.copy())
+        for part, new in zip(own, found, strict=True):
             part[places] = new
-        return _Found(*parts)
+        return own
 
 
 def descend(
